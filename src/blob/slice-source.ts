@@ -1,0 +1,19 @@
+import type { ReadOptions } from '../util/abort.js'
+import { clampLength, type ByteSource } from './source.js'
+
+/** The bytes [start, start + size) of another source: a member of a tar. */
+export class SliceSource implements ByteSource {
+  readonly size: number
+  readonly #source: ByteSource
+  readonly #start: number
+
+  constructor(source: ByteSource, start: number, size: number) {
+    this.#source = source
+    this.#start = start
+    this.size = size
+  }
+
+  async read(offset: number, length: number, options?: ReadOptions): Promise<Buffer> {
+    return this.#source.read(this.#start + offset, clampLength(this.size, offset, length), options)
+  }
+}

@@ -1,0 +1,35 @@
+import type { ReadOptions } from '../util/abort.js'
+
+/**
+ * The one interface for bytes: everything from a member of an image down to the socket is a ByteSource, and every
+ * feature decorates one.
+ */
+export interface ByteSource {
+  /** In bytes, known beforehand (a descriptor's or a header's size). */
+  readonly size: number
+
+  /**
+   * Resolves to exactly `length` bytes from `offset`, fewer only where the source ends, none at or beyond its end.
+   * The buffer may be a view into a cache: never write to it.
+   */
+  read(offset: number, length: number, options?: ReadOptions): Promise<Buffer>
+}
+
+export interface ReadIntoOptions extends ReadOptions {
+  /** Called as bytes arrive, with how many of `target` are filled from its start. */
+  readonly onProgress?: (filledBytes: number) => void
+}
+
+/** A whole blob, in a registry or on a disk, whose bytes are not yet trusted. */
+export interface BlobSource extends ByteSource {
+  /**
+   * Fills all of `target` with the bytes from `offset`; `offset + target.length` must not exceed the size. Resumes
+   * by itself at the byte where a connection broke off.
+   */
+  readInto(offset: number, target: Buffer, options?: ReadIntoOptions): Promise<void>
+}
+
+/** How much of [offset, offset + length) a source of this size has. */
+export function clampLength(size: number, offset: number, length: number): number {
+  return Math.max(0, Math.min(length, size - offset))
+}

@@ -1,0 +1,103 @@
+import type { ByteSource } from '../blob/source.js'
+import type { ImageManifest } from '../registry/registry.js'
+import type { Reference } from '../registry/reference.js'
+import type { MemberType } from '../tar/member.js'
+import type { ReadOptions } from '../util/abort.js'
+import type { Digest, DiffId } from '../util/digest.js'
+
+/** What stat shows of a node of an image. */
+export interface NodeAttributes {
+  readonly type: Exclude<MemberType, 'hardlink'>
+  /** The lower 12 bits. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly size: number
+  readonly mtimeSeconds: number
+  readonly mtimeNanoseconds: number
+  readonly deviceMajor: number
+  readonly deviceMinor: number
+  /** Hard links to this node inside its layer; 1 for directories. */
+  readonly linkCount: number
+}
+
+/** Where a node's bytes lie; undefined fields: a directory that no layer names. */
+export interface NodeOrigin {
+  /** The layer's digest, and its position in the image, 0 = base. */
+  readonly layer: Digest
+  readonly layerIndex: number
+  readonly mediaType: string
+  readonly headerOffset: number
+  readonly dataOffset: number
+}
+
+export interface ImageEntry {
+  readonly name: Buffer
+  readonly node: ImageNode
+}
+
+/**
+ * A node of the merged view of an image. The same object comes back for the same file as long as the image is open,
+ * also for hard links, so that object identity can carry inode numbers.
+ */
+export interface ImageNode {
+  readonly attributes: NodeAttributes
+  readonly origin: NodeOrigin | undefined
+  /** Symlink target as stored; empty for others. */
+  readonly linkName: Buffer
+  readonly xattrs: ReadonlyMap<string, Buffer>
+
+  /** Undefined when there is no such name. Waits for a running first pass only as far as it must. NOT_A_DIRECTORY for non-directories. */
+  lookup(name: Buffer, options?: ReadOptions): Promise<ImageNode | undefined>
+
+  /** All entries, sorted by bytes; waits for the first passes to end. NOT_A_DIRECTORY for non-directories. */
+  entries(options?: ReadOptions): Promise<readonly ImageEntry[]>
+
+  /** The content of a file. Makes no request by itself. IS_A_DIRECTORY, or UNSUPPORTED for encodings that we do not read. */
+  open(): ByteSource
+}
+
+export type LayerState = 'unread' | 'reading' | 'ready' | 'failed'
+
+export interface LayerStatus {
+  readonly digest: Digest
+  readonly diffId: DiffId | undefined
+  readonly mediaType: string
+  /** Compressed bytes. */
+  readonly size: number
+  readonly state: LayerState
+  /** How far the first pass has come: compressed and uncompressed bytes. Both final when ready. */
+  readonly frontierCompressed: number
+  readonly frontierUncompressed: number
+  readonly members: number
+  readonly seekPoints: number
+  /** Of the index file on disk; 0 while there is none. */
+  readonly indexBytes: number
+  /** Chunk bytes of this layer in the disk cache. */
+  readonly cachedBytes: number
+  readonly error: string | undefined
+}
+
+export interface Image {
+  readonly reference: Reference
+  readonly manifest: ImageManifest
+  /** `os/architecture[/variant]` of the config; undefined until it was fetched, or when it says nothing. */
+  readonly platform: string | undefined
+  readonly root: ImageNode
+  layerStatus(): Promise<readonly LayerStatus[]>
+}
+
+/** Opens images, each once. */
+export interface Images {
+  /**
+   * The image behind a reference. A tag is revalidated after the TTL with a HEAD; the image of a digest stays for ever.
+   * NOT_FOUND when there is none.
+   */
+  open(reference: Reference, options?: ReadOptions): Promise<Image>
+
+  /** Whether `open` would find it; answers from memory within the TTL, negatives too. */
+  exists(reference: Reference, options?: ReadOptions): Promise<boolean>
+
+  /** Those opened so far, for listings and status. */
+  opened(): readonly Image[]
+}

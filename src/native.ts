@@ -1,0 +1,130 @@
+/**
+ * The only loader of the addon (native/), and the TypeScript face of its flat verbs. Native code decides nothing and
+ * checks nothing twice: arguments are validated here.
+ */
+
+/** A place where inflation can start, and the uncompressed bytes from there to the next such place. */
+export interface SpanEvent {
+  readonly kind: 'span'
+  /** In the blob, of the first bit of the deflate block (or of the gzip member's header, byte aligned, where `atHeader`). */
+  readonly compressedBitOffset: number
+  /** In the blob, where the next span starts; for the last one the end of the last gzip member's trailer. */
+  readonly compressedBitEnd: number
+  readonly uncompressedOffset: number
+  readonly uncompressedLength: number
+  /** CRC-32 of the span's uncompressed bytes. */
+  readonly crc32: number
+  /** Raw deflate of the sparse window (bytes that the span never refers to are 0, leading zeros cut off); empty when windowLength is 0. */
+  readonly window: Buffer
+  /** Uncompressed bytes of `window`, at most 32768; they end where the span begins. */
+  readonly windowLength: number
+  /** The span begins with a gzip member header, so that no window is needed. */
+  readonly atHeader: boolean
+}
+
+/** `length` uncompressed bytes lie at the start of slots[slot], until releaseSlot(slot). In order, without gaps. */
+export interface BlockEvent {
+  readonly kind: 'block'
+  readonly slot: number
+  readonly length: number
+  readonly uncompressedOffset: number
+}
+
+/** In order with the blocks: a seek point lies exactly here; blocks never cross one. A checkpoint event for it may follow later. */
+export interface CutEvent {
+  readonly kind: 'cut'
+  readonly uncompressedOffset: number
+}
+
+/** Everything a new pass needs in order to continue at a seek point. Comes after all its spans and chunks. */
+export interface CheckpointEvent {
+  readonly kind: 'checkpoint'
+  readonly uncompressedOffset: number
+  readonly compressedBitOffset: number
+  /** Opaque, versioned by the addon: hash states of blob and tar, the running gzip member's CRC-32 and size, the window. */
+  readonly state: Buffer
+}
+
+/** sha256 (32 bytes) of one whole chunk of the blob; chunks that the pass did not see from their first byte are left out. */
+export interface ChunkEvent {
+  readonly kind: 'chunk'
+  readonly index: number
+  readonly sha256: Buffer
+}
+
+/** All input up to here was inflated and hashed: those buffers may be reused. */
+export interface ConsumedEvent {
+  readonly kind: 'consumed'
+  readonly compressedBytes: number
+}
+
+export interface EndEvent {
+  readonly kind: 'end'
+  readonly blobSha256: Buffer
+  readonly tarSha256: Buffer
+  readonly compressedBytes: number
+  readonly uncompressedBytes: number
+}
+
+/** The pass is over. `corrupt`: the data is wrong (truncated, bad code, CRC-32 or ISIZE mismatch); `internal`: out of memory and the like. */
+export interface FailureEvent {
+  readonly kind: 'failure'
+  readonly reason: 'corrupt' | 'internal'
+  readonly message: string
+  readonly compressedOffset: number
+  readonly uncompressedOffset: number
+}
+
+export type PassEvent =
+  | SpanEvent
+  | BlockEvent
+  | CutEvent
+  | CheckpointEvent
+  | ChunkEvent
+  | ConsumedEvent
+  | EndEvent
+  | FailureEvent
+
+export interface PassOptions {
+  /** A seek point comes at the first deflate block boundary after this much output and `minimumCompressedBytes` of input ... */
+  readonly spacingBytes: number
+  readonly minimumCompressedBytes: number
+  /** ... or at the first one after this much output, whatever the input. */
+  readonly maximumSpanBytes: number
+  /** A checkpoint comes at the first seek point after this much output since the last one. */
+  readonly checkpointBytes: number
+  readonly chunkBytes: number
+  /** Buffers that the inflater fills, lent until close; all of one size. */
+  readonly slots: readonly Buffer[]
+  /** A CheckpointEvent's; then the first pushed byte must be the one that holds bit `compressedBitOffset`. */
+  readonly resume?: { readonly compressedBitOffset: number; readonly uncompressedOffset: number; readonly state: Buffer } | undefined
+  /** Called on the main thread, in order, several at a time. Never called again after `end`, `failure` or close(). */
+  readonly onEvents: (events: readonly PassEvent[]) => void
+}
+
+/** The inflate, hash and window threads of one first pass over a gzip blob. */
+export interface InflatePass {
+  /** Appends input; the buffer is pinned, and must not change, until a ConsumedEvent covers it. */
+  push(input: Buffer): void
+  /** No more input will come. */
+  finish(): void
+  releaseSlot(slot: number): void
+  /** Stops the threads and waits for them (at most some ms of work); safe to call at any time, more than once. */
+  close(): void
+}
+
+export interface SpanRequest {
+  /** Compressed bytes; the first one holds the first bit. */
+  readonly input: Buffer
+  /** 0 to 7: bits of input[0] that belong to the block before. */
+  readonly bitOffset: number
+  readonly atHeader: boolean
+  readonly window: Buffer
+  readonly windowLength: number
+  /** Uncompressed bytes to throw away first: only spans longer than the caller's largest buffer are read in pieces. */
+  readonly skipBytes: number
+  /** Uncompressed bytes to return. */
+  readonly lengthBytes: number
+  /** Checked when the whole span was asked for (skipBytes 0); undefined: unchecked. */
+  readonly crc32: number | undefined
+}
