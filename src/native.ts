@@ -3,6 +3,11 @@
  * checks nothing twice: arguments are validated here.
  */
 
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { RegistryFsError } from './util/errors.js'
+import { packageRoot } from './util/package-root.js'
+
 /** A place where inflation can start, and the uncompressed bytes from there to the next such place. */
 export interface SpanEvent {
   readonly kind: 'span'
@@ -76,14 +81,7 @@ export interface FailureEvent {
 }
 
 export type PassEvent =
-  | SpanEvent
-  | BlockEvent
-  | CutEvent
-  | CheckpointEvent
-  | ChunkEvent
-  | ConsumedEvent
-  | EndEvent
-  | FailureEvent
+  SpanEvent | BlockEvent | CutEvent | CheckpointEvent | ChunkEvent | ConsumedEvent | EndEvent | FailureEvent
 
 export interface PassOptions {
   /** A seek point comes at the first deflate block boundary after this much output and `minimumCompressedBytes` of input ... */
@@ -97,7 +95,9 @@ export interface PassOptions {
   /** Buffers that the inflater fills, lent until close; all of one size. */
   readonly slots: readonly Buffer[]
   /** A CheckpointEvent's; then the first pushed byte must be the one that holds bit `compressedBitOffset`. */
-  readonly resume?: { readonly compressedBitOffset: number; readonly uncompressedOffset: number; readonly state: Buffer } | undefined
+  readonly resume?:
+    | { readonly compressedBitOffset: number; readonly uncompressedOffset: number; readonly state: Buffer }
+    | undefined
   /** Called on the main thread, in order, several at a time. Never called again after `end`, `failure` or close(). */
   readonly onEvents: (events: readonly PassEvent[]) => void
 }
@@ -127,4 +127,87 @@ export interface SpanRequest {
   readonly lengthBytes: number
   /** Checked when the whole span was asked for (skipBytes 0); undefined: unchecked. */
   readonly crc32: number | undefined
+}
+
+interface Addon {
+  readonly Pass: new (options: PassOptions) => InflatePass
+  inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
+  bareInflate(input: readonly Buffer[]): Promise<number>
+  lockFile(path: string): boolean
+}
+
+let addon: Addon | undefined
+
+function load(): Addon {
+  if (addon !== undefined) return addon
+  const path = join(packageRoot, 'native/build/Release/registryfs.node')
+  try {
+    addon = createRequire(import.meta.url)(path) as Addon
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+    throw new RegistryFsError('HOST', `the native addon cannot be loaded (make build): ${reason}`, {
+      cause: error,
+    })
+  }
+  return addon
+}
+
+/** Starts the threads of a pass. Throws CORRUPT when `resume` is no checkpoint of this addon, INVALID for bad options. */
+export function openPass(options: PassOptions): InflatePass {
+  const slotBytes = options.slots[0]?.length ?? 0
+  const sizes = [
+    options.spacingBytes,
+    options.minimumCompressedBytes,
+    options.maximumSpanBytes,
+    options.checkpointBytes,
+    options.chunkBytes,
+  ]
+  if (slotBytes === 0 || options.slots.some((slot) => slot.length !== slotBytes)) {
+    throw new RegistryFsError('INVALID', 'the slots of a pass must be of one size')
+  }
+  if (
+    !sizes.every((size) => Number.isSafeInteger(size) && size > 0) ||
+    options.maximumSpanBytes < options.spacingBytes
+  ) {
+    throw new RegistryFsError(
+      'INVALID',
+      'the sizes of a pass must be positive, its longest span no shorter than the spacing',
+    )
+  }
+  const { Pass } = load()
+  try {
+    return new Pass(options)
+  } catch (error) {
+    throw new RegistryFsError('CORRUPT', error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Inflates a span, or a piece of it, on the addon's threads. CORRUPT when the bytes are not what the request says. */
+export async function inflateSpan(request: SpanRequest): Promise<Buffer> {
+  const { lengthBytes, skipBytes, bitOffset, windowLength } = request
+  if (
+    ![lengthBytes, skipBytes].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0) ||
+    bitOffset < 0 ||
+    bitOffset > 7 ||
+    windowLength > 32_768
+  ) {
+    throw new RegistryFsError('INVALID', 'a span request is out of range')
+  }
+  const target = Buffer.allocUnsafeSlow(lengthBytes)
+  return new Promise((resolve, reject) => {
+    load().inflateSpan(request, target, (problem) => {
+      if (problem === null) resolve(target)
+      else reject(new RegistryFsError('CORRUPT', `gzip: ${problem}`))
+    })
+  })
+}
+
+/** Seconds that plain inflate takes for one gzip member in memory: the benchmark's floor. */
+export async function bareInflate(input: readonly Buffer[]): Promise<number> {
+  return load().bareInflate(input)
+}
+
+/** Takes flock(2) on a file, made if need be, until the process ends. False: somebody else has it. */
+export function lockFile(path: string): boolean {
+  return load().lockFile(path)
 }

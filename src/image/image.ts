@@ -1,9 +1,10 @@
 import type { ByteSource } from '../blob/source.js'
+import type { LayerStatus } from '../layer/layer-status.js'
 import type { ImageManifest } from '../registry/registry.js'
 import type { Reference } from '../registry/reference.js'
 import type { MemberType } from '../tar/member.js'
 import type { ReadOptions } from '../util/abort.js'
-import type { Digest, DiffId } from '../util/digest.js'
+import type { Digest } from '../util/digest.js'
 
 /** What stat shows of a node of an image. */
 export interface NodeAttributes {
@@ -53,30 +54,14 @@ export interface ImageNode {
   /** All entries, sorted by bytes; waits for the first passes to end. NOT_A_DIRECTORY for non-directories. */
   entries(options?: ReadOptions): Promise<readonly ImageEntry[]>
 
+  /** The same entries, each as soon as a first pass meets it: the top-most layer's first, in the order of its tar. */
+  watch(options?: ReadOptions): AsyncIterable<ImageEntry>
+
   /** The content of a file. Makes no request by itself. IS_A_DIRECTORY, or UNSUPPORTED for encodings that we do not read. */
   open(): ByteSource
 }
 
-export type LayerState = 'unread' | 'reading' | 'ready' | 'failed'
-
-export interface LayerStatus {
-  readonly digest: Digest
-  readonly diffId: DiffId | undefined
-  readonly mediaType: string
-  /** Compressed bytes. */
-  readonly size: number
-  readonly state: LayerState
-  /** How far the first pass has come: compressed and uncompressed bytes. Both final when ready. */
-  readonly frontierCompressed: number
-  readonly frontierUncompressed: number
-  readonly members: number
-  readonly seekPoints: number
-  /** Of the index file on disk; 0 while there is none. */
-  readonly indexBytes: number
-  /** Chunk bytes of this layer in the disk cache. */
-  readonly cachedBytes: number
-  readonly error: string | undefined
-}
+export type { LayerState, LayerStatus } from '../layer/layer-status.js'
 
 export interface Image {
   readonly reference: Reference
@@ -85,6 +70,8 @@ export interface Image {
   readonly platform: string | undefined
   readonly root: ImageNode
   layerStatus(): Promise<readonly LayerStatus[]>
+  /** Waits until every layer was read and proven. */
+  index(options?: ReadOptions): Promise<void>
 }
 
 /** Opens images, each once. */

@@ -9,7 +9,9 @@ export interface ReadOptions {
 /** The error that an aborted signal stands for: its reason when that is ours (a deadline's TIMEOUT), else ABORTED. */
 export function abortError(signal: AbortSignal): RegistryFsError {
   const reason: unknown = signal.reason
-  return reason instanceof RegistryFsError ? reason : new RegistryFsError('ABORTED', 'the request was given up')
+  return reason instanceof RegistryFsError
+    ? reason
+    : new RegistryFsError('ABORTED', 'the request was given up')
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {
@@ -62,7 +64,9 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const controller = new AbortController()
   const timer = setTimeout(() => {
-    controller.abort(new RegistryFsError('TIMEOUT', `${what} took longer than ${String(deadlineMs / 1000)} s`))
+    controller.abort(
+      new RegistryFsError('TIMEOUT', `${what} took longer than ${String(deadlineMs / 1000)} s`),
+    )
   }, deadlineMs)
   const onAbort = (): void => {
     controller.abort(outer?.reason)

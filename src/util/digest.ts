@@ -15,14 +15,15 @@ const pattern = /^(sha256|sha512):([0-9a-f]+)$/
 /** Undefined when `text` is no digest of an algorithm that we can verify (OCI image-spec, descriptor.md). */
 export function tryParseDigest(text: string): Digest | undefined {
   const match = pattern.exec(text)
-  if (match?.[2]?.length !== hexLength[match?.[1] as Algorithm]) return undefined
+  if (match === null || match[2]?.length !== hexLength[match[1] as Algorithm]) return undefined
   return text as Digest
 }
 
 /** Throws INVALID when `text` is no digest of an algorithm that we can verify. */
 export function parseDigest(text: string): Digest {
   const digest = tryParseDigest(text)
-  if (digest === undefined) throw new RegistryFsError('INVALID', `not a digest: ${JSON.stringify(text.slice(0, 200))}`)
+  if (digest === undefined)
+    throw new RegistryFsError('INVALID', `not a digest: ${JSON.stringify(text.slice(0, 200))}`)
   return digest
 }
 

@@ -85,7 +85,7 @@ export class RegistryFsError extends Error {
 }
 
 /** True when `error` is ours and has this code. */
-export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): error is RegistryFsError {
+export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): boolean {
   return error instanceof RegistryFsError && codes.includes(error.code)
 }
 

@@ -1,0 +1,105 @@
+# registryfs: `make help` lists the targets. Each makes sure of what it needs first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PREFIX ?= /usr/local
+SBINDIR ?= /sbin
+LIBDIR := $(PREFIX)/lib/registryfs
+
+# Debian's names; scripts/ensure-packages.sh knows Ubuntu's.
+BUILD_PACKAGES := g++ make python3
+RUN_PACKAGES := libfuse2 fuse3
+DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
+CHECK_PACKAGES := clang-format
+TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr
+BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
+
+NATIVE_SOURCES := $(wildcard native/*.cc native/*.h native/binding.gyp)
+SOURCES := $(shell find src test bench demo -name '*.ts' -not -path '*/.work/*' 2>/dev/null)
+
+# What npm writes when it is done.
+MODULES := node_modules/.package-lock.json
+ADDON := native/build/.built
+COMPILED := build/.built
+
+.PHONY: help build check lint test bench demo format install uninstall clean
+.PHONY: node build-packages check-packages test-packages bench-packages demo-packages
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  make demo IMAGE=REFERENCE                  the same with that image'
+	@echo '  make test NODE_VERSION=26                  the tests under another Node, from the npm registry'
+	@echo '  make install PREFIX=/usr/local DESTDIR= SBINDIR=/sbin'
+
+build: $(ADDON) $(COMPILED) ## leaves a bin/registryfs that runs from the checkout
+
+check: build lint ## lint, types, format, layering test and unit tests
+	$(WITH_NODE) scripts/run-tests.sh 2 300 test/unit
+
+test: test-packages check ## check, and everything with registries and mounts
+	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/mount
+
+bench: bench-packages build ## times against the peers on the same registry, as a table
+	node build/bench/main.js
+
+demo: demo-packages build ## makes a small containerdisk, serves it, mounts it, converts it, compares
+	@node build/demo/main.js $(IMAGE)
+
+lint: check-packages $(COMPILED)
+	npx --no-install eslint .
+	npx --no-install prettier --check --log-level warn .
+	clang-format --dry-run -Werror $(filter %.cc %.h,$(NATIVE_SOURCES))
+
+format: check-packages $(MODULES) ## prettier and clang-format, in place
+	npx --no-install prettier --write --log-level warn .
+	clang-format -i $(filter %.cc %.h,$(NATIVE_SOURCES))
+
+install: build ## into PREFIX, and the mount helper into SBINDIR
+	scripts/install.sh '$(DESTDIR)' '$(PREFIX)' '$(SBINDIR)'
+
+uninstall: ## takes away what install put there
+	rm -rf '$(DESTDIR)$(LIBDIR)'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/registryfs' '$(DESTDIR)$(SBINDIR)/mount.fuse.registryfs'
+
+clean: ## removes everything that was built
+	rm -rf build native/build bench/.work .deps
+
+# Under another Node only the tests (and the programs that they start) run; building is done with the one at hand.
+WITH_NODE = $(if $(NODE_VERSION),bin=$$(scripts/install-node.sh '$(NODE_VERSION)') && PATH=$$bin:$$PATH,)
+
+$(MODULES): package.json package-lock.json | node
+	npm ci
+	touch $@
+
+$(ADDON): $(NATIVE_SOURCES) $(MODULES) | node build-packages
+	scripts/build-native.sh
+	touch $@
+
+# tsc believes its build info, also when the files that it stands for are gone.
+$(COMPILED): $(SOURCES) tsconfig.json $(MODULES) | node
+	test -f build/src/cli/main.js || rm -f build/tsconfig.tsbuildinfo
+	npx --no-install tsc
+	touch $@
+
+node:
+	@scripts/check-node.sh
+
+build-packages:
+	@scripts/ensure-packages.sh $(BUILD_PACKAGES)
+
+check-packages:
+	@scripts/ensure-packages.sh $(BUILD_PACKAGES) $(CHECK_PACKAGES)
+
+demo-packages:
+	@scripts/ensure-packages.sh $(BUILD_PACKAGES) $(DEMO_PACKAGES)
+
+test-packages:
+	@scripts/ensure-packages.sh $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(TEST_PACKAGES)
+
+bench-packages:
+	@scripts/ensure-packages.sh $(BUILD_PACKAGES) $(BENCH_PACKAGES)

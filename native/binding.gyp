@@ -1,0 +1,38 @@
+{
+  "variables": {
+    # node-gyp rebuild -C native -- -Dsanitize=1: ASan and UBSan, for scripts/test-native-sanitized.sh
+    "sanitize%": "0",
+  },
+  "targets": [
+    {
+      "target_name": "registryfs",
+      "sources": [
+        "addon.cc",
+        "bare_inflate.cc",
+        "event_queue.cc",
+        "file_lock.cc",
+        "gzip_header.cc",
+        "hash_lane.cc",
+        "inflate_pass.cc",
+        "pass_binding.cc",
+        "pass_points.cc",
+        "reference_marker.cc",
+        "span_binding.cc",
+        "span_inflater.cc",
+        "window_maker.cc",
+      ],
+      # Inflate, CRC-32 and SHA-256 are the ones that the node binary exports (doc/api/addons.md), with Node's headers.
+      "include_dirs": ["<!@(node -p \"require('node-addon-api').include\")"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-O3"],
+      "ldflags": ["-pthread"],
+      "conditions": [
+        ["sanitize==1", {
+          "cflags_cc": ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"],
+          "ldflags": ["-fsanitize=address,undefined"],
+        }],
+      ],
+    },
+  ],
+}

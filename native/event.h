@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace registryfs {
+
+// What a pass tells JavaScript; src/native.ts says what each means.
+struct Event {
+  enum class Kind { kBlock, kCut, kSpan, kCheckpoint, kChunk, kConsumed, kEnd, kFailure };
+
+  explicit Event(Kind kindOf) : kind(kindOf) {}
+
+  Kind kind;
+  uint32_t slot = 0;    // block: slot; chunk: index
+  uint64_t length = 0;  // block, span: uncompressed bytes
+  uint64_t uncompressedOffset = 0;
+  uint64_t compressedBitOffset = 0;  // span, checkpoint; consumed, end and failure: bytes
+  uint64_t compressedBitEnd = 0;
+  uint32_t crc32 = 0;
+  uint32_t windowLength = 0;
+  bool atHeader = false;
+  bool corrupt = false;        // failure: the data's fault, not ours
+  std::vector<uint8_t> bytes;  // span: window; checkpoint: state; chunk, end: sha256 (end: blob's, then tar's)
+  std::string message;         // failure
+};
+
+// Takes events from any thread.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void Emit(Event event) = 0;
+};
+
+}  // namespace registryfs

@@ -1,0 +1,121 @@
+#include "event_queue.h"
+
+#include <memory>
+#include <utility>
+
+namespace registryfs {
+
+namespace {
+
+Napi::Value ToBuffer(Napi::Env env, const uint8_t* data, size_t length) {
+  return Napi::Buffer<uint8_t>::Copy(env, data, length);
+}
+
+Napi::Object ToObject(Napi::Env env, const Event& event) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto number = [&](const char* name, uint64_t value) { object.Set(name, static_cast<double>(value)); };
+  switch (event.kind) {
+    case Event::Kind::kBlock:
+      object.Set("kind", "block");
+      number("slot", event.slot);
+      number("length", event.length);
+      number("uncompressedOffset", event.uncompressedOffset);
+      break;
+    case Event::Kind::kCut:
+      object.Set("kind", "cut");
+      number("uncompressedOffset", event.uncompressedOffset);
+      break;
+    case Event::Kind::kSpan:
+      object.Set("kind", "span");
+      number("compressedBitOffset", event.compressedBitOffset);
+      number("compressedBitEnd", event.compressedBitEnd);
+      number("uncompressedOffset", event.uncompressedOffset);
+      number("uncompressedLength", event.length);
+      number("crc32", event.crc32);
+      object.Set("window", ToBuffer(env, event.bytes.data(), event.bytes.size()));
+      number("windowLength", event.windowLength);
+      object.Set("atHeader", event.atHeader);
+      break;
+    case Event::Kind::kCheckpoint:
+      object.Set("kind", "checkpoint");
+      number("compressedBitOffset", event.compressedBitOffset);
+      number("uncompressedOffset", event.uncompressedOffset);
+      object.Set("state", ToBuffer(env, event.bytes.data(), event.bytes.size()));
+      break;
+    case Event::Kind::kChunk:
+      object.Set("kind", "chunk");
+      number("index", event.slot);
+      object.Set("sha256", ToBuffer(env, event.bytes.data(), event.bytes.size()));
+      break;
+    case Event::Kind::kConsumed:
+      object.Set("kind", "consumed");
+      number("compressedBytes", event.compressedBitOffset);
+      break;
+    case Event::Kind::kEnd:
+      object.Set("kind", "end");
+      number("compressedBytes", event.compressedBitOffset);
+      number("uncompressedBytes", event.uncompressedOffset);
+      object.Set("blobSha256", ToBuffer(env, event.bytes.data(), 32));
+      object.Set("tarSha256", ToBuffer(env, event.bytes.data() + 32, 32));
+      break;
+    case Event::Kind::kFailure:
+      object.Set("kind", "failure");
+      object.Set("reason", event.corrupt ? "corrupt" : "internal");
+      object.Set("message", event.message);
+      number("compressedOffset", event.compressedBitOffset);
+      number("uncompressedOffset", event.uncompressedOffset);
+      break;
+  }
+  return object;
+}
+
+}  // namespace
+
+EventQueue::EventQueue(Napi::Env env, Napi::Function callback, std::function<void(const std::vector<Event>&)> before)
+    : shared_(std::make_shared<Shared>()) {
+  shared_->before = std::move(before);
+  auto* context = new std::shared_ptr<Shared>(shared_);
+  function_ = Napi::TypedThreadSafeFunction<std::shared_ptr<Shared>, void, Deliver>::New(
+      env, callback, "registryfs:events", 0, 1, context,
+      [](Napi::Env, void*, std::shared_ptr<Shared>* context) { delete context; });
+}
+
+void EventQueue::Emit(Event event) {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  if (shared_->closed) return;
+  shared_->events.push_back(std::move(event));
+  if (shared_->scheduled) return;
+  shared_->scheduled = function_.NonBlockingCall() == napi_ok;
+}
+
+void EventQueue::Close() {
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    if (shared_->closed) return;
+    shared_->closed = true;
+    shared_->events.clear();
+    shared_->before = nullptr;
+  }
+  function_.Release();
+}
+
+void EventQueue::Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Shared>* context, void*) {
+  // The environment is going down.
+  if (env == nullptr || callback.IsEmpty()) return;
+  const std::shared_ptr<Shared> shared = *context;
+  std::vector<Event> events;
+  std::function<void(const std::vector<Event>&)> before;
+  {
+    std::lock_guard<std::mutex> lock(shared->mutex);
+    shared->scheduled = false;
+    if (shared->closed) return;
+    events.swap(shared->events);
+    before = shared->before;
+  }
+  if (before) before(events);
+  Napi::Array array = Napi::Array::New(env, events.size());
+  for (size_t i = 0; i < events.size(); ++i) array.Set(static_cast<uint32_t>(i), ToObject(env, events[i]));
+  callback.Call({array});
+}
+
+}  // namespace registryfs

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "sha256.h"
+
+namespace registryfs {
+
+// A thread that hashes byte ranges in order. Ranges are lent until `done` was called for them; a mark calls back when
+// everything before it is hashed.
+class HashLane {
+ public:
+  // `hash` takes the bytes of one range; it runs on the lane's thread.
+  explicit HashLane(std::function<void(const uint8_t*, size_t)> hash);
+  ~HashLane() { Stop(); }
+
+  // Both block while the queue is full, until Stop.
+  void Add(const uint8_t* data, size_t length, std::function<void()> done);
+  void Mark(std::function<void()> reached) { Add(nullptr, 0, std::move(reached)); }
+
+  // Ends the thread after the range at hand; what is queued is dropped.
+  void Stop();
+
+ private:
+  struct Job {
+    const uint8_t* data;
+    size_t length;
+    std::function<void()> done;
+  };
+
+  void Run();
+
+  std::function<void(const uint8_t*, size_t)> hash_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace registryfs

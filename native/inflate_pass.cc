@@ -1,0 +1,369 @@
+#include "inflate_pass.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace registryfs {
+
+namespace {
+// Close waits for one step; a step makes no more than this.
+constexpr uint64_t kStepBytes = 1 << 20;
+}  // namespace
+
+InflatePass::InflatePass(PassParameters parameters, EventSink* sink)
+    : parameters_(std::move(parameters)), sink_(sink), slotHolders_(parameters_.slots.size(), 0) {
+  inflateInit2(&stream_, -15);
+}
+
+void InflatePass::Start() {
+  if (!span_) BeginSpan(0, true);
+  blobLane_ = std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { HashBlob(data, length); });
+  tarLane_ = std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { tarSha_.Update(data, length); });
+  windowThread_ = std::thread([this] { RunWindows(); });
+  inflateThread_ = std::thread([this] { Run(); });
+}
+
+void InflatePass::Push(const uint8_t* data, size_t length) {
+  std::lock_guard<std::mutex> lock(inputMutex_);
+  if (length > 0) inputs_.push_back({data, length});
+  inputChanged_.notify_all();
+}
+
+void InflatePass::Finish() {
+  std::lock_guard<std::mutex> lock(inputMutex_);
+  inputFinished_ = true;
+  inputChanged_.notify_all();
+}
+
+void InflatePass::ReleaseSlot(uint32_t slot) { DropSlot(slot); }
+
+void InflatePass::DropSlot(uint32_t slot) {
+  std::lock_guard<std::mutex> lock(slotMutex_);
+  if (--slotHolders_[slot] == 0) slotChanged_.notify_all();
+}
+
+void InflatePass::Close() {
+  closing_ = true;
+  {
+    std::lock_guard<std::mutex> lock(inputMutex_);
+    inputChanged_.notify_all();
+  }
+  {
+    std::lock_guard<std::mutex> lock(slotMutex_);
+    slotChanged_.notify_all();
+  }
+  {
+    std::lock_guard<std::mutex> lock(windowMutex_);
+    windowChanged_.notify_all();
+  }
+  // The lanes first: the inflate thread may wait for room in them.
+  if (blobLane_) blobLane_->Stop();
+  if (tarLane_) tarLane_->Stop();
+  if (inflateThread_.joinable()) inflateThread_.join();
+  if (windowThread_.joinable()) windowThread_.join();
+  inflateEnd(&stream_);
+  stream_ = {};
+}
+
+void InflatePass::Run() {
+  while (!closing() && !ended_) {
+    if (inputUsed_ == input_.length && !NextInput()) {
+      if (!closing()) End();
+      return;
+    }
+    switch (state_) {
+      case State::kHeader:
+        if (!ReadHeader()) return;
+        break;
+      case State::kPrime:
+        Prime();
+        break;
+      case State::kData:
+        if (!InflateStep()) return;
+        break;
+      case State::kTrailer:
+        if (!ReadTrailer()) return;
+        break;
+      case State::kBetween:
+        ReadBetween();
+        break;
+      case State::kPadding:
+        inputUsed_ = input_.length;
+        break;
+    }
+  }
+}
+
+// False at the end of the blob, or when closing.
+bool InflatePass::NextInput() {
+  FinishInput();
+  std::unique_lock<std::mutex> lock(inputMutex_);
+  if (inputs_.empty() && !inputFinished_) {
+    // What came out so far may be all that someone waits for.
+    lock.unlock();
+    EmitBlock();
+    lock.lock();
+  }
+  inputChanged_.wait(lock, [this] { return closing() || inputFinished_ || !inputs_.empty(); });
+  if (closing() || inputs_.empty()) return false;
+  input_ = inputs_.front();
+  inputs_.pop_front();
+  inputUsed_ = 0;
+  inputHashed_ = 0;
+  return true;
+}
+
+void InflatePass::FinishInput() {
+  if (input_.data == nullptr) return;
+  const uint64_t end = inputStart_ + input_.length;
+  blobLane_->Add(input_.data + inputHashed_, input_.length - inputHashed_, [this, end] {
+    Event event(Event::Kind::kConsumed);
+    event.compressedBitOffset = end;
+    sink_->Emit(std::move(event));
+  });
+  inputStart_ = end;
+  input_ = {nullptr, 0};
+  inputUsed_ = 0;
+}
+
+bool InflatePass::ReadHeader() {
+  const uint8_t* next = input_.data + inputUsed_;
+  const uint8_t* const from = next;
+  size_t left = input_.length - inputUsed_;
+  const GzipHeader::Result result = header_.Feed(&next, &left);
+  Consumed(from, static_cast<size_t>(next - from));
+  inputUsed_ = input_.length - left;
+  if (result == GzipHeader::Result::kBad && !firstMember_ && !header_.hasMagic()) {
+    state_ = State::kPadding;
+    return true;
+  }
+  if (result == GzipHeader::Result::kBad) {
+    Fail(true, header_.problem());
+    return false;
+  }
+  if (result == GzipHeader::Result::kDone) {
+    inflateReset2(&stream_, -15);
+    memberCrc_ = 0;
+    memberBytes_ = 0;
+    state_ = State::kData;
+  }
+  return true;
+}
+
+// A resumed pass begins in the middle of a byte.
+void InflatePass::Prime() {
+  const unsigned bit = span_->job.bit;
+  lastByte_ = input_.data[inputUsed_];
+  if (bit != 0) {
+    Consumed(input_.data + inputUsed_, 1);
+    inflatePrime(&stream_, static_cast<int>(8 - bit), lastByte_ >> bit);
+    inputUsed_++;
+  }
+  state_ = State::kData;
+}
+
+bool InflatePass::IsDue() const {
+  const uint64_t out = produced_ - spanStart_;
+  const uint64_t in = inputStart_ + inputUsed_ - spanInputStart_;
+  return (out >= parameters_.spacingBytes && in >= parameters_.minimumCompressedBytes) ||
+         out >= parameters_.maximumSpanBytes;
+}
+
+// So much output that no due point is passed by.
+uInt InflatePass::OutputLimit() const {
+  uint64_t limit = std::min<uint64_t>(parameters_.slotBytes - slotFilled_, kStepBytes);
+  const uint64_t out = produced_ - spanStart_;
+  if (out < parameters_.spacingBytes) {
+    limit = std::min(limit, parameters_.spacingBytes - out);
+  } else if (out < parameters_.maximumSpanBytes) {
+    limit = std::min(limit, parameters_.maximumSpanBytes - out);
+  }
+  return static_cast<uInt>(limit);
+}
+
+uInt InflatePass::InputLimit() const {
+  uint64_t limit = std::min<uint64_t>(input_.length - inputUsed_, kStepBytes);
+  const uint64_t in = inputStart_ + inputUsed_ - spanInputStart_;
+  if (produced_ - spanStart_ >= parameters_.spacingBytes && in < parameters_.minimumCompressedBytes) {
+    limit = std::min(limit, parameters_.minimumCompressedBytes - in);
+  }
+  return static_cast<uInt>(limit);
+}
+
+bool InflatePass::InflateStep() {
+  if (slot_ < 0 && !AcquireSlot()) return false;
+  const bool due = IsDue();
+  const uint8_t* const from = input_.data + inputUsed_;
+  const uInt inputLimit = InputLimit();
+  const uInt outputLimit = due ? static_cast<uInt>(std::min<uint64_t>(parameters_.slotBytes - slotFilled_, kStepBytes))
+                               : OutputLimit();
+  stream_.next_in = const_cast<uint8_t*>(from);
+  stream_.avail_in = inputLimit;
+  stream_.next_out = parameters_.slots[static_cast<size_t>(slot_)] + slotFilled_;
+  stream_.avail_out = outputLimit;
+  // Z_BLOCK returns at every block boundary, and each return copies the window: only where a point is wanted.
+  const int result = inflate(&stream_, due ? Z_BLOCK : Z_NO_FLUSH);
+  const size_t in = inputLimit - stream_.avail_in;
+  const size_t out = outputLimit - stream_.avail_out;
+  inputUsed_ += in;
+  if (in > 0) lastByte_ = from[in - 1];
+  Consumed(from, in);
+  Produced(out);
+  if (result == Z_STREAM_END) {
+    FinishWindowInput();
+    trailerHave_ = 0;
+    state_ = State::kTrailer;
+  } else if (result != Z_OK && result != Z_BUF_ERROR) {
+    Fail(result != Z_MEM_ERROR, stream_.msg != nullptr ? stream_.msg : "inflate failed");
+    return false;
+  } else if (due && (stream_.data_type & 128) != 0 && (stream_.data_type & 64) == 0 && produced_ > spanStart_) {
+    CutHere((inputStart_ + inputUsed_) * 8 - static_cast<uint64_t>(stream_.data_type & 7), false);
+  }
+  if (slotFilled_ == parameters_.slotBytes) EmitBlock();
+  return true;
+}
+
+void InflatePass::Produced(size_t bytes) {
+  if (bytes == 0) return;
+  const uint8_t* data = parameters_.slots[static_cast<size_t>(slot_)] + slotFilled_;
+  segmentCrc_ = static_cast<uint32_t>(crc32(segmentCrc_, data, static_cast<uInt>(bytes)));
+  segmentBytes_ += bytes;
+  slotFilled_ += bytes;
+  produced_ += bytes;
+  if (collecting_ && produced_ - spanStart_ >= kWindowBytes) FinishWindowInput();
+}
+
+void InflatePass::Consumed(const uint8_t* from, size_t bytes) {
+  if (!collecting_) return;
+  std::vector<uint8_t>& input = span_->job.input;
+  // 32 KiB of output take less than this from any sane encoder; what is cut off keeps its whole window.
+  constexpr size_t kMaximumInput = 96 << 10;
+  const size_t wanted = std::min(bytes, kMaximumInput - std::min(kMaximumInput, input.size()));
+  input.insert(input.end(), from, from + wanted);
+}
+
+void InflatePass::CloseSegment() {
+  spanCrc_ = static_cast<uint32_t>(crc32_combine64(spanCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
+  memberCrc_ = static_cast<uint32_t>(crc32_combine64(memberCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
+  memberBytes_ += segmentBytes_;
+  segmentCrc_ = 0;
+  segmentBytes_ = 0;
+}
+
+bool InflatePass::ReadTrailer() {
+  const uint8_t* const from = input_.data + inputUsed_;
+  const size_t bytes = std::min(sizeof(trailer_) - trailerHave_, input_.length - inputUsed_);
+  std::memcpy(trailer_ + trailerHave_, from, bytes);
+  trailerHave_ += bytes;
+  inputUsed_ += bytes;
+  if (trailerHave_ < sizeof(trailer_)) return true;
+  CloseSegment();
+  const auto field = [this](size_t at) {
+    return static_cast<uint32_t>(trailer_[at]) | static_cast<uint32_t>(trailer_[at + 1]) << 8 |
+           static_cast<uint32_t>(trailer_[at + 2]) << 16 | static_cast<uint32_t>(trailer_[at + 3]) << 24;
+  };
+  if (field(0) != memberCrc_) {
+    Fail(true, "the CRC-32 of a gzip member is wrong");
+    return false;
+  }
+  if (field(4) != static_cast<uint32_t>(memberBytes_)) {
+    Fail(true, "the length (ISIZE) of a gzip member is wrong");
+    return false;
+  }
+  lastTrailerEnd_ = inputStart_ + inputUsed_;
+  firstMember_ = false;
+  state_ = State::kBetween;
+  return true;
+}
+
+// Another member, or padding: gunzip ignores whatever does not begin like one.
+void InflatePass::ReadBetween() {
+  if (input_.data[inputUsed_] != 0x1f) {
+    state_ = State::kPadding;
+    return;
+  }
+  memberStart_ = inputStart_ + inputUsed_;
+  header_.Reset();
+  if (IsDue() && produced_ > spanStart_) CutHere(memberStart_ * 8, true);
+  state_ = State::kHeader;
+}
+
+bool InflatePass::AcquireSlot() {
+  std::unique_lock<std::mutex> lock(slotMutex_);
+  for (;;) {
+    if (closing()) return false;
+    for (size_t i = 0; i < slotHolders_.size(); ++i) {
+      if (slotHolders_[i] == 0) {
+        // This thread holds it until it is emitted whole.
+        slotHolders_[i] = 1;
+        slot_ = static_cast<int>(i);
+        slotFilled_ = 0;
+        return true;
+      }
+    }
+    slotChanged_.wait(lock);
+  }
+}
+
+// Hands on what the slot has; it is not written to again, for its first bytes belong to others now.
+void InflatePass::EmitBlock() {
+  if (slot_ < 0 || slotFilled_ == 0) return;
+  const uint32_t slot = static_cast<uint32_t>(slot_);
+  {
+    std::lock_guard<std::mutex> lock(slotMutex_);
+    slotHolders_[slot] = 2;
+  }
+  Event event(Event::Kind::kBlock);
+  event.slot = slot;
+  event.length = slotFilled_;
+  event.uncompressedOffset = produced_ - slotFilled_;
+  slot_ = -1;
+  tarLane_->Add(parameters_.slots[slot], slotFilled_, [this, slot] { DropSlot(slot); });
+  sink_->Emit(std::move(event));
+}
+
+void InflatePass::Fail(bool corrupt, const std::string& message) {
+  ended_ = true;
+  EmitBlock();
+  Event event(Event::Kind::kFailure);
+  event.corrupt = corrupt;
+  event.message = message;
+  event.compressedBitOffset = inputStart_ + inputUsed_;
+  event.uncompressedOffset = produced_;
+  sink_->Emit(std::move(event));
+}
+
+void InflatePass::End() {
+  const bool atPadding = state_ == State::kHeader && !firstMember_ && !header_.hasMagic();
+  if (state_ != State::kBetween && state_ != State::kPadding && !atPadding) {
+    const bool empty = firstMember_ && inputStart_ == 0;
+    Fail(true, empty ? "the layer is empty" : "the gzip data ends too early: the layer is truncated");
+    return;
+  }
+  ended_ = true;
+  EmitBlock();
+  FinishWindowInput();
+  EndSpan(lastTrailerEnd_ * 8);
+  // Everything before the end event must be out: windows (waited for by their place in `ordered_`) and both lanes.
+  auto item = std::make_shared<Ordered>(Event::Kind::kEnd, 2);
+  item->event.compressedBitOffset = inputStart_;
+  item->event.uncompressedOffset = produced_;
+  item->event.bytes.resize(64);
+  {
+    std::lock_guard<std::mutex> lock(orderedMutex_);
+    ordered_.push_back(item);
+  }
+  blobLane_->Mark([this, item] {
+    SealChunk();
+    const auto digest = blobSha_.Digest();
+    std::copy(digest.begin(), digest.end(), item->event.bytes.begin());
+    Settle(item);
+  });
+  tarLane_->Mark([this, item] {
+    const auto digest = tarSha_.Digest();
+    std::copy(digest.begin(), digest.end(), item->event.bytes.begin() + 32);
+    Settle(item);
+  });
+}
+
+}  // namespace registryfs

@@ -1,0 +1,175 @@
+#pragma once
+
+#include <zlib.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "event.h"
+#include "gzip_header.h"
+#include "hash_lane.h"
+#include "sha256.h"
+#include "window_maker.h"
+
+namespace registryfs {
+
+struct PassParameters {
+  uint64_t spacingBytes;
+  uint64_t minimumCompressedBytes;
+  uint64_t maximumSpanBytes;
+  uint64_t checkpointBytes;
+  uint64_t chunkBytes;
+  std::vector<uint8_t*> slots;
+  size_t slotBytes;
+};
+
+// The threads of one first pass over a gzip blob; knows nothing of JavaScript.
+//
+//   Push -> input queue -> inflate thread -> slots -> kBlock events
+//                              |   |  `-> window thread -> kSpan events, in order
+//                              |   `----> tar hash lane (sha256; a slot is free when released and hashed)
+//                              `--------> blob hash lane (sha256, sha256 per chunk; then kConsumed)
+//
+// A span is reported once it has ended and its window is made, a checkpoint once both lanes have passed its place;
+// `ordered_` keeps both in the order of the tar.
+class InflatePass {
+ public:
+  InflatePass(PassParameters parameters, EventSink* sink);
+  ~InflatePass() { Close(); }
+
+  // Before Start. False when the state is not one of ours, or damaged.
+  bool Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffset, const uint8_t* state, size_t length);
+  void Start();
+
+  void Push(const uint8_t* data, size_t length);
+  void Finish();
+  void ReleaseSlot(uint32_t slot);
+  // Stops and joins all threads. No event comes afterwards.
+  void Close();
+
+ private:
+  enum class State { kHeader, kPrime, kData, kTrailer, kBetween, kPadding };
+
+  // A span or a checkpoint on its way to the sink.
+  struct Ordered {
+    Ordered(Event::Kind kind, int waitsFor) : event(kind), pending(waitsFor) {}
+
+    Event event;
+    int pending;
+    WindowJob job;
+  };
+  using OrderedPointer = std::shared_ptr<Ordered>;
+
+  // The inflate thread.
+  void Run();
+  bool NextInput();
+  void FinishInput();
+  bool ReadHeader();
+  void Prime();
+  bool InflateStep();
+  bool ReadTrailer();
+  void ReadBetween();
+  bool AcquireSlot();
+  void EmitBlock();
+  void End();
+  void Fail(bool corrupt, const std::string& message);
+  void Produced(size_t bytes);
+  void Consumed(const uint8_t* from, size_t bytes);
+  void CloseSegment();
+  bool IsDue() const;
+  uInt OutputLimit() const;
+  uInt InputLimit() const;
+
+  // Seek points, windows and checkpoints (pass_points.cc).
+  void BeginSpan(uint64_t bitOffset, bool atHeader);
+  void EndSpan(uint64_t bitOffset);
+  void CutHere(uint64_t bitOffset, bool atHeader);
+  void FinishWindowInput();
+  void MakeCheckpoint(uint64_t bitOffset, bool atHeader);
+  std::vector<uint8_t> EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar, const Event& place, uint32_t memberCrc,
+                                   uint64_t memberBytes, const std::vector<uint8_t>& window) const;
+  std::vector<uint8_t> CurrentWindow();
+  void Settle(const OrderedPointer& item);
+  void RunWindows();
+
+  void HashBlob(const uint8_t* data, size_t length);
+  void SealChunk();
+  void DropSlot(uint32_t slot);
+  bool closing() const { return closing_.load(std::memory_order_relaxed); }
+
+  const PassParameters parameters_;
+  EventSink* const sink_;
+  std::atomic<bool> closing_{false};
+
+  std::mutex inputMutex_;
+  std::condition_variable inputChanged_;
+  struct Input {
+    const uint8_t* data;
+    size_t length;
+  };
+  std::deque<Input> inputs_;
+  bool inputFinished_ = false;
+
+  std::mutex slotMutex_;
+  std::condition_variable slotChanged_;
+  std::vector<int> slotHolders_;  // JavaScript and the tar lane
+
+  // The inflate thread's own.
+  z_stream stream_ = {};
+  GzipHeader header_;
+  State state_ = State::kHeader;
+  Input input_ = {nullptr, 0};
+  size_t inputUsed_ = 0;    // of input_
+  size_t inputHashed_ = 0;  // of input_: handed to the blob lane
+  uint64_t inputStart_ = 0;  // blob offset of input_.data
+  uint8_t lastByte_ = 0;     // the last one that inflate took
+  int slot_ = -1;
+  size_t slotFilled_ = 0;
+  uint64_t produced_ = 0;  // tar bytes
+  uint64_t spanStart_ = 0;
+  uint64_t spanInputStart_ = 0;
+  uint32_t spanCrc_ = 0;
+  uint32_t segmentCrc_ = 0;  // since the last end of a span or member
+  uint64_t segmentBytes_ = 0;
+  uint32_t memberCrc_ = 0;
+  uint64_t memberBytes_ = 0;
+  uint8_t trailer_[8];
+  size_t trailerHave_ = 0;
+  uint64_t memberStart_ = 0;   // blob offset of the present member's header
+  uint64_t lastTrailerEnd_ = 0;
+  uint64_t lastCheckpoint_ = 0;
+  bool firstMember_ = true;
+  bool ended_ = false;
+  OrderedPointer span_;
+  bool collecting_ = false;  // span_->job.input
+
+  std::mutex orderedMutex_;
+  std::deque<OrderedPointer> ordered_;
+
+  std::mutex windowMutex_;
+  std::condition_variable windowChanged_;
+  std::deque<OrderedPointer> windowJobs_;
+
+  // The blob lane's own.
+  Sha256 blobSha_;
+  Sha256 chunkSha_;
+  uint64_t blobHashed_ = 0;
+  uint64_t sealedUpTo_ = 0;
+  bool chunkWhole_ = true;  // the present chunk was seen from its first byte
+  // The tar lane's own.
+  Sha256 tarSha_;
+
+  std::unique_ptr<HashLane> blobLane_;
+  std::unique_ptr<HashLane> tarLane_;
+  std::thread windowThread_;
+  std::thread inflateThread_;
+};
+
+}  // namespace registryfs

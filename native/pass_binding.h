@@ -1,0 +1,45 @@
+#pragma once
+
+#include <napi.h>
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "event_queue.h"
+#include "inflate_pass.h"
+
+namespace registryfs {
+
+// InflatePass for JavaScript: holds what is lent to the threads for as long as they may touch it.
+class PassBinding : public Napi::ObjectWrap<PassBinding> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  explicit PassBinding(const Napi::CallbackInfo& info);
+  ~PassBinding() override { CloseThreads(); }
+
+ private:
+  struct Lent {
+    uint64_t end;  // in the blob
+    Napi::Reference<Napi::Buffer<uint8_t>> buffer;
+  };
+
+  Napi::Value Push(const Napi::CallbackInfo& info);
+  Napi::Value Finish(const Napi::CallbackInfo& info);
+  Napi::Value ReleaseSlot(const Napi::CallbackInfo& info);
+  Napi::Value Close(const Napi::CallbackInfo& info);
+
+  void CloseThreads();
+  void Return(const std::vector<Event>& events);
+  static void CleanUp(void* self);
+
+  Napi::Env env_;
+  std::vector<Napi::Reference<Napi::Buffer<uint8_t>>> slots_;
+  std::deque<Lent> inputs_;
+  uint64_t pushed_ = 0;
+  std::unique_ptr<EventQueue> queue_;
+  std::unique_ptr<InflatePass> pass_;
+};
+
+}  // namespace registryfs

@@ -1,0 +1,253 @@
+// Seek points of a pass: where spans end and begin, their windows, and the checkpoints at some of them.
+#include <algorithm>
+#include <cstring>
+
+#include "inflate_pass.h"
+
+namespace registryfs {
+
+namespace {
+constexpr uint32_t kStateMagic = 0x4b434652;  // 'RFCK'
+constexpr uint32_t kStateVersion = 1;
+
+struct StateHead {
+  uint32_t magic;
+  uint32_t version;
+  uint32_t shaBytes;
+  uint32_t memberCrc;
+  uint64_t memberBytes;
+  uint64_t compressedBitOffset;
+  uint64_t uncompressedOffset;
+  uint32_t windowBytes;
+  uint32_t atHeader;
+};
+static_assert(sizeof(StateHead) == 48, "no padding: the state is written as it lies in memory");
+}  // namespace
+
+void InflatePass::BeginSpan(uint64_t bitOffset, bool atHeader) {
+  // It waits for its end, and for its window.
+  span_ = std::make_shared<Ordered>(Event::Kind::kSpan, atHeader ? 1 : 2);
+  span_->event.compressedBitOffset = bitOffset;
+  span_->event.uncompressedOffset = produced_;
+  span_->event.atHeader = atHeader;
+  spanStart_ = produced_;
+  spanInputStart_ = bitOffset / 8;
+  spanCrc_ = 0;
+  collecting_ = !atHeader;
+}
+
+void InflatePass::EndSpan(uint64_t bitOffset) {
+  CloseSegment();
+  if (!span_) return;
+  // Nothing came out: an empty member at the end.
+  if (produced_ == spanStart_) return;
+  span_->event.length = produced_ - spanStart_;
+  span_->event.compressedBitEnd = bitOffset;
+  span_->event.crc32 = spanCrc_;
+  {
+    std::lock_guard<std::mutex> lock(orderedMutex_);
+    ordered_.push_back(span_);
+  }
+  Settle(span_);
+  span_.reset();
+}
+
+void InflatePass::CutHere(uint64_t bitOffset, bool atHeader) {
+  EmitBlock();
+  FinishWindowInput();
+  EndSpan(bitOffset);
+  Event cut(Event::Kind::kCut);
+  cut.uncompressedOffset = produced_;
+  sink_->Emit(std::move(cut));
+  BeginSpan(bitOffset, atHeader);
+  if (!atHeader) {
+    WindowJob& job = span_->job;
+    job.window = CurrentWindow();
+    job.bit = static_cast<unsigned>(bitOffset % 8);
+    if (job.bit != 0) job.input.push_back(lastByte_);
+  }
+  if (produced_ - lastCheckpoint_ >= parameters_.checkpointBytes) MakeCheckpoint(bitOffset, atHeader);
+}
+
+std::vector<uint8_t> InflatePass::CurrentWindow() {
+  std::vector<uint8_t> window(kWindowBytes);
+  uInt length = 0;
+  inflateGetDictionary(&stream_, window.data(), &length);
+  window.resize(length);
+  return window;
+}
+
+void InflatePass::FinishWindowInput() {
+  if (!collecting_) return;
+  collecting_ = false;
+  std::lock_guard<std::mutex> lock(windowMutex_);
+  windowJobs_.push_back(span_);
+  windowChanged_.notify_all();
+}
+
+void InflatePass::RunWindows() {
+  WindowMaker maker;
+  for (;;) {
+    OrderedPointer span;
+    {
+      std::unique_lock<std::mutex> lock(windowMutex_);
+      windowChanged_.wait(lock, [this] { return closing() || !windowJobs_.empty(); });
+      if (closing()) return;
+      span = std::move(windowJobs_.front());
+      windowJobs_.pop_front();
+    }
+    SparseWindow window = maker.Make(std::move(span->job));
+    span->job = WindowJob();
+    span->event.bytes = std::move(window.deflated);
+    span->event.windowLength = window.length;
+    Settle(span);
+  }
+}
+
+// One thing less to wait for; what is complete at the front of the queue goes out.
+void InflatePass::Settle(const OrderedPointer& item) {
+  std::lock_guard<std::mutex> lock(orderedMutex_);
+  item->pending--;
+  while (!ordered_.empty() && ordered_.front()->pending == 0) {
+    sink_->Emit(std::move(ordered_.front()->event));
+    ordered_.pop_front();
+  }
+}
+
+void InflatePass::MakeCheckpoint(uint64_t bitOffset, bool atHeader) {
+  const uint64_t byteOffset = bitOffset / 8;
+  // The byte with the first bit may have been the last one of a buffer that is with the lane already: next time.
+  if (byteOffset < inputStart_ + inputHashed_) return;
+  lastCheckpoint_ = produced_;
+  const size_t before = static_cast<size_t>(byteOffset - inputStart_);
+  blobLane_->Add(input_.data + inputHashed_, before - inputHashed_, nullptr);
+  inputHashed_ = before;
+
+  struct Snapshots {
+    SHA256_CTX blob;
+    SHA256_CTX tar;
+    std::vector<uint8_t> window;
+    std::atomic<int> left{2};
+  };
+  auto snapshots = std::make_shared<Snapshots>();
+  if (!atHeader) snapshots->window = CurrentWindow();
+  auto item = std::make_shared<Ordered>(Event::Kind::kCheckpoint, 1);
+  item->event.compressedBitOffset = bitOffset;
+  item->event.uncompressedOffset = produced_;
+  item->event.atHeader = atHeader;
+  {
+    std::lock_guard<std::mutex> lock(orderedMutex_);
+    ordered_.push_back(item);
+  }
+  const auto taken = [this, item, snapshots, memberCrc = memberCrc_, memberBytes = memberBytes_] {
+    if (snapshots->left.fetch_sub(1) != 1) return;
+    item->event.bytes =
+        EncodeState(snapshots->blob, snapshots->tar, item->event, memberCrc, memberBytes, snapshots->window);
+    Settle(item);
+  };
+  blobLane_->Mark([this, snapshots, taken] {
+    snapshots->blob = blobSha_.context();
+    taken();
+  });
+  tarLane_->Mark([this, snapshots, taken] {
+    snapshots->tar = tarSha_.context();
+    taken();
+  });
+}
+
+std::vector<uint8_t> InflatePass::EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar, const Event& place,
+                                              uint32_t memberCrc, uint64_t memberBytes,
+                                              const std::vector<uint8_t>& window) const {
+  StateHead head = {};
+  head.magic = kStateMagic;
+  head.version = kStateVersion;
+  head.shaBytes = sizeof(SHA256_CTX);
+  head.memberCrc = memberCrc;
+  head.memberBytes = memberBytes;
+  head.compressedBitOffset = place.compressedBitOffset;
+  head.uncompressedOffset = place.uncompressedOffset;
+  head.windowBytes = static_cast<uint32_t>(window.size());
+  head.atHeader = place.atHeader ? 1 : 0;
+  std::vector<uint8_t> state;
+  const auto append = [&state](const void* data, size_t length) {
+    const uint8_t* bytes = static_cast<const uint8_t*>(data);
+    state.insert(state.end(), bytes, bytes + length);
+  };
+  append(&head, sizeof(head));
+  append(&blob, sizeof(blob));
+  append(&tar, sizeof(tar));
+  append(window.data(), window.size());
+  const uint32_t sum = static_cast<uint32_t>(crc32(0, state.data(), static_cast<uInt>(state.size())));
+  append(&sum, sizeof(sum));
+  return state;
+}
+
+bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffset, const uint8_t* state,
+                         size_t length) {
+  StateHead head;
+  uint32_t sum;
+  if (length < sizeof(head) + sizeof(sum)) return false;
+  std::memcpy(&head, state, sizeof(head));
+  std::memcpy(&sum, state + length - sizeof(sum), sizeof(sum));
+  if (head.magic != kStateMagic || head.version != kStateVersion || head.shaBytes != sizeof(SHA256_CTX)) return false;
+  if (head.windowBytes > kWindowBytes) return false;
+  if (length != sizeof(head) + 2 * sizeof(SHA256_CTX) + head.windowBytes + sizeof(sum)) return false;
+  if (sum != crc32(0, state, static_cast<uInt>(length - sizeof(sum)))) return false;
+  if (head.compressedBitOffset != compressedBitOffset || head.uncompressedOffset != uncompressedOffset) return false;
+
+  SHA256_CTX context;
+  std::memcpy(&context, state + sizeof(head), sizeof(context));
+  blobSha_.set_context(context);
+  std::memcpy(&context, state + sizeof(head) + sizeof(context), sizeof(context));
+  tarSha_.set_context(context);
+  const uint8_t* window = state + sizeof(head) + 2 * sizeof(context);
+  produced_ = uncompressedOffset;
+  lastCheckpoint_ = produced_;
+  inputStart_ = compressedBitOffset / 8;
+  blobHashed_ = inputStart_;
+  chunkWhole_ = inputStart_ % parameters_.chunkBytes == 0;
+  firstMember_ = false;
+  BeginSpan(compressedBitOffset, head.atHeader != 0);
+  if (head.atHeader != 0) {
+    lastTrailerEnd_ = inputStart_;
+    return true;
+  }
+  memberCrc_ = head.memberCrc;
+  memberBytes_ = head.memberBytes;
+  state_ = State::kPrime;
+  if (inflateSetDictionary(&stream_, window, head.windowBytes) != Z_OK) return false;
+  span_->job.window.assign(window, window + head.windowBytes);
+  span_->job.bit = static_cast<unsigned>(compressedBitOffset % 8);
+  return true;
+}
+
+void InflatePass::HashBlob(const uint8_t* data, size_t length) {
+  blobSha_.Update(data, length);
+  while (length > 0) {
+    const uint64_t left = parameters_.chunkBytes - blobHashed_ % parameters_.chunkBytes;
+    const size_t bytes = static_cast<size_t>(std::min<uint64_t>(left, length));
+    chunkSha_.Update(data, bytes);
+    blobHashed_ += bytes;
+    data += bytes;
+    length -= bytes;
+    if (blobHashed_ % parameters_.chunkBytes == 0) SealChunk();
+  }
+}
+
+// At the end of a chunk, and once more at the end of the blob, where the last one may be short.
+void InflatePass::SealChunk() {
+  const bool full = blobHashed_ % parameters_.chunkBytes == 0;
+  if (full && blobHashed_ == sealedUpTo_) return;
+  if (chunkWhole_) {
+    const auto digest = chunkSha_.Digest();
+    Event event(Event::Kind::kChunk);
+    event.slot = static_cast<uint32_t>((blobHashed_ - 1) / parameters_.chunkBytes);
+    event.bytes.assign(digest.begin(), digest.end());
+    sink_->Emit(std::move(event));
+  }
+  sealedUpTo_ = blobHashed_;
+  chunkSha_.Reset();
+  chunkWhole_ = true;
+}
+
+}  // namespace registryfs

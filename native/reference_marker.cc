@@ -1,0 +1,178 @@
+#include "reference_marker.h"
+
+#include <cstring>
+
+namespace registryfs {
+
+namespace {
+
+constexpr unsigned kMaximumBits = 15;
+
+// One entry for every value of the next 15 bits: symbol << 4 | code length. Large, but a window needs a handful.
+struct CodeTable {
+  uint16_t entries[1 << kMaximumBits];
+
+  // False when the code is over-subscribed, or incomplete with more than one code.
+  bool Build(const uint8_t* lengths, unsigned count) {
+    unsigned counts[kMaximumBits + 1] = {};
+    for (unsigned i = 0; i < count; ++i) counts[lengths[i]]++;
+    counts[0] = 0;
+    unsigned next[kMaximumBits + 2] = {};
+    unsigned code = 0;
+    unsigned used = 0;
+    for (unsigned bits = 1; bits <= kMaximumBits; ++bits) {
+      code = (code + counts[bits - 1]) << 1;
+      next[bits] = code;
+      used += counts[bits] << (kMaximumBits - bits);
+    }
+    if (used > (1u << kMaximumBits)) return false;
+    std::memset(entries, 0, sizeof(entries));
+    for (unsigned symbol = 0; symbol < count; ++symbol) {
+      const unsigned length = lengths[symbol];
+      if (length == 0) continue;
+      unsigned reversed = 0;
+      for (unsigned value = next[length]++, i = 0; i < length; ++i, value >>= 1) reversed = reversed << 1 | (value & 1);
+      for (unsigned i = reversed; i < (1u << kMaximumBits); i += 1u << length) {
+        entries[i] = static_cast<uint16_t>(symbol << 4 | length);
+      }
+    }
+    return true;
+  }
+};
+
+class BitReader {
+ public:
+  BitReader(const uint8_t* input, size_t length, unsigned bit) : input_(input), length_(length), position_(bit) {}
+
+  // The next up to 32 bits; zeros beyond the end, which `overrun` tells.
+  uint32_t Peek(unsigned count) const {
+    uint64_t value = 0;
+    const size_t byte = position_ >> 3;
+    for (size_t i = 0; i < 6; ++i) {
+      if (byte + i < length_) value |= static_cast<uint64_t>(input_[byte + i]) << (8 * i);
+    }
+    return static_cast<uint32_t>(value >> (position_ & 7)) & ((uint64_t{1} << count) - 1);
+  }
+  uint32_t Take(unsigned count) {
+    const uint32_t value = Peek(count);
+    position_ += count;
+    return value;
+  }
+  int Decode(const CodeTable& table) {
+    const uint16_t entry = table.entries[Peek(kMaximumBits)];
+    if (entry == 0) return -1;
+    position_ += entry & 15;
+    return entry >> 4;
+  }
+  void Align() { position_ = (position_ + 7) & ~size_t{7}; }
+  void Skip(size_t bytes) { position_ += bytes * 8; }
+  bool overrun() const { return position_ > length_ * 8; }
+
+ private:
+  const uint8_t* input_;
+  size_t length_;
+  size_t position_;  // in bits
+};
+
+constexpr uint16_t kLengthBases[] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
+                                     31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
+constexpr uint8_t kLengthExtras[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+constexpr uint16_t kDistanceBases[] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
+                                       193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+constexpr uint8_t kDistanceExtras[] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
+                                       6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
+constexpr uint8_t kCodeLengthOrder[] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+
+struct Tables {
+  CodeTable literals;
+  CodeTable distances;
+};
+
+bool BuildFixed(Tables* tables) {
+  uint8_t lengths[288];
+  for (unsigned i = 0; i < 288; ++i) lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
+  uint8_t distances[30];
+  std::memset(distances, 5, sizeof(distances));
+  return tables->literals.Build(lengths, 288) && tables->distances.Build(distances, 30);
+}
+
+bool ReadDynamic(BitReader* reader, Tables* tables) {
+  const unsigned literalCount = reader->Take(5) + 257;
+  const unsigned distanceCount = reader->Take(5) + 1;
+  const unsigned codeCount = reader->Take(4) + 4;
+  if (literalCount > 286 || distanceCount > 30) return false;
+  uint8_t codeLengths[19] = {};
+  for (unsigned i = 0; i < codeCount; ++i) codeLengths[kCodeLengthOrder[i]] = static_cast<uint8_t>(reader->Take(3));
+  if (!tables->distances.Build(codeLengths, 19)) return false;
+  uint8_t lengths[286 + 30] = {};
+  for (unsigned i = 0; i < literalCount + distanceCount;) {
+    const int symbol = reader->Decode(tables->distances);
+    if (symbol < 0 || reader->overrun()) return false;
+    if (symbol < 16) {
+      lengths[i++] = static_cast<uint8_t>(symbol);
+      continue;
+    }
+    if (symbol == 16 && i == 0) return false;
+    const uint8_t value = symbol == 16 ? lengths[i - 1] : 0;
+    unsigned repeat = symbol == 16 ? 3 + reader->Take(2) : symbol == 17 ? 3 + reader->Take(3) : 11 + reader->Take(7);
+    if (i + repeat > literalCount + distanceCount) return false;
+    while (repeat-- > 0) lengths[i++] = value;
+  }
+  return tables->literals.Build(lengths, literalCount) && tables->distances.Build(lengths + literalCount, distanceCount);
+}
+
+// The matches of one compressed block. `position` counts the output after the point.
+bool MarkBlock(BitReader* reader, const Tables& tables, size_t outputBytes, size_t* position, uint8_t* marks) {
+  while (*position < outputBytes) {
+    const int symbol = reader->Decode(tables.literals);
+    if (symbol < 0 || reader->overrun()) return false;
+    if (symbol < 256) {
+      ++*position;
+      continue;
+    }
+    if (symbol == 256) return true;
+    if (symbol > 285) return false;
+    const size_t length = kLengthBases[symbol - 257] + reader->Take(kLengthExtras[symbol - 257]);
+    const int code = reader->Decode(tables.distances);
+    if (code < 0 || code > 29 || reader->overrun()) return false;
+    const size_t distance = kDistanceBases[code] + reader->Take(kDistanceExtras[code]);
+    for (size_t i = *position; i < *position + length && i < distance; ++i) {
+      const size_t back = distance - i;
+      if (back > kWindowBytes) return false;
+      marks[kWindowBytes - back] = 1;
+    }
+    *position += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool MarkReferences(const uint8_t* input, size_t length, unsigned bit, size_t outputBytes,
+                    uint8_t marks[kWindowBytes]) {
+  // Per thread: 128 KiB is much for a stack.
+  static thread_local Tables tables;
+  BitReader reader(input, length, bit);
+  size_t position = 0;
+  while (position < outputBytes) {
+    const bool last = reader.Take(1) == 1;
+    const unsigned type = reader.Take(2);
+    if (type == 0) {
+      reader.Align();
+      const size_t stored = reader.Take(16);
+      if ((reader.Take(16) ^ 0xffff) != stored) return false;
+      reader.Skip(stored);
+      position += stored;
+      // Bytes that are stored refer to nothing, whether we have them all or not.
+      if (position >= outputBytes) return true;
+    } else {
+      if (type == 3 || !(type == 1 ? BuildFixed(&tables) : ReadDynamic(&reader, &tables))) return false;
+      if (!MarkBlock(&reader, tables, outputBytes, &position, marks)) return false;
+    }
+    if (reader.overrun()) return false;
+    if (last) return true;
+  }
+  return true;
+}
+
+}  // namespace registryfs

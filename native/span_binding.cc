@@ -1,0 +1,83 @@
+#include "span_binding.h"
+
+namespace registryfs {
+
+namespace {
+// One for the reader that waits, one for the span that comes next; more gained nothing on two cores.
+constexpr size_t kThreads = 2;
+}  // namespace
+
+SpanPool::SpanPool(Napi::Env env) : env_(env) {
+  completion_ = Completion::New(env, "registryfs:spans", 0, 1, this);
+  // Only a span under way keeps the process alive.
+  completion_.Unref(env);
+  for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
+}
+
+void SpanPool::Submit(const Napi::CallbackInfo& info) {
+  const Napi::Object request = info[0].As<Napi::Object>();
+  const auto input = request.Get("input").As<Napi::Buffer<uint8_t>>();
+  const auto window = request.Get("window").As<Napi::Buffer<uint8_t>>();
+  const auto target = info[1].As<Napi::Buffer<uint8_t>>();
+  const Napi::Value crc = request.Get("crc32");
+  const auto number = [&request](const char* name) { return request.Get(name).As<Napi::Number>().DoubleValue(); };
+  auto* job = new Job();
+  job->span.input = input.Data();
+  job->span.inputLength = input.Length();
+  job->span.bit = static_cast<unsigned>(number("bitOffset"));
+  job->span.atHeader = request.Get("atHeader").As<Napi::Boolean>().Value();
+  job->span.window = window.Data();
+  job->span.windowDeflatedLength = window.Length();
+  job->span.windowLength = static_cast<uint32_t>(number("windowLength"));
+  job->span.skipBytes = static_cast<uint64_t>(number("skipBytes"));
+  job->span.target = target.Data();
+  job->span.targetLength = target.Length();
+  job->span.checkCrc = crc.IsNumber();
+  job->span.crc = crc.IsNumber() ? crc.As<Napi::Number>().Uint32Value() : 0;
+  job->input = Napi::Persistent(input);
+  job->window = Napi::Persistent(window);
+  job->target = Napi::Persistent(target);
+  job->callback = Napi::Persistent(info[2].As<Napi::Function>());
+  if (pending_++ == 0) completion_.Ref(env_);
+  std::lock_guard<std::mutex> lock(mutex_);
+  jobs_.push_back(job);
+  changed_.notify_one();
+}
+
+void SpanPool::Run() {
+  SpanInflater inflater;
+  for (;;) {
+    Job* job;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      if (stopping_) return;
+      job = jobs_.front();
+      jobs_.pop_front();
+    }
+    job->problem = inflater.Inflate(job->span);
+    completion_.NonBlockingCall(job);
+  }
+}
+
+void SpanPool::Complete(Napi::Env env, Napi::Function, SpanPool* pool, Job* job) {
+  std::unique_ptr<Job> owned(job);
+  if (env == nullptr) return;
+  if (--pool->pending_ == 0) pool->completion_.Unref(env);
+  owned->callback.Call({job->problem == nullptr ? env.Null() : Napi::String::New(env, job->problem)});
+}
+
+// The environment is going down: what waits is dropped, what is being inflated is waited for.
+void SpanPool::Stop() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  for (Job* job : jobs_) delete job;
+  jobs_.clear();
+}
+
+}  // namespace registryfs

@@ -1,0 +1,45 @@
+import { constants } from 'node:fs'
+import { access, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { lockFile } from '../native.js'
+import { describeError, RegistryFsError } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+
+/**
+ * Where everything that outlives the process lies. One process at a time writes there, by flock on `lock`; others
+ * read what it has. A directory that cannot be used costs the persistence, never the mount.
+ *
+ *   chunks/  indexes/  documents/  tags/  lock
+ */
+export interface CacheDirectory {
+  readonly path: string
+  /** Why nothing may be written; undefined when this process is the writer. */
+  readonly readOnlyReason: string | undefined
+}
+
+export async function openCacheDirectory(path: string, log: Logger): Promise<CacheDirectory> {
+  const readOnlyReason = await claim(path).catch(
+    (error: unknown) => `the cache directory ${path} cannot be used: ${describeError(error)}`,
+  )
+  if (readOnlyReason !== undefined) log.warn(`${readOnlyReason}; going on without writing to it`)
+  return { path, readOnlyReason }
+}
+
+async function claim(path: string): Promise<string | undefined> {
+  await mkdir(path, { recursive: true, mode: 0o700 })
+  const status = await stat(path)
+  const user = process.getuid?.() ?? status.uid
+  // Someone else's directory could be filled with someone else's bytes while we run.
+  if (status.uid !== user && status.uid !== 0) {
+    throw new RegistryFsError('HOST', `it belongs to user ${String(status.uid)}, not to ${String(user)}`)
+  }
+  if ((status.mode & 0o022) !== 0) throw new RegistryFsError('HOST', 'others may write to it (chmod go-w)')
+  await access(path, constants.W_OK)
+  const lock = join(path, 'lock')
+  if (!lockFile(lock)) {
+    const owner = (await readFile(lock, 'utf8').catch(() => '')).trim()
+    return `the cache directory ${path} is in use by another registryfs${owner === '' ? '' : ` (pid ${owner})`}`
+  }
+  await writeFile(lock, `${String(process.pid)}\n`, { flag: 'r+' })
+  return undefined
+}

@@ -1,0 +1,120 @@
+/**
+ * A blob read through the chunk cache. A miss fetches whole chunks, adjacent ones in one range; each chunk that the
+ * index has a sha256 for is checked against it, so that bytes which come long after the first pass are still the
+ * manifest's. Readers that go forward get larger ranges: 1, 2, 4, then 8 chunks.
+ */
+import { createHash } from 'node:crypto'
+import { abortable, type ReadOptions } from '../util/abort.js'
+import type { Digest } from '../util/digest.js'
+import { RegistryFsError } from '../util/errors.js'
+import { piecesOf } from '../util/range.js'
+import { chunkBytes, chunkCount, chunkLength, type ChunkCache } from './chunk-cache.js'
+import { clampLength, type BlobSource, type ByteSource } from './source.js'
+
+const longestRangeChunks = 8
+
+export class CachedSource implements ByteSource {
+  readonly size: number
+  readonly #digest: Digest
+  readonly #blob: BlobSource
+  readonly #cache: ChunkCache
+  /** sha256 of a chunk, once the first pass has sealed it. */
+  readonly #sealOf: (index: number) => Buffer | undefined
+  readonly #fetching = new Map<number, Promise<Buffer>>()
+  #nextExpected = -1
+  #rangeChunks = 1
+
+  constructor(
+    digest: Digest,
+    blob: BlobSource,
+    cache: ChunkCache,
+    sealOf: (index: number) => Buffer | undefined,
+  ) {
+    this.size = blob.size
+    this.#digest = digest
+    this.#blob = blob
+    this.#cache = cache
+    this.#sealOf = sealOf
+  }
+
+  async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
+    const wanted = clampLength(this.size, offset, length)
+    if (wanted === 0) return Buffer.alloc(0)
+    const { first, end } = piecesOf(offset, wanted, chunkBytes)
+    const chunks = await Promise.all(
+      Array.from({ length: end - first }, async (_, i) => this.#chunk(first + i, end, options)),
+    )
+    const start = offset - first * chunkBytes
+    const only = chunks.length === 1 ? chunks[0] : undefined
+    if (only !== undefined) return only.subarray(start, start + wanted)
+    const joined = Buffer.allocUnsafeSlow(wanted)
+    let filled = 0
+    for (const chunk of chunks) filled += chunk.copy(joined, filled, filled === 0 ? start : 0)
+    return joined
+  }
+
+  /** Forgets what is cached of these bytes, for they did not inflate; the next read fetches them anew. */
+  async discard(offset: number, length: number): Promise<void> {
+    const { first, end } = piecesOf(offset, clampLength(this.size, offset, length), chunkBytes)
+    for (let index = first; index < end; index++) await this.#cache.remove(this.#digest, index)
+  }
+
+  async #chunk(index: number, wantedEnd: number, options: ReadOptions): Promise<Buffer> {
+    const running = this.#fetching.get(index)
+    if (running !== undefined) return abortable(running, options.signal)
+    const found = await abortable(
+      this.#cache.find(this.#digest, index, chunkLength(this.size, index)),
+      options.signal,
+    )
+    return found ?? abortable(this.#fetching.get(index) ?? this.#fetchFrom(index, wantedEnd), options.signal)
+  }
+
+  /** Starts one range at chunk `index`, as long as chunks are missing, and returns that chunk's promise. */
+  #fetchFrom(index: number, wantedEnd: number): Promise<Buffer> {
+    this.#rangeChunks =
+      index === this.#nextExpected
+        ? Math.min(longestRangeChunks, this.#rangeChunks * 2)
+        : Math.max(1, wantedEnd - index)
+    const limit = Math.min(chunkCount(this.size), index + Math.min(longestRangeChunks, this.#rangeChunks))
+    let end = index + 1
+    while (end < limit && !this.#fetching.has(end) && !this.#cache.has(this.#digest, end)) end++
+    this.#nextExpected = end
+    const range = this.#fetchRange(index, end)
+    for (let i = index; i < end; i++) {
+      const chunk = range
+        .then((chunks) => chunks[i - index] as Buffer)
+        .finally(() => this.#fetching.delete(i))
+      chunk.catch(() => undefined)
+      this.#fetching.set(i, chunk)
+    }
+    return this.#fetching.get(index) as Promise<Buffer>
+  }
+
+  async #fetchRange(first: number, end: number): Promise<readonly Buffer[]> {
+    const chunks = Array.from({ length: end - first }, (_, i) =>
+      Buffer.allocUnsafeSlow(chunkLength(this.size, first + i)),
+    )
+    const offset = first * chunkBytes
+    const only = chunks.length === 1 ? chunks[0] : undefined
+    if (only !== undefined) await this.#blob.readInto(offset, only)
+    else {
+      const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
+      await this.#blob.readInto(offset, whole)
+      chunks.forEach((chunk, i) => whole.copy(chunk, 0, i * chunkBytes))
+    }
+    chunks.forEach((chunk, i) => {
+      this.#verify(first + i, chunk)
+      this.#cache.put(this.#digest, first + i, chunk)
+    })
+    return chunks
+  }
+
+  #verify(index: number, chunk: Buffer): void {
+    const seal = this.#sealOf(index)
+    if (seal === undefined || seal.equals(createHash('sha256').update(chunk).digest())) return
+    throw new RegistryFsError('DIGEST_MISMATCH', 'the registry sent other bytes than in the first pass', {
+      layer: this.#digest,
+      offset: index * chunkBytes,
+    })
+  }
+}

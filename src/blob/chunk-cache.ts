@@ -1,0 +1,98 @@
+import { SingleFlight } from '../util/single-flight.js'
+import type { Digest } from '../util/digest.js'
+import type { DiskChunkStore } from './disk-chunk-store.js'
+import type { MemoryCache } from './memory-cache.js'
+
+/** Chunk size everywhere: the unit of the cache, of verification and the least that is fetched. */
+export const chunkBytes = 1 << 20
+
+export function chunkCount(blobBytes: number): number {
+  return Math.ceil(blobBytes / chunkBytes)
+}
+
+/** Bytes of chunk `index` of a blob of this size: all full but the last. */
+export function chunkLength(blobBytes: number, index: number): number {
+  return Math.min(chunkBytes, blobBytes - index * chunkBytes)
+}
+
+/** Memory before disk. Chunks on their way to the disk are found too. */
+export class ChunkCache {
+  readonly memory: MemoryCache
+  readonly disk: DiskChunkStore
+  readonly #saving = new Map<string, Buffer>()
+  readonly #background = new Set<Promise<boolean>>()
+  readonly #loading = new SingleFlight<string, Buffer | undefined>()
+
+  constructor(memory: MemoryCache, disk: DiskChunkStore) {
+    this.memory = memory
+    this.disk = disk
+  }
+
+  /** Whether `find` would most likely have it, without any I/O. */
+  has(digest: Digest, index: number): boolean {
+    const key = keyOf(digest, index)
+    return this.memory.has(key) || this.#saving.has(key) || this.disk.has(digest, index)
+  }
+
+  /** A view that must not be written to; undefined when the chunk is nowhere. */
+  async find(digest: Digest, index: number, payloadBytes: number): Promise<Buffer | undefined> {
+    const key = keyOf(digest, index)
+    const saving = this.#saving.get(key)
+    // The buffer that is being written belongs to its owner, who reuses it as soon as the write is done.
+    if (saving !== undefined) return Buffer.from(saving)
+    const cached = this.memory.find(key)
+    if (cached !== undefined) return cached
+    return this.#loading.run(key, async () => {
+      const loaded = await this.disk.load(digest, index, payloadBytes)
+      if (loaded !== undefined) this.memory.put(key, loaded)
+      return loaded
+    })
+  }
+
+  /**
+   * Keeps a chunk whose bytes the caller lends: they must not change until this resolves. On disk where it can be,
+   * else a copy in memory.
+   */
+  async saveLent(digest: Digest, index: number, payload: Buffer): Promise<void> {
+    const key = keyOf(digest, index)
+    this.#saving.set(key, payload)
+    try {
+      const saved = await this.disk.save(digest, index, payload)
+      if (!saved) this.memory.put(key, copyOf(payload))
+    } finally {
+      this.#saving.delete(key)
+    }
+  }
+
+  /** Keeps a chunk that owns its memory: in memory now, on disk in the background. */
+  put(digest: Digest, index: number, payload: Buffer): void {
+    this.memory.put(keyOf(digest, index), payload)
+    const saving = this.disk.save(digest, index, payload).finally(() => this.#background.delete(saving))
+    this.#background.add(saving)
+  }
+
+  /** Waits for what `put` writes in the background. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#background)
+  }
+
+  async remove(digest: Digest, index: number): Promise<void> {
+    this.memory.remove(keyOf(digest, index))
+    await this.disk.remove(digest, index)
+  }
+
+  async removeBlob(digest: Digest): Promise<void> {
+    this.memory.removeLayer(digest)
+    await this.disk.removeBlob(digest)
+  }
+}
+
+function keyOf(digest: Digest, index: number): string {
+  return `chunk:${digest}:${String(index)}`
+}
+
+function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(copy)
+  return copy
+}

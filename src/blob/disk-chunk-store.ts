@@ -1,0 +1,238 @@
+/**
+ * Chunks on disk: DIRECTORY/<algorithm>/<hex>/<index>, one immutable unit file each (chunk-unit.ts), written to a
+ * temporary name and renamed. A byte cap and a free-space reserve bound it; the least recently used unit goes first,
+ * across restarts by file time. It may be slow or broken, never wrong and never fatal: a bad unit is deleted and
+ * counts as a miss, a full or failing disk means that chunks are not kept.
+ */
+import { open, readdir, rm, stat, statfs, unlink, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { digestAlgorithm, digestHex, tryParseDigest, type Digest } from '../util/digest.js'
+import { describeError } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { temporaryPattern, writeAtomically } from './atomic-file.js'
+import { decodeUnit, encodeUnitHeader, unitHeaderBytes } from './chunk-unit.js'
+
+export interface DiskChunkStoreOptions {
+  readonly directory: string
+  readonly maximumBytes: number
+  /** So much stays free on the file system, whoever uses it. */
+  readonly freeReserveBytes: number
+  readonly readOnly: boolean
+  readonly log: Logger
+}
+
+interface Unit {
+  readonly digest: Digest
+  readonly index: number
+  readonly bytes: number
+}
+
+/** Free space is asked for once per so many bytes written: others fill the disk too, but not that fast. */
+const freeCheckBytes = 32 << 20
+const complainEveryMs = 60_000
+/** File times carry the order of use over a restart; once an hour is exact enough. */
+const touchEveryMs = 3_600_000
+
+export class DiskChunkStore {
+  readonly #options: DiskChunkStoreOptions
+  /** Least recently used first. */
+  readonly #units = new Map<string, Unit>()
+  readonly #bytesOf = new Map<Digest, number>()
+  readonly #touched = new Map<string, number>()
+  #usedBytes = 0
+  #writtenSinceCheck = Number.POSITIVE_INFINITY
+  #freeBytes = 0
+  #complainedAt = 0
+  /** Set when the disk refused a write; a new try is made after a while. */
+  #refusedUntil = 0
+  lastError: string | undefined
+
+  constructor(options: DiskChunkStoreOptions) {
+    this.#options = options
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  bytesOf(digest: Digest): number {
+    return this.#bytesOf.get(digest) ?? 0
+  }
+
+  has(digest: Digest, index: number): boolean {
+    return this.#units.has(keyOf(digest, index))
+  }
+
+  /** Learns what an earlier process left, oldest first, and deletes its unfinished files. */
+  async scan(): Promise<void> {
+    const found: (Unit & { readonly usedAtMs: number })[] = []
+    for (const algorithm of await namesIn(this.#options.directory)) {
+      for (const hex of await namesIn(join(this.#options.directory, algorithm))) {
+        const digest = tryParseDigest(`${algorithm}:${hex}`)
+        if (digest === undefined) continue
+        for (const name of await namesIn(join(this.#options.directory, algorithm, hex))) {
+          const path = join(this.#options.directory, algorithm, hex, name)
+          if (temporaryPattern.test(name)) {
+            if (!this.#options.readOnly) await unlink(path).catch(() => undefined)
+            continue
+          }
+          const status = await stat(path).catch(() => undefined)
+          const index = /^\d{1,9}$/.test(name) ? Number(name) : undefined
+          if (status?.isFile() !== true || index === undefined) continue
+          found.push({ digest, index, bytes: status.size, usedAtMs: status.mtimeMs })
+        }
+      }
+    }
+    found.sort((a, b) => a.usedAtMs - b.usedAtMs)
+    for (const { digest, index, bytes } of found) this.#remember({ digest, index, bytes })
+  }
+
+  /** Undefined: not there, or not intact. */
+  async load(digest: Digest, index: number, payloadBytes: number): Promise<Buffer | undefined> {
+    const key = keyOf(digest, index)
+    const unit = this.#units.get(key)
+    if (unit === undefined) return undefined
+    const path = this.#path(digest, index)
+    const bytes = await readUnit(path, unitHeaderBytes + payloadBytes).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+        this.#complain('reading a cached chunk failed', error)
+      return undefined
+    })
+    const payload = bytes === undefined ? undefined : decodeUnit(bytes, digest, index, payloadBytes)
+    if (payload === undefined) {
+      if (bytes !== undefined) this.#options.log.warn({ path }, 'a cached chunk is damaged, dropping it')
+      await this.remove(digest, index)
+      return undefined
+    }
+    this.#units.delete(key)
+    this.#units.set(key, unit)
+    this.#touch(key, path)
+    return payload
+  }
+
+  /** True when the chunk is on disk afterwards. */
+  async save(digest: Digest, index: number, payload: Buffer): Promise<boolean> {
+    if (this.#options.readOnly || Date.now() < this.#refusedUntil) return false
+    const key = keyOf(digest, index)
+    if (this.#units.has(key)) return true
+    const bytes = unitHeaderBytes + payload.length
+    try {
+      if (!(await this.#makeRoom(bytes))) return false
+      await writeAtomically(this.#path(digest, index), [encodeUnitHeader(digest, index, payload), payload])
+    } catch (error) {
+      this.#refusedUntil = Date.now() + 10_000
+      this.#writtenSinceCheck = Number.POSITIVE_INFINITY
+      this.#complain('the chunk cache cannot be written, going on without it', error)
+      return false
+    }
+    if (!this.#units.has(key)) this.#remember({ digest, index, bytes })
+    this.#writtenSinceCheck += bytes
+    return true
+  }
+
+  async remove(digest: Digest, index: number): Promise<void> {
+    const unit = this.#forget(keyOf(digest, index))
+    if (unit !== undefined && !this.#options.readOnly)
+      await unlink(this.#path(digest, index)).catch(() => undefined)
+  }
+
+  /** All chunks of a blob whose bytes turned out to be wrong. */
+  async removeBlob(digest: Digest): Promise<void> {
+    for (const [key, unit] of this.#units) if (unit.digest === digest) this.#forget(key)
+    if (!this.#options.readOnly)
+      await rm(this.#blobDirectory(digest), { recursive: true, force: true }).catch(() => undefined)
+  }
+
+  /** False when the unit does not fit: larger than the cap, or the reserve cannot be kept. */
+  async #makeRoom(bytes: number): Promise<boolean> {
+    if (bytes > this.#options.maximumBytes) return false
+    if (this.#writtenSinceCheck >= freeCheckBytes) {
+      const status = await statfs(this.#options.directory)
+      this.#freeBytes = status.bavail * status.bsize
+      this.#writtenSinceCheck = 0
+    }
+    const missing = (): number =>
+      Math.max(
+        this.#usedBytes + bytes - this.#options.maximumBytes,
+        this.#options.freeReserveBytes + this.#writtenSinceCheck + bytes - this.#freeBytes,
+      )
+    while (missing() > 0) {
+      const oldest = this.#units.values().next().value
+      if (oldest === undefined) {
+        this.lastError = 'the free-space reserve leaves no room for chunks'
+        this.#writtenSinceCheck = Number.POSITIVE_INFINITY
+        return false
+      }
+      await this.remove(oldest.digest, oldest.index)
+      this.#freeBytes += oldest.bytes
+    }
+    return true
+  }
+
+  #remember(unit: Unit): void {
+    this.#units.set(keyOf(unit.digest, unit.index), unit)
+    this.#usedBytes += unit.bytes
+    this.#bytesOf.set(unit.digest, this.bytesOf(unit.digest) + unit.bytes)
+  }
+
+  #forget(key: string): Unit | undefined {
+    const unit = this.#units.get(key)
+    if (unit === undefined) return undefined
+    this.#units.delete(key)
+    this.#touched.delete(key)
+    this.#usedBytes -= unit.bytes
+    const left = this.bytesOf(unit.digest) - unit.bytes
+    if (left > 0) this.#bytesOf.set(unit.digest, left)
+    else this.#bytesOf.delete(unit.digest)
+    return unit
+  }
+
+  #touch(key: string, path: string): void {
+    const now = Date.now()
+    if (this.#options.readOnly || now - (this.#touched.get(key) ?? 0) < touchEveryMs) return
+    this.#touched.set(key, now)
+    utimes(path, now / 1000, now / 1000).catch(() => undefined)
+  }
+
+  #complain(what: string, error: unknown): void {
+    this.lastError = `${what}: ${describeError(error)}`
+    const now = Date.now()
+    if (now - this.#complainedAt < complainEveryMs) return
+    this.#complainedAt = now
+    this.#options.log.warn({ reason: describeError(error) }, what)
+  }
+
+  #blobDirectory(digest: Digest): string {
+    return join(this.#options.directory, digestAlgorithm(digest), digestHex(digest))
+  }
+
+  #path(digest: Digest, index: number): string {
+    return join(this.#blobDirectory(digest), String(index))
+  }
+}
+
+function keyOf(digest: Digest, index: number): string {
+  return `${digest}:${String(index)}`
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  return readdir(directory).catch(() => [])
+}
+
+/** The whole file when it has exactly `bytes` bytes, else undefined. */
+async function readUnit(path: string, bytes: number): Promise<Buffer | undefined> {
+  const handle = await open(path, 'r')
+  try {
+    // One byte more than expected: a longer file shows itself without a stat.
+    const buffer = Buffer.allocUnsafeSlow(bytes + 1)
+    let filled = 0
+    while (filled < buffer.length) {
+      const { bytesRead } = await handle.read(buffer, filled, buffer.length - filled)
+      if (bytesRead === 0) break
+      filled += bytesRead
+    }
+    return filled === bytes ? buffer.subarray(0, bytes) : undefined
+  } finally {
+    await handle.close()
+  }
+}

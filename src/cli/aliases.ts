@@ -1,0 +1,24 @@
+import { parseReference, type Reference } from '../registry/reference.js'
+import { aboutName } from '../tree/root.js'
+import { RegistryFsError } from '../util/errors.js'
+
+/** One component of a path, and nothing that a shell or mount(8) would trip over. */
+const aliasPattern = /^[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}$/
+
+/** `[ALIAS=]REFERENCE` each; without an alias an image is shown by the last component of its repository. Throws INVALID. */
+export function parseAliases(words: readonly string[], defaultHost: string): ReadonlyMap<string, Reference> {
+  const aliases = new Map<string, Reference>()
+  for (const word of words) {
+    const equals = word.indexOf('=')
+    const reference = parseReference(word.slice(equals + 1), { defaultHost })
+    const alias = equals < 0 ? (reference.path.split('/').at(-1) ?? '') : word.slice(0, equals)
+    if (!aliasPattern.test(alias) || alias === aboutName) {
+      throw new RegistryFsError('INVALID', `${JSON.stringify(alias)} cannot be an alias`)
+    }
+    if (aliases.has(alias)) {
+      throw new RegistryFsError('INVALID', `two images would be called ${alias}: name one OTHER=REFERENCE`)
+    }
+    aliases.set(alias, reference)
+  }
+  return aliases
+}

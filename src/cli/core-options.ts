@@ -1,0 +1,121 @@
+import { Option, type Command } from 'commander'
+import { defaultConfig, type CoreConfig } from '../config.js'
+import { openCore, type Core } from '../mount.js'
+import { parsePlatform } from '../registry/platform.js'
+import { parseReference, type Reference } from '../registry/reference.js'
+import { describeError, RegistryFsError } from '../util/errors.js'
+import { exitCodeOf, exitCodes } from './exit-code.js'
+import { createLogger, logFormats, logLevels } from './logger.js'
+import { parseDuration, parseSize } from './sizes.js'
+
+/** What every command that touches images takes. */
+export interface CoreFlags {
+  readonly cacheDir?: string
+  readonly cacheSize?: number
+  readonly freeReserve?: number
+  readonly memory?: number
+  readonly registry?: string
+  readonly insecure?: readonly string[]
+  readonly platform?: string
+  readonly readDeadline?: number
+  readonly stall?: number
+  readonly tagTtl?: number
+  readonly logLevel: (typeof logLevels)[number]
+  readonly logFormat: (typeof logFormats)[number]
+}
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+
+/** `logLevel`: a command that prints a result is quiet on stderr unless asked; a mount tells what it does. */
+export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 'error'): Command {
+  return command
+    .option(
+      '--cache-dir <dir>',
+      'chunks and indexes are kept there (default: $XDG_CACHE_HOME/registryfs, as root /var/cache/registryfs)',
+    )
+    .option('--cache-size <bytes>', 'most that the chunks may take on disk (default: 10G)', parseSize)
+    .option('--free-reserve <bytes>', 'so much of the disk is left free (default: 1G)', parseSize)
+    .option('--memory <bytes>', 'budget for chunks and inflated spans in memory (default: 256M)', parseSize)
+    .option('--registry <host>', 'registry of names without one (default: docker.io)')
+    .option(
+      '--insecure <host>',
+      'TLS of this registry is not verified, and plain http allowed (repeatable)',
+      collect,
+    )
+    .option('--platform <os/arch>', "of multi-platform images (default: the host's)")
+    .option(
+      '--read-deadline <time>',
+      'a read that needs the registry fails after this (default: 60s)',
+      parseDuration,
+    )
+    .option(
+      '--stall <time>',
+      'a connection that sends nothing for so long is given up (default: 20s)',
+      parseDuration,
+    )
+    .option('--tag-ttl <time>', 'a tag is checked again after this (default: 60s)', parseDuration)
+    .addOption(
+      new Option('--log-level <level>', 'of messages on stderr').choices(logLevels).default(logLevel),
+    )
+    .addOption(
+      new Option('--log-format <format>', 'auto: pretty on a terminal').choices(logFormats).default('auto'),
+    )
+}
+
+/** Throws INVALID. */
+export function configOf(flags: CoreFlags): CoreConfig {
+  const base = defaultConfig()
+  return {
+    ...base,
+    cacheDirectory: flags.cacheDir ?? base.cacheDirectory,
+    cacheBytes: flags.cacheSize ?? base.cacheBytes,
+    freeReserveBytes: flags.freeReserve ?? base.freeReserveBytes,
+    memoryBytes: flags.memory ?? base.memoryBytes,
+    defaultHost: flags.registry ?? base.defaultHost,
+    insecureHosts: flags.insecure ?? base.insecureHosts,
+    platform: flags.platform === undefined ? base.platform : parsePlatform(flags.platform),
+    readDeadlineMs: flags.readDeadline ?? base.readDeadlineMs,
+    stallMs: flags.stall ?? base.stallMs,
+    tagTtlMs: flags.tagTtl ?? base.tagTtlMs,
+  }
+}
+
+export interface CommandCore extends Core {
+  parseReference(text: string): Reference
+}
+
+/**
+ * Runs a command that needs no mount: opens the core, closes it whatever happens, prints a failure in one line on
+ * stderr and sets the exit status. SIGINT and SIGTERM abort the signal.
+ */
+export async function withCore(
+  flags: CoreFlags,
+  work: (core: CommandCore, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const controller = new AbortController()
+  const stop = (): void => {
+    controller.abort()
+  }
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  let core: Core | undefined
+  try {
+    const config = configOf(flags)
+    core = await openCore(config, createLogger({ level: flags.logLevel, format: flags.logFormat }))
+    const parse = (text: string): Reference => parseReference(text, { defaultHost: config.defaultHost })
+    await work({ ...core, parseReference: parse }, controller.signal)
+  } catch (error) {
+    reportFailure(error)
+  } finally {
+    await core?.close()
+    process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop)
+  }
+}
+
+export function reportFailure(error: unknown): void {
+  process.exitCode = exitCodeOf(error)
+  if (process.exitCode === exitCodes.interrupted) return
+  process.stderr.write(`registryfs: ${describeError(error)}\n`)
+  // A bug of ours deserves its stack.
+  if (!(error instanceof RegistryFsError) && error instanceof Error)
+    process.stderr.write(`${error.stack ?? ''}\n`)
+}

@@ -1,0 +1,64 @@
+import { Command } from 'commander'
+import type { Image } from '../image/image.js'
+import { formatReference } from '../registry/reference.js'
+import { RegistryFsError } from '../util/errors.js'
+import { formatBytes } from '../util/range.js'
+import { coreOptions, withCore, type CoreFlags } from './core-options.js'
+import { writeOut } from './output.js'
+import { startProgress } from './progress.js'
+
+export function indexCommand(): Command {
+  const command = new Command('index')
+    .description('run the first pass of images ahead of time, so that the first mount finds index and chunks')
+    .argument('<reference...>', 'the images: [registry/]repository[:tag][@digest]')
+    .addHelpText(
+      'after',
+      `
+Shows a progress bar on a terminal. An interrupted run continues where it stopped.
+
+Example:
+  registryfs index quay.io/containerdisks/fedora:latest`,
+    )
+  return coreOptions(command).action(async (references: readonly string[], flags: CoreFlags) =>
+    withCore(flags, async (core, signal) => {
+      if (core.readOnlyReason !== undefined) {
+        throw new RegistryFsError('HOST', `an index has nowhere to go: ${core.readOnlyReason}`)
+      }
+      for (const reference of references.map((text) => core.parseReference(text))) {
+        await indexImage(await core.images.open(reference, { signal }), signal)
+      }
+    }),
+  )
+}
+
+async function indexImage(image: Image, signal: AbortSignal): Promise<void> {
+  const name = formatReference(image.reference)
+  const progress = startProgress(name)
+  const timer = setInterval(() => {
+    void image.layerStatus().then((layers) => {
+      progress.update(
+        layers.reduce((sum, layer) => sum + layer.frontierCompressed, 0),
+        total(image),
+      )
+    })
+  }, 200)
+  const started = performance.now()
+  try {
+    await image.index({ signal })
+  } finally {
+    clearInterval(timer)
+    progress.stop()
+  }
+  const layers = await image.layerStatus()
+  const indexBytes = layers.reduce((sum, layer) => sum + layer.indexBytes, 0)
+  const tarBytes = layers.reduce((sum, layer) => sum + layer.frontierUncompressed, 0)
+  const seconds = (performance.now() - started) / 1000
+  await writeOut(
+    `${name}: ${String(layers.length)} ${layers.length === 1 ? 'layer' : 'layers'}, ${formatBytes(total(image))} compressed, ` +
+      `${formatBytes(tarBytes)} of tar, index ${formatBytes(indexBytes)}, ${seconds.toFixed(1)} s\n`,
+  )
+}
+
+function total(image: Image): number {
+  return image.manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
+}

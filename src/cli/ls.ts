@@ -1,0 +1,117 @@
+import { Command, Option } from 'commander'
+import type { ImageNode, NodeAttributes } from '../image/image.js'
+import { coreOptions, withCore, type CoreFlags } from './core-options.js'
+import { resolvePath } from './resolve-path.js'
+import { printableName, writeOut } from './output.js'
+
+interface LsFlags extends CoreFlags {
+  readonly long?: boolean
+  readonly json?: boolean
+  readonly recursive?: boolean
+}
+
+export function lsCommand(): Command {
+  const command = new Command('ls')
+    .description('list a directory of an image, without a mount')
+    .argument('<reference>', 'the image: [registry/]repository[:tag][@digest]')
+    .argument('[path]', 'a path inside the image', '/')
+    .option('-l, --long', 'type, mode, owner, size and time of each')
+    .option('-R, --recursive', 'everything below, too')
+    .addOption(
+      new Option('--json', 'one JSON object per line, each as soon as it is known').conflicts('long'),
+    )
+    .addHelpText(
+      'after',
+      `
+Without an index the entries come as the first pass meets them, in the order of the tar; with one, sorted.
+
+Examples:
+  registryfs ls quay.io/containerdisks/fedora:latest /disk
+  registryfs ls -l docker.io/library/debian:12 /etc`,
+    )
+  return coreOptions(command).action(async (reference: string, path: string, flags: LsFlags) =>
+    withCore(flags, async (core, signal) => {
+      const image = await core.images.open(core.parseReference(reference), { signal })
+      const node = await resolvePath(image, path, { signal })
+      const base = path.replace(/\/+$/, '').replace(/^\.?\/+/, '')
+      if (node.attributes.type !== 'directory') await print(base, node, flags)
+      else {
+        const isReady = (await image.layerStatus()).every((layer) => layer.state === 'ready')
+        await printDirectory(node, flags.recursive === true ? base : '', flags, { isReady, signal })
+      }
+    }),
+  )
+}
+
+/**
+ * Sorted when everything is known beforehand; otherwise each entry as the first pass meets it, directories side by
+ * side, so that a disk image shows itself after the first bytes and not after the last.
+ */
+async function printDirectory(
+  directory: ImageNode,
+  prefix: string,
+  flags: LsFlags,
+  context: { readonly isReady: boolean; readonly signal: AbortSignal },
+): Promise<void> {
+  const { isReady, signal } = context
+  const entries = isReady ? await directory.entries({ signal }) : directory.watch({ signal })
+  const below: Promise<void>[] = []
+  for await (const { name, node } of entries) {
+    const path = prefix === '' ? printableName(name) : `${prefix}/${printableName(name)}`
+    await print(path, node, flags)
+    if (flags.recursive !== true || node.attributes.type !== 'directory') continue
+    const walk = printDirectory(node, path, flags, context)
+    if (isReady) await walk
+    else below.push(walk)
+  }
+  await Promise.all(below)
+}
+
+async function print(name: string, node: ImageNode, flags: LsFlags): Promise<void> {
+  const { attributes } = node
+  if (flags.json === true) {
+    const target = attributes.type === 'symlink' ? { target: node.linkName.toString() } : {}
+    const { origin } = node
+    const where = origin === undefined ? {} : { layer: origin.layer, offset: origin.dataOffset }
+    await writeOut(
+      `${JSON.stringify({ name, ...attributes, mtime: isoTime(attributes), ...target, ...where })}\n`,
+    )
+  } else if (flags.long === true) {
+    const target = attributes.type === 'symlink' ? ` -> ${printableName(node.linkName)}` : ''
+    const owner = `${String(attributes.uid)} ${String(attributes.gid)}`.padEnd(9)
+    const size = String(attributes.size).padStart(12)
+    await writeOut(
+      `${modeText(attributes)} ${String(attributes.linkCount).padStart(2)} ${owner} ${size} ${isoTime(attributes).slice(0, 16).replace('T', ' ')} ${name}${target}\n`,
+    )
+  } else await writeOut(`${name}\n`)
+}
+
+function isoTime(attributes: NodeAttributes): string {
+  const ms = attributes.mtimeSeconds * 1000
+  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${String(attributes.mtimeSeconds)}s`
+}
+
+const typeLetters = {
+  file: '-',
+  directory: 'd',
+  symlink: 'l',
+  'character-device': 'c',
+  'block-device': 'b',
+  fifo: 'p',
+} as const
+
+/** `drwxr-xr-x`, with the set-id and sticky bits as ls shows them. */
+export function modeText(attributes: Pick<NodeAttributes, 'type' | 'mode'>): string {
+  const { mode } = attributes
+  const bit = (mask: number, letter: string): string => ((mode & mask) === 0 ? '-' : letter)
+  const special = (execute: number, set: number, letter: string): string => {
+    if ((mode & set) === 0) return bit(execute, 'x')
+    return (mode & execute) === 0 ? letter.toUpperCase() : letter
+  }
+  return [
+    typeLetters[attributes.type],
+    bit(0o400, 'r') + bit(0o200, 'w') + special(0o100, 0o4000, 's'),
+    bit(0o040, 'r') + bit(0o020, 'w') + special(0o010, 0o2000, 's'),
+    bit(0o004, 'r') + bit(0o002, 'w') + special(0o001, 0o1000, 't'),
+  ].join('')
+}

@@ -1,0 +1,49 @@
+/** The command line: one file per command. Also mount(8)'s helper, when called as mount.fuse.registryfs. */
+import { basename } from 'node:path'
+import { Command, CommanderError } from 'commander'
+import { version } from '../util/version.js'
+import { catCommand } from './cat.js'
+import { reportFailure } from './core-options.js'
+import { exitCodes } from './exit-code.js'
+import { indexCommand } from './index-command.js'
+import { inspectCommand } from './inspect.js'
+import { lsCommand } from './ls.js'
+import { isMountHelperCall, runMountHelper } from './mount-helper.js'
+import { mountCommand } from './mount.js'
+import { umountCommand } from './umount.js'
+
+async function main(argv: readonly string[]): Promise<void> {
+  const invokedAs = basename(argv[1] ?? 'registryfs')
+  if (isMountHelperCall(invokedAs, argv.slice(2))) {
+    await runMountHelper(argv.slice(2))
+    return
+  }
+  const program = new Command('registryfs')
+    .description('container registries as a read-only file system: bytes are fetched when they are read')
+    .version(version)
+    .showHelpAfterError('(registryfs --help shows the commands)')
+    .addHelpText(
+      'after',
+      `
+Exit status: 0 well, 1 other failure, 2 usage, 3 not found, 4 no permission, 5 registry unavailable,
+6 bad data (digest, gzip, tar), 7 not supported, 8 this host is not ready, 130 interrupted.`,
+    )
+  const commands = [
+    mountCommand(),
+    umountCommand(),
+    lsCommand(),
+    catCommand(),
+    indexCommand(),
+    inspectCommand(),
+  ]
+  for (const command of [program, ...commands]) command.exitOverride()
+  for (const command of commands) program.addCommand(command)
+  await program.parseAsync(argv as string[])
+}
+
+main(process.argv).catch((error: unknown) => {
+  // commander has printed its message, and help is no failure.
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  else reportFailure(error)
+})

@@ -1,0 +1,159 @@
+import { Command, Option } from 'commander'
+import { resolve } from 'node:path'
+import { fuseNativeBinding } from '../fuse/fuse-native.js'
+import { openCore } from '../mount.js'
+import { parseAliases } from './aliases.js'
+import { configOf, coreOptions, reportFailure, type CoreFlags } from './core-options.js'
+import { DaemonFailure, isDaemonChild, reportFailed, reportReady, startDaemon } from './daemonize.js'
+import { exitCodeOf, exitCodes } from './exit-code.js'
+import { createLogger } from './logger.js'
+import { parseMountOptions } from './mount-options.js'
+import { runMount } from './run-mount.js'
+
+interface MountFlags extends CoreFlags {
+  readonly allowOther?: boolean
+  readonly defaultPermissions?: boolean
+  readonly noexec?: boolean
+  readonly nonempty?: boolean
+  readonly daemon?: boolean
+  readonly logFile?: string
+  readonly host?: readonly string[]
+  readonly source: string
+  readonly option?: readonly string[]
+}
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+
+/** `args`: of the whole program, to be repeated in the daemon. */
+export function mountCommand(args: readonly string[] = process.argv.slice(2)): Command {
+  return mountOptions(new Command('mount'))
+    .description('mount registries: every image a directory, fetched as it is read')
+    .argument('<mountpoint>', 'an empty directory')
+    .argument('[images...]', '[ALIAS=]REFERENCE: images to show at the top, by alias or by their last name')
+    .addHelpText(
+      'after',
+      `
+Without --daemon it stays in the foreground and unmounts on Ctrl-C or SIGTERM; a second one ends it at once.
+
+Examples:
+  registryfs mount /mnt/registry
+  registryfs mount --daemon /mnt/registry fedora=quay.io/containerdisks/fedora:latest
+  /etc/fstab: registryfs /mnt/registry fuse.registryfs ro,allow_other,_netdev 0 0`,
+    )
+    .action(async (mountPoint: string, images: readonly string[], _flags: MountFlags, command: Command) => {
+      try {
+        await mount(mountPoint, images, withListedOptions(command), args)
+      } catch (error) {
+        await fail(error)
+      }
+    })
+}
+
+function mountOptions(command: Command): Command {
+  return coreOptions(command, 'info')
+    .option('--allow-other', 'other users may look too, as far as modes and owners let them')
+    .option(
+      '--default-permissions',
+      "the kernel checks the files' modes and owners (with --allow-other: always)",
+    )
+    .option('--noexec', 'nothing in it may be executed')
+    .option('--nonempty', 'mount over a directory that is not empty')
+    .option(
+      '--host <host>',
+      'this name at the top is a registry, however it is spelled (repeatable)',
+      collect,
+    )
+    .option('-d, --daemon', 'go to the background once the mount answers')
+    .option('--log-file <file>', 'messages go there')
+    .addOption(new Option('--source <name>', 'what mount and df show as the device').default('registryfs'))
+    .option(
+      '-o, --option <list>',
+      'the same, written as in /etc/fstab: cache_dir=DIR,image=ALIAS=REFERENCE,…',
+      collect,
+    )
+}
+
+interface Request {
+  readonly flags: MountFlags
+  /** Named by -o image=. */
+  readonly images: readonly string[]
+}
+
+/** What -o says counts as if it were said by flags, which win. */
+function withListedOptions(command: Command): Request {
+  const flags: MountFlags = command.opts()
+  if (flags.option === undefined) return { flags, images: [] }
+  const listed = parseMountOptions(flags.option, { fromMount: false, sloppy: false })
+  const parsed = mountOptions(new Command('mount').exitOverride()).parse(listed.flags, { from: 'user' })
+  const explicit = Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli')
+  return { flags: { ...parsed.opts<MountFlags>(), ...Object.fromEntries(explicit) }, images: listed.images }
+}
+
+async function mount(
+  mountPoint: string,
+  words: readonly string[],
+  { flags, images }: Request,
+  args: readonly string[],
+): Promise<void> {
+  const given = configOf(flags)
+  // A daemon leaves the directory that it was started in.
+  const config = { ...given, cacheDirectory: resolve(given.cacheDirectory) }
+  const configuredHosts = [
+    ...new Set([...config.configuredHosts, ...config.insecureHosts, ...(flags.host ?? [])]),
+  ]
+  const aliases = parseAliases([...words, ...images], config.defaultHost)
+  if (flags.daemon === true && !isDaemonChild()) {
+    if (flags.logFile === undefined)
+      process.stderr.write('registryfs: no --log-file: messages of the daemon are lost\n')
+    await startDaemon({ args, logFile: flags.logFile })
+    return
+  }
+  // In the daemon stderr is the log file already.
+  const file = isDaemonChild() ? undefined : flags.logFile
+  const log = createLogger({ level: flags.logLevel, format: flags.logFormat, file })
+  const plan = {
+    mountPoint,
+    aliases,
+    configuredHosts,
+    defaultHost: config.defaultHost,
+    readDeadlineMs: config.readDeadlineMs,
+    source: flags.source,
+    allowOther: flags.allowOther ?? false,
+    defaultPermissions: (flags.defaultPermissions ?? false) || (flags.allowOther ?? false),
+    noExec: flags.noexec ?? false,
+    allowNonEmpty: flags.nonempty ?? false,
+  }
+  await runMount(plan, {
+    binding: fuseNativeBinding,
+    openCore: async () => openCore({ ...config, configuredHosts }, log),
+    log,
+    onReady: async () => {
+      if (isDaemonChild()) await reportReady()
+    },
+    stop: stopSignal(),
+  })
+  // fuse-native's handles keep the event loop for ever.
+  process.exit(exitCodes.ok)
+}
+
+async function fail(error: unknown): Promise<never> {
+  if (isDaemonChild()) await reportFailed(error)
+  if (error instanceof DaemonFailure) {
+    process.stderr.write(`registryfs: ${error.message}\n`)
+    process.exit(error.exitCode)
+  }
+  reportFailure(error)
+  process.exit(exitCodeOf(error))
+}
+
+/** Aborts at SIGINT or SIGTERM (or when the terminal goes away); the second time the process ends on the spot. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(exitCodes.interrupted)
+    controller.abort()
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  process.on('SIGHUP', isDaemonChild() ? () => undefined : stop)
+  return controller.signal
+}

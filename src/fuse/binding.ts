@@ -1,0 +1,94 @@
+/**
+ * The border to the kernel. A binding turns requests of /dev/fuse into calls of FuseOperations, which speak of inodes
+ * and handles as the kernel does, and knows nothing of images; FuseOperations know nothing of the kernel.
+ *
+ * Rules: every call is answered once, by a value or by an error that errno.ts translates; one that is not a
+ * RegistryFsError is a bug of ours, and the binding logs it with its stack. Every LookupResult
+ * counts one lookup of its inode until the binding calls forget. The signal is aborted when nobody waits any more.
+ */
+import type { NodeAttributes } from '../image/image.js'
+import type { Inode } from '../tree/inode-table.js'
+import type { ReadOptions } from '../util/abort.js'
+import type { Logger } from '../util/log.js'
+
+export type { Inode } from '../tree/inode-table.js'
+
+/** An open file or directory; never 0. */
+export type FileHandle = number & { readonly __brand: 'FileHandle' }
+
+export interface Attributes extends NodeAttributes {
+  readonly inode: Inode
+}
+
+export interface LookupResult {
+  readonly inode: Inode
+  readonly attributes: Attributes
+  /** How long this name may be taken for this inode without asking; Infinity inside an image. */
+  readonly validMs: number
+}
+
+export interface DirectoryEntry {
+  /** Bytes as in the image, at most 1023, without slash or NUL. */
+  readonly name: Buffer
+  readonly type: NodeAttributes['type']
+  /** Undefined where it is only known after a lookup. */
+  readonly inode: Inode | undefined
+}
+
+export interface FileSystemStatus {
+  readonly blockBytes: number
+  readonly nameBytesMax: number
+}
+
+export interface FuseOperations {
+  /** NOT_FOUND when there is no such name. */
+  lookup(parent: Inode, name: Buffer, options?: ReadOptions): Promise<LookupResult>
+  forget(inode: Inode, count: number): void
+  getattr(inode: Inode, options?: ReadOptions): Promise<Attributes>
+  /** Of an open handle: what was opened, whatever its name leads to now. */
+  getattrOfHandle(handle: FileHandle, options?: ReadOptions): Promise<Attributes>
+  readlink(inode: Inode, options?: ReadOptions): Promise<Buffer>
+  open(inode: Inode, options?: ReadOptions): Promise<FileHandle>
+  /** Fills `target` from its start; fewer bytes than it holds only at the end of the file. */
+  read(handle: FileHandle, offset: number, target: Buffer, options?: ReadOptions): Promise<number>
+  release(handle: FileHandle): void
+  opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle>
+  /** All entries, with `.` and `..`, the same at every call. */
+  readdir(handle: FileHandle, options?: ReadOptions): Promise<readonly DirectoryEntry[]>
+  releasedir(handle: FileHandle): void
+  /** NO_ATTRIBUTE when there is none. */
+  getxattr(inode: Inode, name: string, options?: ReadOptions): Promise<Buffer>
+  /** What is known at once: undefined when there is none, or when it takes a request. */
+  peekxattr(inode: Inode, name: string): Buffer | undefined
+  listxattr(inode: Inode, options?: ReadOptions): Promise<readonly string[]>
+  statfs(): FileSystemStatus
+}
+
+export interface MountOptions {
+  /** What mount(8) and df show as the device. */
+  readonly source: string
+  readonly allowOther: boolean
+  /** The kernel checks modes and owners; without, whoever can reach the mount can read everything in it. */
+  readonly defaultPermissions: boolean
+  readonly noExec: boolean
+  readonly log: Logger
+}
+
+/**
+ * `unmounted`: by us or by anyone; the last user is gone. `aborted`: the connection was cut (through /sys/fs/fuse), and
+ * what was left of the mount has been cleared.
+ */
+export type CloseReason = 'unmounted' | 'aborted'
+
+export interface MountSession {
+  readonly mountPoint: string
+  /** Resolves once the kernel has let go: after a lazy unmount, when the last open file was closed. Never rejects. */
+  readonly closed: Promise<CloseReason>
+  /** HOST when it is busy, unless `lazy`. Resolves when the mount point is free, not when all is closed. */
+  unmount(options: { readonly lazy: boolean }): Promise<void>
+}
+
+export interface FuseBinding {
+  /** Resolves when the mount answers. HOST when this machine cannot mount. */
+  mount(mountPoint: string, operations: FuseOperations, options: MountOptions): Promise<MountSession>
+}

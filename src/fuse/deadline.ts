@@ -1,0 +1,67 @@
+import type { Image } from '../image/image.js'
+import { abortable } from '../util/abort.js'
+import { RegistryFsError } from '../util/errors.js'
+
+/**
+ * Runs `work` with a signal that aborts with TIMEOUT when `deadlineMs` have gone by in which nothing was achieved: a
+ * request that waits for the first pass of its image is given another deadline as long as that pass gets on. The
+ * timer never outlives the work.
+ */
+export async function withProgressDeadline<T>(
+  deadlineMs: number,
+  what: string,
+  image: Image | undefined,
+  outer: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController()
+  const { signal } = controller
+  const giveUp = (): void => {
+    const seconds = String(deadlineMs / 1000)
+    controller.abort(new RegistryFsError('TIMEOUT', `${what} took longer than ${seconds} s`))
+  }
+  let timer: NodeJS.Timeout | undefined
+  let over = false
+  const watch = (progress: number): void => {
+    timer = setTimeout(() => {
+      void Promise.race([progressOf(image), unknownProgress()]).then((now) => {
+        if (over) return
+        if (now === undefined || now === progress) giveUp()
+        else watch(now)
+      })
+    }, deadlineMs)
+  }
+  const onAbort = (): void => {
+    controller.abort(outer?.reason)
+  }
+  if (outer?.aborted === true) onAbort()
+  outer?.addEventListener('abort', onAbort, { once: true })
+  // Not asked for now, for it costs more than most requests: the first deadline counts any progress at all.
+  watch(0)
+  try {
+    return await abortable(work(signal), signal)
+  } finally {
+    over = true
+    clearTimeout(timer)
+    outer?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Who does not know its own state at once does not get on. */
+async function unknownProgress(): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 1_000, undefined).unref()
+  })
+}
+
+/** How far all running first passes of an image have come together; undefined when none is running. */
+async function progressOf(image: Image | undefined): Promise<number | undefined> {
+  if (image === undefined) return undefined
+  try {
+    const layers = await image.layerStatus()
+    if (!layers.some((layer) => layer.state === 'reading')) return undefined
+    return layers.reduce((sum, layer) => sum + layer.frontierCompressed + layer.frontierUncompressed, 0)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,21 @@
+import type { Facts, TreeNode } from '../tree/node.js'
+import type { Tree } from '../tree/tree.js'
+import { throwIfAborted, type ReadOptions } from '../util/abort.js'
+import { RegistryFsError } from '../util/errors.js'
+
+export const factPrefix = 'user.registryfs.'
+
+/** What a node says about itself, and its last error; also when it can say no more because of that error. */
+export async function explainNode(tree: Tree, node: TreeNode, options: ReadOptions): Promise<Facts> {
+  const facts = new Map<string, string>()
+  try {
+    for (const [name, value] of await node.explain(options)) facts.set(name, value)
+  } catch (error) {
+    throwIfAborted(options.signal)
+    if (!(error instanceof RegistryFsError)) throw error
+    tree.errors.record(node, 'explain', error)
+  }
+  const last = tree.errors.of(node)
+  if (last !== undefined) facts.set('error', `${last.time} ${last.operation}: ${last.code}: ${last.message}`)
+  return facts
+}

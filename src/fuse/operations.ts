@@ -1,0 +1,253 @@
+import { setMaxListeners } from 'node:events'
+import type { ByteSource } from '../blob/source.js'
+import type { NodeAttributes } from '../image/image.js'
+import { formatReference } from '../registry/reference.js'
+import { InodeTable, type Inode } from '../tree/inode-table.js'
+import type { TreeEntry, TreeLookup, TreeNode } from '../tree/node.js'
+import type { Tree } from '../tree/tree.js'
+import type { ReadOptions } from '../util/abort.js'
+import { hasCode, RegistryFsError } from '../util/errors.js'
+import { Lazy } from '../util/lazy.js'
+import type { Logger } from '../util/log.js'
+import type {
+  Attributes,
+  DirectoryEntry,
+  FileHandle,
+  FileSystemStatus,
+  FuseOperations,
+  LookupResult,
+} from './binding.js'
+import { withProgressDeadline } from './deadline.js'
+import { explainNode, factPrefix } from './facts.js'
+import { HandleTable } from './handles.js'
+import { formatShownName } from './shown-name.js'
+
+interface Found extends TreeLookup {
+  readonly attributes: NodeAttributes
+}
+
+interface OpenNode {
+  readonly inode: Inode
+  /** What the name led to when it was opened. */
+  readonly node: TreeNode
+}
+
+interface OpenFile extends OpenNode {
+  readonly source: ByteSource
+}
+
+interface OpenDirectory extends OpenNode {
+  readonly entries: Lazy<readonly TreeEntry[]>
+}
+
+export interface OperationsOptions {
+  /** Of each request; a running first pass that gets on extends it. */
+  readonly deadlineMs: number
+  readonly log: Logger
+}
+
+/** Answers that are part of ordinary life and say nothing about the health of a node. */
+const ordinary = [
+  'NO_ATTRIBUTE',
+  'ABORTED',
+  'IS_A_DIRECTORY',
+  'NOT_A_DIRECTORY',
+  'BAD_HANDLE',
+  'INVALID',
+] as const
+
+/** The tree, as the kernel asks for it: inode numbers, handles, deadlines, and a record of what went wrong. */
+export class TreeOperations implements FuseOperations {
+  readonly #tree: Tree
+  readonly #options: OperationsOptions
+  readonly #inodes: InodeTable
+  readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
+  readonly #stopping = new AbortController()
+  readonly #requests = new Map<string, number>()
+
+  constructor(tree: Tree, options: OperationsOptions) {
+    this.#tree = tree
+    this.#options = options
+    this.#inodes = new InodeTable(tree.root)
+    // Each waiting request listens; a hundred of them are no leak.
+    setMaxListeners(0, this.#stopping.signal)
+  }
+
+  /** Gives up all requests that wait, with EINTR, and all that come. */
+  stop(): void {
+    this.#stopping.abort()
+  }
+
+  /** For status.json. */
+  status(): { requests: Record<string, number>; openHandles: number; inodes: number } {
+    const requests = Object.fromEntries(this.#requests)
+    return { requests, openHandles: this.#handles.size, inodes: this.#inodes.size }
+  }
+
+  async lookup(parent: Inode, name: Buffer, options?: ReadOptions): Promise<LookupResult> {
+    const directory = this.#inodes.get(parent)
+    const look = async (signal: AbortSignal): Promise<Found | undefined> => {
+      const lookup = await directory.lookup(name, { signal })
+      if (lookup === undefined) return undefined
+      return { ...lookup, attributes: await lookup.node.getAttributes({ signal }) }
+    }
+    const found = await this.#run('lookup', directory, options, look, name)
+    if (found === undefined) throw new RegistryFsError('NOT_FOUND', 'no such file or directory')
+    const inode = this.#inodes.acquire(found.node)
+    return { inode, attributes: attributesOf(inode, found.node, found.attributes), validMs: found.validMs }
+  }
+
+  forget(inode: Inode, count: number): void {
+    this.#inodes.forget(inode, count)
+  }
+
+  async getattr(inode: Inode, options?: ReadOptions): Promise<Attributes> {
+    return this.#getattr(inode, this.#inodes.get(inode), options)
+  }
+
+  async getattrOfHandle(handle: FileHandle, options?: ReadOptions): Promise<Attributes> {
+    const { inode, node, ...open } = this.#handles.get(handle)
+    const attributes = await this.#getattr(inode, node, options)
+    return 'source' in open ? { ...attributes, size: open.source.size } : attributes
+  }
+
+  async readlink(inode: Inode): Promise<Buffer> {
+    const node = this.#inodes.get(inode)
+    if (node.type !== 'symlink') throw new RegistryFsError('INVALID', 'is not a symbolic link')
+    return Promise.resolve(node.linkName)
+  }
+
+  async open(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
+    const node = this.#inodes.get(inode)
+    const source = await this.#run('open', node, options, async (signal) => node.open({ signal }))
+    return this.#pinned({ inode, node, source })
+  }
+
+  async read(handle: FileHandle, offset: number, target: Buffer, options?: ReadOptions): Promise<number> {
+    const file = this.#handles.get(handle)
+    if (!('source' in file)) throw new RegistryFsError('IS_A_DIRECTORY', 'is a directory')
+    const bytes = await this.#run('read', file.node, options, async (signal) =>
+      file.source.read(offset, target.length, { signal }),
+    )
+    // Only here, with the answer in hand: once a deadline has answered, the memory of `target` is the binding's again.
+    return bytes.copy(target)
+  }
+
+  release(handle: FileHandle): void {
+    const open = this.#handles.remove(handle)
+    if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
+  }
+
+  async opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
+    const directory = this.#inodes.get(inode)
+    if (directory.type !== 'directory') throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
+    const node = await this.#run('opendir', directory, options, async (signal) =>
+      directory.resolve({ signal }),
+    )
+    // Not before it is read: opening alone, as every tree walker does, need not wait for a first pass.
+    const entries = new Lazy(async () =>
+      this.#run('readdir', node, undefined, async (signal) => node.entries({ signal })),
+    )
+    return this.#pinned({ inode, node, entries })
+  }
+
+  async readdir(handle: FileHandle): Promise<readonly DirectoryEntry[]> {
+    const directory = this.#handles.get(handle)
+    if (!('entries' in directory)) throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
+    const entries = await directory.entries.get()
+    const listed: DirectoryEntry[] = [
+      { name: Buffer.from('.'), type: 'directory', inode: directory.inode },
+      { name: Buffer.from('..'), type: 'directory', inode: undefined },
+    ]
+    for (const { name, type, node } of entries) {
+      listed.push({ name, type, inode: node === undefined ? undefined : this.#inodes.numberOf(node) })
+    }
+    return listed
+  }
+
+  releasedir(handle: FileHandle): void {
+    this.release(handle)
+  }
+
+  peekxattr(inode: Inode, name: string): Buffer | undefined {
+    return this.#inodes.get(inode).xattrs.get(name)
+  }
+
+  async getxattr(inode: Inode, name: string, options?: ReadOptions): Promise<Buffer> {
+    const node = this.#inodes.get(inode)
+    const value = await this.#run('getxattr', node, options, async (signal) => {
+      if (!name.startsWith(factPrefix)) return (await node.resolve({ signal })).xattrs.get(name)
+      const fact = (await explainNode(this.#tree, node, { signal })).get(name.slice(factPrefix.length))
+      return fact === undefined ? undefined : Buffer.from(fact)
+    })
+    if (value === undefined) throw new RegistryFsError('NO_ATTRIBUTE', 'no such attribute')
+    return value
+  }
+
+  async listxattr(inode: Inode, options?: ReadOptions): Promise<readonly string[]> {
+    const node = this.#inodes.get(inode)
+    return this.#run('listxattr', node, options, async (signal) => {
+      const facts = await explainNode(this.#tree, node, { signal })
+      const own = await node.resolve({ signal }).then(
+        (resolved) => [...resolved.xattrs.keys()],
+        // The reason is among the facts.
+        () => [],
+      )
+      const shown = own.filter((name) => !name.startsWith(factPrefix))
+      return [...[...facts.keys()].map((fact) => factPrefix + fact), ...shown]
+    })
+  }
+
+  statfs(): FileSystemStatus {
+    return { blockBytes: 4096, nameBytesMax: 255 }
+  }
+
+  async #getattr(inode: Inode, node: TreeNode, options: ReadOptions | undefined): Promise<Attributes> {
+    const attributes = await this.#run('getattr', node, options, async (signal) =>
+      node.getAttributes({ signal }),
+    )
+    return attributesOf(inode, node, attributes)
+  }
+
+  #pinned(open: OpenFile | OpenDirectory): FileHandle {
+    const handle = this.#handles.add(open)
+    if (open.node.image !== undefined) this.#tree.pins.pin(open.node.image)
+    return handle
+  }
+
+  async #run<T>(
+    operation: string,
+    node: TreeNode,
+    options: ReadOptions | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+    name?: Buffer,
+  ): Promise<T> {
+    this.#requests.set(operation, (this.#requests.get(operation) ?? 0) + 1)
+    const { signal: stopping } = this.#stopping
+    const outer = options?.signal === undefined ? stopping : AbortSignal.any([options.signal, stopping])
+    try {
+      return await withProgressDeadline(this.#options.deadlineMs, operation, node.image, outer, work)
+    } catch (error) {
+      if (!hasCode(error, ...ordinary)) {
+        this.#record(name === undefined ? operation : `${operation} ${formatShownName(name)}`, node, error)
+      }
+      throw error
+    }
+  }
+
+  #record(operation: string, node: TreeNode, error: unknown): void {
+    const image = node.image === undefined ? undefined : formatReference(node.image.reference)
+    const placed = error instanceof RegistryFsError ? error.within({ image }) : error
+    this.#tree.errors.record(node, operation, placed)
+    // The binding logs what is not ours, with its stack.
+    if (placed instanceof RegistryFsError) {
+      this.#options.log.warn({ operation, code: placed.code }, placed.describe())
+    }
+  }
+}
+
+function attributesOf(inode: Inode, node: TreeNode, attributes: NodeAttributes): Attributes {
+  // POSIX: st_size of a link is the length of its target; tar leaves it 0.
+  const size = node.type === 'symlink' ? node.linkName.length : attributes.size
+  return { ...attributes, size, inode }
+}

@@ -1,0 +1,169 @@
+/**
+ * References to images. A digest never changes. A tag is pinned to the digest that it had at its lookup; after the
+ * TTL a HEAD asks whether it still has, but never while something under the image is open. A registry that does not
+ * answer leaves the last known digest in place.
+ */
+import type { Layers } from '../layer/layers.js'
+import { parseConfig } from '../registry/image-config.js'
+import { formatReference, type Reference } from '../registry/reference.js'
+import type { ImageManifest, Registry } from '../registry/registry.js'
+import type { ReadOptions } from '../util/abort.js'
+import type { Digest } from '../util/digest.js'
+import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
+import { Lazy } from '../util/lazy.js'
+import type { Logger } from '../util/log.js'
+import { SingleFlight } from '../util/single-flight.js'
+import type { Image, Images } from './image.js'
+import { MergedImage } from './merged-image.js'
+import type { TagStore } from './tag-store.js'
+
+export interface ImageStoreOptions {
+  readonly registry: Registry
+  readonly layers: Layers
+  readonly tags: TagStore
+  readonly tagTtlMs: number
+  readonly log: Logger
+}
+
+interface PinnedTag {
+  readonly image: Image
+  readonly checkedAt: number
+}
+
+/** A flood of lookups of names that do not exist must not grow the memory. */
+const maximumNegatives = 10_000
+
+export class ImageStore implements Images {
+  readonly #options: ImageStoreOptions
+  /** By repository and manifest digest. */
+  readonly #images = new Map<string, Image>()
+  readonly #tags = new Map<string, PinnedTag>()
+  /** References that do not exist, until when that is believed. */
+  readonly #missing = new Map<string, number>()
+  readonly #opening = new SingleFlight<string, Image>()
+  readonly #probing = new SingleFlight<string, Digest | undefined>()
+  /** Set by whoever counts open files: whether a tag of this image must not move now. */
+  isPinned: (image: Image) => boolean = () => false
+
+  constructor(options: ImageStoreOptions) {
+    this.#options = options
+  }
+
+  async open(reference: Reference, options: ReadOptions = {}): Promise<Image> {
+    const name = formatReference(reference)
+    const pinned = this.#tags.get(name)
+    if (pinned !== undefined && (this.#isFresh(pinned) || this.isPinned(pinned.image))) return pinned.image
+    this.#throwIfMissing(name)
+    const work = reference.digest === undefined ? this.#openTag : this.#openDigest
+    return this.#opening
+      .run(name, async () => work.call(this, name, reference), options)
+      .catch((error: unknown) => {
+        if (hasCode(error, 'NOT_FOUND')) this.#remember404(name)
+        throw error instanceof RegistryFsError ? error.within({ image: name }) : error
+      })
+  }
+
+  async exists(reference: Reference, options: ReadOptions = {}): Promise<boolean> {
+    const name = formatReference(reference)
+    const pinned = this.#tags.get(name)
+    if (pinned !== undefined && this.#isFresh(pinned)) return true
+    if (this.#isMissing(name)) return false
+    if (reference.digest !== undefined) {
+      return this.open(reference, options).then(
+        () => true,
+        (error: unknown) => {
+          if (hasCode(error, 'NOT_FOUND', 'UNAUTHORIZED', 'DENIED')) return false
+          throw error
+        },
+      )
+    }
+    const digest = await this.#probing
+      .run(name, async () => this.#options.registry.resolveTag(reference), options)
+      .catch((error: unknown) => {
+        // Registries that hide what they have answer so for what they do not have.
+        if (hasCode(error, 'NOT_FOUND', 'UNAUTHORIZED', 'DENIED')) return undefined
+        throw error
+      })
+    if (digest === undefined) this.#remember404(name)
+    return digest !== undefined
+  }
+
+  opened(): readonly Image[] {
+    return [...this.#images.values()]
+  }
+
+  async #openDigest(_name: string, reference: Reference): Promise<Image> {
+    return this.#imageOf(reference, await this.#options.registry.fetchManifest(reference))
+  }
+
+  async #openTag(name: string, reference: Reference): Promise<Image> {
+    const { registry, tags, log } = this.#options
+    const last = this.#tags.get(name)?.image.manifest.topDigest ?? (await tags.load(name))
+    let manifest: ImageManifest | undefined
+    if (last !== undefined) {
+      const now = await registry.resolveTag(reference).catch((error: unknown) => {
+        if (!hasCode(error, 'UNAVAILABLE', 'TIMEOUT', 'RATE_LIMITED')) throw error
+        log.warn(
+          { image: name, digest: last, reason: describeError(error) },
+          'the tag cannot be checked, using what it was',
+        )
+        return last
+      })
+      if (now === undefined) {
+        this.#tags.delete(name)
+        throw new RegistryFsError('NOT_FOUND', 'the tag is no longer in the registry')
+      }
+      manifest = await registry.fetchManifest({ ...reference, digest: now })
+      if (now !== last) log.info({ image: name, from: last, to: now }, 'the tag has moved')
+    }
+    manifest ??= await registry.fetchManifest(reference)
+    const image = this.#imageOf(reference, manifest)
+    this.#tags.set(name, { image, checkedAt: performance.now() })
+    if (manifest.topDigest !== last) await tags.save(name, manifest.topDigest)
+    return image
+  }
+
+  #imageOf(reference: Reference, manifest: ImageManifest): Image {
+    const key = `${reference.host}/${reference.path}@${manifest.digest}`
+    const known = this.#images.get(key)
+    if (known !== undefined) return known
+    const { registry, layers } = this.#options
+    const config = new Lazy(async () => parseConfig(await registry.fetchDocument(reference, manifest.config)))
+    const opened = manifest.layers.map((descriptor, index) =>
+      layers.get(
+        descriptor,
+        () => registry.openBlob(reference, descriptor),
+        async () => {
+          const { diffIds } = await config.get()
+          // A config that does not list every layer (artifacts, hand-made images) proves nothing.
+          return diffIds.length === manifest.layers.length ? diffIds[index] : undefined
+        },
+      ),
+    )
+    const image = new MergedImage({ reference, manifest, layers: opened, config })
+    this.#images.set(key, image)
+    return image
+  }
+
+  #isFresh(pinned: PinnedTag): boolean {
+    return performance.now() - pinned.checkedAt < this.#options.tagTtlMs
+  }
+
+  #isMissing(name: string): boolean {
+    const until = this.#missing.get(name)
+    if (until === undefined) return false
+    if (performance.now() < until) return true
+    this.#missing.delete(name)
+    return false
+  }
+
+  #throwIfMissing(name: string): void {
+    if (this.#isMissing(name))
+      throw new RegistryFsError('NOT_FOUND', 'no such image in the registry', { image: name })
+  }
+
+  #remember404(name: string): void {
+    if (this.#missing.size >= maximumNegatives) this.#missing.delete(this.#missing.keys().next().value ?? '')
+    this.#missing.set(name, performance.now() + this.#options.tagTtlMs)
+  }
+}

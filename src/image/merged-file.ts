@@ -1,0 +1,97 @@
+import type { ByteSource } from '../blob/source.js'
+import { memberSource, type Layer } from '../layer/layer.js'
+import type { LayerNode } from '../layer/layer-tree.js'
+import type { TarMember } from '../tar/member.js'
+import { RegistryFsError } from '../util/errors.js'
+import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
+
+const noXattrs: ReadonlyMap<string, Buffer> = new Map()
+
+/** Everything in an image but directories, as one layer has it. */
+export class MergedFile implements ImageNode {
+  readonly #layer: Layer
+  readonly #layerIndex: number
+  readonly #node: LayerNode
+  readonly #member: TarMember
+
+  constructor(layer: Layer, layerIndex: number, node: LayerNode) {
+    this.#layer = layer
+    this.#layerIndex = layerIndex
+    this.#node = node
+    this.#member = node.member as TarMember
+  }
+
+  /** Not kept: the link count grows while the first pass runs. */
+  get attributes(): NodeAttributes {
+    return memberAttributes(this.#member, this.#node.linkCount)
+  }
+
+  get origin(): NodeOrigin {
+    return memberOrigin(this.#layer, this.#layerIndex, this.#member)
+  }
+
+  get linkName(): Buffer {
+    return this.#member.linkName
+  }
+
+  get xattrs(): ReadonlyMap<string, Buffer> {
+    return this.#member.xattrs ?? noXattrs
+  }
+
+  open(): ByteSource {
+    const { type, unsupported, dataOffset, size } = this.#member
+    if (type !== 'file') throw new RegistryFsError('INVALID', `a ${type} has no content here`)
+    if (unsupported !== undefined) {
+      throw new RegistryFsError(
+        'UNSUPPORTED',
+        `the file is stored as ${unsupported}, which cannot be read yet`,
+        {
+          layer: this.#layer.descriptor.digest,
+          offset: dataOffset,
+        },
+      )
+    }
+    return memberSource(this.#layer, dataOffset, size)
+  }
+
+  async lookup(): Promise<ImageNode | undefined> {
+    return Promise.reject(notADirectory(this.#member))
+  }
+
+  async entries(): Promise<readonly ImageEntry[]> {
+    return Promise.reject(notADirectory(this.#member))
+  }
+
+  watch(): AsyncIterable<ImageEntry> {
+    throw notADirectory(this.#member)
+  }
+}
+
+export function memberAttributes(member: TarMember, linkCount: number): NodeAttributes {
+  return {
+    type: member.type === 'hardlink' ? 'file' : member.type,
+    mode: member.mode,
+    uid: member.uid,
+    gid: member.gid,
+    size: member.type === 'symlink' ? member.linkName.length : member.size,
+    mtimeSeconds: member.mtimeSeconds,
+    mtimeNanoseconds: member.mtimeNanoseconds,
+    deviceMajor: member.deviceMajor,
+    deviceMinor: member.deviceMinor,
+    linkCount,
+  }
+}
+
+export function memberOrigin(layer: Layer, layerIndex: number, member: TarMember): NodeOrigin {
+  return {
+    layer: layer.descriptor.digest,
+    layerIndex,
+    mediaType: layer.descriptor.mediaType,
+    headerOffset: member.headerOffset,
+    dataOffset: member.dataOffset,
+  }
+}
+
+function notADirectory(member: TarMember): RegistryFsError {
+  return new RegistryFsError('NOT_A_DIRECTORY', `a ${member.type} has no entries`)
+}

@@ -1,0 +1,50 @@
+import type { Layer } from '../layer/layer.js'
+import type { LayerStatus } from '../layer/layer-status.js'
+import type { ImageConfig } from '../registry/image-config.js'
+import { formatPlatform } from '../registry/platform.js'
+import type { Reference } from '../registry/reference.js'
+import type { ImageManifest } from '../registry/registry.js'
+import type { ReadOptions } from '../util/abort.js'
+import type { Lazy } from '../util/lazy.js'
+import type { Image, ImageNode } from './image.js'
+import { MergedView } from './merged-view.js'
+
+export interface MergedImageOptions {
+  readonly reference: Reference
+  readonly manifest: ImageManifest
+  /** Base first, like the manifest's. */
+  readonly layers: readonly Layer[]
+  readonly config: Lazy<ImageConfig>
+}
+
+/** An image in a registry, its layers merged base to top. */
+export class MergedImage implements Image {
+  readonly reference: Reference
+  readonly manifest: ImageManifest
+  readonly root: ImageNode
+  readonly #layers: readonly Layer[]
+  readonly #config: Lazy<ImageConfig>
+  #platform: string | undefined
+
+  constructor(options: MergedImageOptions) {
+    this.reference = options.reference
+    this.manifest = options.manifest
+    this.#layers = options.layers
+    this.#config = options.config
+    this.root = new MergedView(options.layers).root
+  }
+
+  get platform(): string | undefined {
+    return this.#platform
+  }
+
+  async layerStatus(): Promise<readonly LayerStatus[]> {
+    const config = await this.#config.get().catch(() => undefined)
+    if (config?.platform !== undefined) this.#platform = formatPlatform(config.platform)
+    return Promise.all(this.#layers.map(async (layer) => layer.status()))
+  }
+
+  async index(options: ReadOptions = {}): Promise<void> {
+    await Promise.all(this.#layers.map(async (layer) => layer.ready(options)))
+  }
+}

@@ -1,0 +1,19 @@
+import type { TarMember } from '../tar/member.js'
+import type { Digest, DiffId } from '../util/digest.js'
+import type { SeekTable } from './seek-table.js'
+import type { Windows } from './windows.js'
+
+/** What a finished first pass knows of a layer. */
+export interface LayerIndex {
+  readonly digest: Digest
+  readonly blobBytes: number
+  /** Proven: sha256 of the uncompressed tar. */
+  readonly diffId: DiffId
+  readonly tarBytes: number
+  readonly spans: SeekTable
+  readonly windows: Windows
+  /** In the order of the tar. */
+  readonly members: readonly TarMember[]
+  /** sha256 of each chunk of the blob, 32 bytes each. */
+  readonly seals: Buffer
+}

@@ -1,0 +1,24 @@
+import type { Digest, DiffId } from '../util/digest.js'
+
+export type LayerState = 'unread' | 'reading' | 'ready' | 'failed'
+
+export interface LayerStatus {
+  readonly digest: Digest
+  readonly diffId: DiffId | undefined
+  readonly mediaType: string
+  /** Compressed bytes. */
+  readonly size: number
+  readonly state: LayerState
+  /** How far the first pass has come: compressed and uncompressed bytes. Both final when ready. */
+  readonly frontierCompressed: number
+  readonly frontierUncompressed: number
+  readonly members: number
+  readonly seekPoints: number
+  /** Of the index file on disk; 0 while there is none. */
+  readonly indexBytes: number
+  /** Chunk bytes of this layer in the disk cache. */
+  readonly cachedBytes: number
+  /** Spans inflated for readers, beyond what the first pass inflated. */
+  readonly spansInflated: number
+  readonly error: string | undefined
+}

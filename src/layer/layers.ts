@@ -1,0 +1,55 @@
+import { join } from 'node:path'
+import type { ChunkCache } from '../blob/chunk-cache.js'
+import type { BlobSource } from '../blob/source.js'
+import type { Descriptor } from '../registry/descriptor.js'
+import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/digest.js'
+import type { Logger } from '../util/log.js'
+import { Semaphore } from '../util/semaphore.js'
+import { Layer } from './layer.js'
+
+export interface LayersOptions {
+  readonly cache: ChunkCache
+  readonly indexDirectory: string
+  readonly readOnly: boolean
+  readonly readDeadlineMs: number
+  readonly log: Logger
+}
+
+/** Each pass holds about 45 MiB and keeps a core busy. */
+const concurrentPasses = 2
+
+/** The layers of all images, each digest once, whatever tags and images share it. */
+export class Layers {
+  readonly #options: LayersOptions
+  readonly #layers = new Map<Digest, Layer>()
+  readonly #passes = new Semaphore(concurrentPasses)
+
+  constructor(options: LayersOptions) {
+    this.#options = options
+  }
+
+  /** The arguments beside the descriptor count only for the first who asks. */
+  get(descriptor: Descriptor, blob: () => BlobSource, diffId: () => Promise<DiffId | undefined>): Layer {
+    const known = this.#layers.get(descriptor.digest)
+    if (known !== undefined) return known
+    const { cache, indexDirectory, readOnly, readDeadlineMs, log } = this.#options
+    const layer = new Layer({
+      descriptor,
+      blob: blob(),
+      cache,
+      indexPath: join(indexDirectory, digestAlgorithm(descriptor.digest), digestHex(descriptor.digest)),
+      readOnly,
+      diffId,
+      passes: this.#passes,
+      readDeadlineMs,
+      log,
+    })
+    this.#layers.set(descriptor.digest, layer)
+    return layer
+  }
+
+  /** Stops all first passes. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#layers.values()].map(async (layer) => layer.close()))
+  }
+}

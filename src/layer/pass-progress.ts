@@ -1,0 +1,58 @@
+import { chunkCount } from '../blob/chunk-cache.js'
+import type { SpanEvent } from '../native.js'
+import type { TarMember } from '../tar/member.js'
+import { Signal } from '../util/signal.js'
+import type { JournalEntry, Seal } from './journal.js'
+import { LayerTree } from './layer-tree.js'
+import { SeekTable } from './seek-table.js'
+import { MemoryWindows } from './windows.js'
+
+/** What a first pass has found so far; readers look at it and wait for `changed`. */
+export class PassProgress {
+  readonly tree = new LayerTree()
+  readonly spans = new SeekTable()
+  readonly windows = new MemoryWindows()
+  readonly members: TarMember[] = []
+  /** 32 bytes for each chunk; zeros where `sealed` is 0. */
+  readonly seals: Buffer
+  readonly sealed: Uint8Array
+  /** Bytes of the blob that were inflated, and of the tar that came out. */
+  frontierCompressed = 0
+  frontierUncompressed = 0
+  readonly changed = new Signal()
+
+  constructor(blobBytes: number) {
+    this.seals = Buffer.alloc(32 * chunkCount(blobBytes))
+    this.sealed = new Uint8Array(chunkCount(blobBytes))
+  }
+
+  addMember(member: TarMember): void {
+    this.members.push(member)
+    this.tree.add(member)
+  }
+
+  addSpan(span: SpanEvent): void {
+    this.spans.append(span)
+    this.windows.append(span.window)
+  }
+
+  addSeal(seal: Seal): void {
+    if (seal.index >= this.sealed.length) return
+    seal.sha256.copy(this.seals, seal.index * 32)
+    this.sealed[seal.index] = 1
+  }
+
+  sealOf(index: number): Buffer | undefined {
+    return this.sealed[index] === 1 ? this.seals.subarray(index * 32, index * 32 + 32) : undefined
+  }
+
+  restore(entries: readonly JournalEntry[]): void {
+    for (const entry of entries) {
+      for (const span of entry.spans) this.addSpan(span)
+      for (const member of entry.members) this.addMember(member)
+      for (const seal of entry.seals) this.addSeal(seal)
+      this.frontierCompressed = Math.floor(entry.checkpoint.compressedBitOffset / 8)
+      this.frontierUncompressed = entry.checkpoint.uncompressedOffset
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The composition root: from a configuration to everything that answers for images, in order, without logic of its
+ * own. src/cli puts a FUSE binding or a command on top.
+ */
+import { join } from 'node:path'
+import { openCacheDirectory } from './blob/cache-directory.js'
+import { ChunkCache } from './blob/chunk-cache.js'
+import { DiskChunkStore } from './blob/disk-chunk-store.js'
+import { DiskDocumentStore } from './blob/disk-document-store.js'
+import { MemoryCache } from './blob/memory-cache.js'
+import type { CoreConfig } from './config.js'
+import { ImageStore } from './image/image-store.js'
+import { TagStore } from './image/tag-store.js'
+import { Layers } from './layer/layers.js'
+import { RegistryClient } from './registry/registry-client.js'
+import { formatReference } from './registry/reference.js'
+import type { Registry } from './registry/registry.js'
+import type { Logger } from './util/log.js'
+import { version } from './util/version.js'
+
+export interface Core {
+  readonly images: ImageStore
+  readonly registry: Registry
+  /** Why the cache directory is only read, or not used at all; undefined when all is well. */
+  readonly readOnlyReason: string | undefined
+  /** What /.registryfs/status.json shows of everything below the mount. */
+  status(): Promise<CoreStatus>
+  close(): Promise<void>
+}
+
+export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
+
+export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
+  const directory = await openCacheDirectory(config.cacheDirectory, log)
+  const readOnly = directory.readOnlyReason !== undefined
+  const memory = new MemoryCache(config.memoryBytes)
+  const disk = new DiskChunkStore({
+    directory: join(directory.path, 'chunks'),
+    maximumBytes: config.cacheBytes,
+    freeReserveBytes: config.freeReserveBytes,
+    readOnly,
+    log,
+  })
+  await disk.scan()
+  const documents = new DiskDocumentStore(join(directory.path, 'documents'), readOnly, log)
+  const tags = new TagStore(join(directory.path, 'tags'), readOnly, log)
+  const registry = new RegistryClient({
+    documents,
+    log,
+    platform: config.platform,
+    insecureHosts: config.insecureHosts,
+    userAgent: `registryfs/${version}`,
+    timeouts: { stallMs: config.stallMs },
+  })
+  const cache = new ChunkCache(memory, disk)
+  const layers = new Layers({
+    cache,
+    indexDirectory: join(directory.path, 'indexes'),
+    readOnly,
+    readDeadlineMs: config.readDeadlineMs,
+    log,
+  })
+  const images = new ImageStore({ registry, layers, tags, tagTtlMs: config.tagTtlMs, log })
+  return {
+    images,
+    registry,
+    readOnlyReason: directory.readOnlyReason,
+    status: async () => statusOf(images, registry, memory, disk, directory.readOnlyReason),
+    close: async () => {
+      await layers.close()
+      await registry.close()
+      await cache.settle()
+    },
+  }
+}
+
+async function statusOf(
+  images: ImageStore,
+  registry: Registry,
+  memory: MemoryCache,
+  disk: DiskChunkStore,
+  readOnlyReason: string | undefined,
+) {
+  return {
+    version,
+    pid: process.pid,
+    uptimeSeconds: Math.round(process.uptime()),
+    images: await Promise.all(
+      images.opened().map(async (image) => ({
+        reference: formatReference(image.reference),
+        digest: image.manifest.digest,
+        platform: image.platform,
+        layers: await image.layerStatus(),
+      })),
+    ),
+    cache: {
+      memoryBytes: memory.usedBytes,
+      memoryHits: memory.hits,
+      memoryMisses: memory.misses,
+      diskBytes: disk.usedBytes,
+      diskError: disk.lastError,
+      readOnly: readOnlyReason,
+    },
+    residentBytes: process.memoryUsage.rss(),
+    requests: { ...registry.counters },
+  }
+}

@@ -1,0 +1,225 @@
+import type { DocumentStore } from '../blob/document-store.js'
+import type { BlobSource } from '../blob/source.js'
+import type { ReadOptions } from '../util/abort.js'
+import { digestAlgorithm, digestOf, verifyDigest, type Digest } from '../util/digest.js'
+import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { SingleFlight } from '../util/single-flight.js'
+import { AuthTransport } from './decorators/auth.js'
+import { InsecureHttpTransport } from './decorators/insecure-http.js'
+import { LoggingTransport } from './decorators/logging.js'
+import { RedirectTransport } from './decorators/redirect.js'
+import { RetryTransport, type RetryOptions } from './decorators/retry.js'
+import type { Descriptor } from './descriptor.js'
+import { InsecureHosts } from './insecure-hosts.js'
+import { Lifetime } from './lifetime.js'
+import { Listing } from './listing.js'
+import { ManifestFetcher } from './manifest-fetcher.js'
+import type { Platform } from './platform.js'
+import { formatReference, formatRepository, type Reference, type Repository } from './reference.js'
+import { pullScope, RegistryApi } from './registry-api.js'
+import type { ImageManifest, Registry, RegistryCounters } from './registry.js'
+import { RemoteBlob } from './remote-blob.js'
+import type { HttpRequest, Transport } from './transport.js'
+import { UndiciTransport } from './undici-transport.js'
+
+export interface RegistryClientOptions {
+  readonly documents: DocumentStore
+  readonly log: Logger
+  /** What an index is narrowed to. */
+  readonly platform: Platform
+  /** `host[:port]`s whose certificates are not verified, and that may speak plain http. */
+  readonly insecureHosts?: readonly string[]
+  /** `registryfs/1.2.3`. */
+  readonly userAgent?: string
+  readonly timeouts?: Partial<RegistryTimeouts>
+  readonly retry?: Partial<RetryOptions>
+  readonly socketsPerHost?: number
+  /** How often in a row a blob's body may break off without progress. */
+  readonly maxResumes?: number
+}
+
+export interface RegistryTimeouts {
+  readonly connectMs: number
+  /** No byte for so long: the connection is given up and the request tried again. */
+  readonly stallMs: number
+  /** For a manifest, config, token or listing, all retries included. */
+  readonly documentMs: number
+  /** For one read of a blob, all retries included; a read of 8 MiB at 30 kB/s. */
+  readonly blobReadMs: number
+}
+
+const defaultTimeouts: RegistryTimeouts = {
+  connectMs: 10_000,
+  stallMs: 20_000,
+  documentMs: 60_000,
+  blobReadMs: 300_000,
+}
+const defaultRetry: RetryOptions = { attempts: 5, totalMs: 45_000, baseMs: 250, maxMs: 10_000 }
+const documentBytes = 4 * 1024 * 1024
+
+/** Registries over HTTP: puts the pieces of this folder together. transport.ts says how a request goes. */
+export class RegistryClient implements Registry {
+  readonly counters: RegistryCounters = {
+    requests: 0,
+    manifestRequests: 0,
+    blobRequests: 0,
+    tokenRequests: 0,
+    blobBytes: 0,
+    retries: 0,
+  }
+  readonly #options: RegistryClientOptions
+  readonly #timeouts: RegistryTimeouts
+  readonly #lifetime = new Lifetime()
+  readonly #sockets: UndiciTransport
+  readonly #api: RegistryApi
+  readonly #manifests: ManifestFetcher
+  readonly #listing: Listing
+  readonly #fetchingManifests = new SingleFlight<string, ImageManifest>()
+  readonly #resolvingTags = new SingleFlight<string, Digest | undefined>()
+  readonly #fetchingDocuments = new SingleFlight<Digest, Buffer>()
+  readonly #listingRepositories = new SingleFlight<string, readonly string[] | undefined>()
+  readonly #listingTags = new SingleFlight<string, readonly string[] | undefined>()
+  readonly #hostsWithoutRanges = new Set<string>()
+
+  constructor(options: RegistryClientOptions) {
+    this.#options = options
+    this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
+    const insecureHosts = new InsecureHosts(options.insecureHosts ?? [])
+    this.#sockets = new UndiciTransport({
+      userAgent: options.userAgent ?? 'registryfs',
+      isUnverified: (host) => insecureHosts.isConfigured(host),
+      socketsPerHost: options.socketsPerHost ?? 8,
+      connectTimeoutMs: this.#timeouts.connectMs,
+      stallMs: this.#timeouts.stallMs,
+      onSent: (request) => {
+        this.#count(request)
+      },
+    })
+    const transport = this.#decorate(this.#sockets, insecureHosts)
+    this.#api = new RegistryApi({
+      transport,
+      lifetime: this.#lifetime,
+      insecureHosts,
+      deadlineMs: this.#timeouts.documentMs,
+    })
+    this.#manifests = new ManifestFetcher(this.#api, options.documents, options.platform, options.log)
+    this.#listing = new Listing(this.#api, options.log)
+  }
+
+  async fetchManifest(reference: Reference, options?: ReadOptions): Promise<ImageManifest> {
+    const fetch = async (): Promise<ImageManifest> => this.#manifests.fetch(reference)
+    return this.#fetchingManifests.run(formatReference(reference), fetch, options)
+  }
+
+  async resolveTag(reference: Reference, options?: ReadOptions): Promise<Digest | undefined> {
+    const resolve = async (): Promise<Digest | undefined> => this.#manifests.resolve(reference)
+    return this.#resolvingTags.run(formatReference(reference), resolve, options)
+  }
+
+  async fetchDocument(
+    repository: Repository,
+    descriptor: Descriptor,
+    options?: ReadOptions,
+  ): Promise<Buffer> {
+    const fetch = async (): Promise<Buffer> => this.#fetchDocument(repository, descriptor)
+    return this.#fetchingDocuments.run(descriptor.digest, fetch, options)
+  }
+
+  openBlob(repository: Repository, descriptor: Descriptor): BlobSource {
+    return new RemoteBlob(repository, descriptor, {
+      api: this.#api,
+      log: this.#options.log,
+      counters: this.counters,
+      deadlineMs: this.#timeouts.blobReadMs,
+      maxResumes: this.#options.maxResumes ?? 5,
+      resumeBaseMs: this.#options.retry?.baseMs ?? defaultRetry.baseMs,
+      onNoRanges: (host) => {
+        if (this.#hostsWithoutRanges.has(host)) return
+        this.#hostsWithoutRanges.add(host)
+        this.#options.log.warn(
+          { host },
+          'the registry ignores ranges: reads there fetch a layer from its start',
+        )
+      },
+    })
+  }
+
+  async listRepositories(host: string, options?: ReadOptions): Promise<readonly string[] | undefined> {
+    return this.#listingRepositories.run(host, async () => this.#listing.repositories(host), options)
+  }
+
+  async listTags(repository: Repository, options?: ReadOptions): Promise<readonly string[] | undefined> {
+    return this.#listingTags.run(
+      formatRepository(repository),
+      async () => this.#listing.tags(repository),
+      options,
+    )
+  }
+
+  async close(): Promise<void> {
+    this.#lifetime.close()
+    await this.#sockets.close()
+  }
+
+  #decorate(sockets: Transport, insecureHosts: InsecureHosts): Transport {
+    const { log, retry } = this.#options
+    const logged = new LoggingTransport(sockets, log)
+    const insecure = new InsecureHttpTransport(logged, (host) => insecureHosts.isConfigured(host), log)
+    const retried = new RetryTransport(
+      insecure,
+      { ...defaultRetry, ...retry },
+      log,
+      () => this.counters.retries++,
+    )
+    const authorized = new AuthTransport(retried, {
+      lifetime: this.#lifetime,
+      log,
+      deadlineMs: this.#timeouts.documentMs,
+      allowsPlainHttp: (realmHost, origin) => insecureHosts.allowsPlainHttp(realmHost, origin),
+    })
+    return new RedirectTransport(authorized, (host) => insecureHosts.isConfigured(host))
+  }
+
+  async #fetchDocument(repository: Repository, descriptor: Descriptor): Promise<Buffer> {
+    const { digest, size } = descriptor
+    const { host, path } = repository
+    const what = `${host}: GET blobs/${digest} of ${path}`
+    if (size > documentBytes)
+      throw new RegistryFsError('LIMIT', `${what}: ${String(size)} bytes are too many for a document`)
+    const empty = Buffer.alloc(0)
+    if (size === 0 && digestOf(empty, digestAlgorithm(digest)) === digest) return empty
+    const stored = await this.#options.documents.load(digest)
+    if (stored !== undefined) return stored
+    const request = {
+      host,
+      path: `${path}/blobs/${digest}`,
+      kind: 'blob',
+      what,
+      scope: pullScope(repository),
+    } as const
+    const bytes = await this.#api.run(what, async (signal) => {
+      try {
+        return (await this.#api.getDocument(request, size, signal)).bytes
+      } catch (error) {
+        if (!hasCode(error, 'NOT_FOUND')) throw error
+        throw new RegistryFsError('GONE', `${host}: blob ${digest} of ${path} is no longer in the registry`)
+      }
+    })
+    this.counters.blobBytes += bytes.length
+    verifyDigest(bytes, digest, what)
+    try {
+      await this.#options.documents.save(digest, bytes)
+    } catch (error) {
+      this.#options.log.warn({ digest, error: describeError(error) }, 'document not saved')
+    }
+    return bytes
+  }
+
+  #count(request: HttpRequest): void {
+    this.counters.requests++
+    if (request.kind === 'manifest') this.counters.manifestRequests++
+    if (request.kind === 'blob') this.counters.blobRequests++
+    if (request.kind === 'token') this.counters.tokenRequests++
+  }
+}

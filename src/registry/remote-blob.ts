@@ -1,0 +1,244 @@
+import type { BlobSource, ReadIntoOptions } from '../blob/source.js'
+import { clampLength } from '../blob/source.js'
+import { abortable, sleep, type ReadOptions } from '../util/abort.js'
+import { hasCode, RegistryFsError } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { checkPartial, checkWhole, formatRange } from './content-range.js'
+import type { Descriptor } from './descriptor.js'
+import { isTransient } from './network-error.js'
+import { PendingFill } from './pending-fill.js'
+import type { Repository } from './reference.js'
+import { pullScope, type RegistryApi } from './registry-api.js'
+import type { RegistryCounters } from './registry.js'
+import { statusError } from './status-check.js'
+import type { HttpRequest, HttpResponse } from './transport.js'
+import { WholeBlobStream } from './whole-blob-stream.js'
+
+export interface RemoteBlobOptions {
+  readonly api: RegistryApi
+  readonly log: Logger
+  readonly counters: RegistryCounters
+  /** For one read or readInto, all retries included. */
+  readonly deadlineMs: number
+  /** How often in a row a body may break off without progress. */
+  readonly maxResumes: number
+  /** The wait after the second break without progress; doubles each time. */
+  readonly resumeBaseMs: number
+  /** Called when the registry answered a range with the whole blob. */
+  readonly onNoRanges: (host: string) => void
+}
+
+/** What a storage answers when a signed URL has expired (S3 400 and 403, R2 403, Azure 401), or the object moved. */
+const staleStatuses: readonly number[] = [400, 401, 403, 404, 410]
+/** Less than this between two breaks is no progress: a server that sends byte by byte must not hold us for good. */
+const progressBytes = 16 * 1024
+
+/**
+ * A blob in a registry: closed single ranges, each checked against what was asked. The registry usually redirects to
+ * a signed URL elsewhere; that is found by the first range, shared by all, and forgotten when it is refused. A body
+ * that breaks off goes on at the byte where it broke. Never a HEAD: signed URLs are for GET only.
+ */
+export class RemoteBlob implements BlobSource {
+  readonly size: number
+  readonly #options: RemoteBlobOptions
+  readonly #repository: Repository
+  readonly #descriptor: Descriptor
+  readonly #what: string
+  readonly #url: URL
+  /** Where the bytes are; undefined until the first answer. */
+  #location: URL | undefined
+  #locating: Promise<void> | undefined
+  #whole: WholeBlobStream | undefined
+
+  constructor(repository: Repository, descriptor: Descriptor, options: RemoteBlobOptions) {
+    this.size = descriptor.size
+    this.#options = options
+    this.#repository = repository
+    this.#descriptor = descriptor
+    this.#what = `${repository.host}: GET blobs/${descriptor.digest} of ${repository.path}`
+    this.#url = options.api.urlOf(repository.host, `${repository.path}/blobs/${descriptor.digest}`)
+  }
+
+  async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
+    const target = Buffer.allocUnsafeSlow(clampLength(this.size, offset, length))
+    await this.readInto(offset, target, options)
+    return target
+  }
+
+  async readInto(offset: number, target: Buffer, options: ReadIntoOptions = {}): Promise<void> {
+    if (target.length === 0) return
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + target.length > this.size) {
+      throw new RegistryFsError(
+        'INVALID',
+        `${this.#what}: a read at ${String(offset)} beyond ${String(this.size)}`,
+      )
+    }
+    const { api, deadlineMs, counters } = this.#options
+    const onBytes = (bytes: number): void => {
+      counters.blobBytes += bytes
+    }
+    try {
+      await api.lifetime.run(deadlineMs, this.#what, options.signal, async (signal) =>
+        this.#complete(new PendingFill(offset, target, signal, onBytes, options.onProgress)),
+      )
+    } catch (error) {
+      throw error instanceof RegistryFsError ? error.within({ layer: this.#descriptor.digest }) : error
+    }
+  }
+
+  async #complete(fill: PendingFill): Promise<void> {
+    let resumes = 0
+    let mark = 0
+    while (!fill.isDone) {
+      while (this.#location === undefined && this.#locating !== undefined)
+        await abortable(this.#locating, fill.signal)
+      const broken = await this.#advance(fill)
+      if (broken === undefined) continue
+      const progressed = fill.filledBytes - mark >= progressBytes
+      if (progressed) mark = fill.filledBytes
+      resumes = progressed ? 1 : resumes + 1
+      if (resumes > this.#options.maxResumes) throw broken
+      this.#options.counters.retries++
+      this.#options.log.debug({ what: this.#what, at: fill.position, reason: broken.message }, 'resume')
+      if (resumes > 1) await sleep(this.#options.resumeBaseMs * 2 ** Math.min(resumes - 2, 6), fill.signal)
+    }
+  }
+
+  /** One body's worth. Returns why it broke off, if it did and it is worth going on; throws otherwise. */
+  async #advance(fill: PendingFill): Promise<RegistryFsError | undefined> {
+    try {
+      if (this.#whole?.reaches(fill.position) === true) {
+        await this.#whole.fill(fill)
+        return undefined
+      }
+    } catch (error) {
+      return resumable(error, fill)
+    }
+    const response = await this.#open(fill)
+    if (response === undefined) return undefined
+    try {
+      const outcome = await response.body.consume((chunk) => {
+        if (fill.put(chunk) < chunk.length)
+          throw new RegistryFsError('PROTOCOL', `${this.#what}: more bytes than asked for`)
+        return true
+      })
+      if (outcome === 'ended' && fill.isDone) return undefined
+      return new RegistryFsError('UNAVAILABLE', `${this.#what}: the body is too short`)
+    } catch (error) {
+      return resumable(error, fill)
+    }
+  }
+
+  /** A checked 206 for what is missing. Undefined: look again, there is a #whole, or the location was stale. */
+  async #open(fill: PendingFill): Promise<HttpResponse | undefined> {
+    const location = this.#location
+    const release = location === undefined ? this.#startLocating() : undefined
+    try {
+      const response = await this.#send(fill, location)
+      if (response === undefined) return undefined
+      await this.#check(response, fill)
+      if (response.status === 200) this.#adopt(response, fill)
+      this.#location ??= response.redirected ? response.url : this.#url
+      return response.status === 200 ? undefined : response
+    } finally {
+      release?.()
+    }
+  }
+
+  /** Undefined: what we knew of the blob's place was stale; ask again. */
+  async #send(fill: PendingFill, location: URL | undefined): Promise<HttpResponse | undefined> {
+    const isRemembered = location !== undefined && location !== this.#url
+    let response: HttpResponse
+    try {
+      response = await this.#options.api.transport.send(this.#requestOf(fill, location ?? this.#url))
+    } catch (error) {
+      if (isRemembered && !fill.signal.aborted && isTransient(error) && this.#forget(fill, location))
+        return undefined
+      throw error
+    }
+    const isElsewhere = isRemembered || response.redirected
+    if (isElsewhere && staleStatuses.includes(response.status) && this.#forget(fill, location)) {
+      response.body.discard()
+      return undefined
+    }
+    if (isRemembered && response.status >= 400 && this.#location === location) this.#location = undefined
+    return isRemembered ? { ...response, redirected: true } : response
+  }
+
+  #forget(fill: PendingFill, location: URL | undefined): boolean {
+    if (this.#location === location) this.#location = undefined
+    if (fill.askedAgain) return false
+    fill.askedAgain = true
+    this.#options.counters.retries++
+    return true
+  }
+
+  #startLocating(): () => void {
+    let release = (): void => undefined
+    const locating = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    this.#locating = locating
+    return () => {
+      if (this.#locating === locating) this.#locating = undefined
+      release()
+    }
+  }
+
+  #requestOf(fill: PendingFill, url: URL): HttpRequest {
+    const { host } = this.#repository
+    return {
+      method: 'GET',
+      url,
+      headers: { range: formatRange(fill.position, fill.missingBytes) },
+      kind: 'blob',
+      what: this.#what,
+      authorization:
+        url.origin === this.#url.origin ? { host, scope: pullScope(this.#repository) } : undefined,
+      signal: fill.signal,
+    }
+  }
+
+  async #check(response: HttpResponse, fill: PendingFill): Promise<void> {
+    const request = { what: this.#what }
+    try {
+      if (response.status === 206) {
+        checkPartial(
+          response,
+          { offset: fill.position, length: fill.missingBytes, size: this.size },
+          this.#what,
+        )
+      } else if (response.status === 200) {
+        checkWhole(response, this.size, this.#what)
+      } else {
+        throw await this.#refusal(response, request)
+      }
+    } catch (error) {
+      response.body.discard()
+      throw error
+    }
+  }
+
+  async #refusal(response: HttpResponse, request: Pick<HttpRequest, 'what'>): Promise<RegistryFsError> {
+    const error = await statusError(response, request)
+    if (!hasCode(error, 'NOT_FOUND')) return error
+    const { host, path } = this.#repository
+    return new RegistryFsError(
+      'GONE',
+      `${host}: layer ${this.#descriptor.digest} of ${path} is no longer in the registry`,
+    )
+  }
+
+  #adopt(response: HttpResponse, fill: PendingFill): void {
+    // Who asks for everything may get it as a 200.
+    if (fill.missingBytes < this.size) this.#options.onNoRanges(response.url.host)
+    // Somebody else's may have come first and be as good.
+    if (this.#whole?.reaches(fill.position) === true) response.body.discard()
+    else this.#whole = new WholeBlobStream(response, this.size, this.#what)
+  }
+}
+
+function resumable(error: unknown, fill: PendingFill): RegistryFsError {
+  if (fill.signal.aborted || !(error instanceof RegistryFsError) || !isTransient(error)) throw error
+  return error
+}

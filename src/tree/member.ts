@@ -1,0 +1,101 @@
+import type { ByteSource } from '../blob/source.js'
+import type { Image, ImageNode, NodeAttributes } from '../image/image.js'
+import { formatReference } from '../registry/reference.js'
+import type { ReadOptions } from '../util/abort.js'
+import { RegistryFsError } from '../util/errors.js'
+import type { Facts, TreeEntry, TreeLookup, TreeNode } from './node.js'
+
+/**
+ * One image as one directory of the mount shows it. The same image under two names is two of these, for a directory
+ * must have one parent only; members are made as they are met, one for each node of the image.
+ */
+export class ImageDirectory {
+  readonly image: Image
+  readonly #members = new WeakMap<object, Member>()
+
+  constructor(image: Image) {
+    this.image = image
+  }
+
+  get root(): Member {
+    return this.memberOf(this.image.root)
+  }
+
+  memberOf(node: ImageNode): Member {
+    let member = this.#members.get(node)
+    if (member === undefined) {
+      member = new Member(this, node)
+      this.#members.set(node, member)
+    }
+    return member
+  }
+}
+
+/** A node of an image: is, say, /quay.io/containerdisks/fedora:40 (its root) or /fedora/disk/fedora.qcow2. */
+export class Member implements TreeNode {
+  readonly #directory: ImageDirectory
+  readonly #node: ImageNode
+
+  constructor(directory: ImageDirectory, node: ImageNode) {
+    this.#directory = directory
+    this.#node = node
+  }
+
+  get type(): NodeAttributes['type'] {
+    return this.#node.attributes.type
+  }
+
+  get image(): Image {
+    return this.#directory.image
+  }
+
+  get linkName(): Buffer {
+    return this.#node.linkName
+  }
+
+  get xattrs(): ReadonlyMap<string, Buffer> {
+    return this.#node.xattrs
+  }
+
+  async resolve(): Promise<TreeNode> {
+    return Promise.resolve(this)
+  }
+
+  async getAttributes(): Promise<NodeAttributes> {
+    return Promise.resolve(this.#node.attributes)
+  }
+
+  async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
+    const node = await this.#node.lookup(name, options)
+    return node === undefined ? undefined : { node: this.#directory.memberOf(node), validMs: Infinity }
+  }
+
+  async entries(options?: ReadOptions): Promise<readonly TreeEntry[]> {
+    const entries = await this.#node.entries(options)
+    return entries.map(({ name, node }) => ({
+      name,
+      type: node.attributes.type,
+      node: this.#directory.memberOf(node),
+    }))
+  }
+
+  async open(): Promise<ByteSource> {
+    if (this.type === 'directory') throw new RegistryFsError('IS_A_DIRECTORY', 'is a directory')
+    if (this.type !== 'file') throw new RegistryFsError('INVALID', `a ${this.type} has no content`)
+    return Promise.resolve(this.#node.open())
+  }
+
+  async explain(): Promise<Facts> {
+    const { image } = this
+    const facts = new Map<string, string>()
+    facts.set('image', formatReference(image.reference))
+    facts.set('digest', image.manifest.digest)
+    const { origin, attributes } = this.#node
+    if (origin === undefined) return Promise.resolve(facts)
+    facts.set('layer', origin.layer)
+    facts.set('mediatype', origin.mediaType)
+    facts.set('offset', String(origin.dataOffset))
+    if (attributes.type === 'file') facts.set('size', String(attributes.size))
+    return Promise.resolve(facts)
+  }
+}

@@ -1,0 +1,55 @@
+import type { ByteSource } from '../blob/source.js'
+import type { Image, NodeAttributes } from '../image/image.js'
+import type { ReadOptions } from '../util/abort.js'
+
+/** A name's target, and how long the pair may be believed without asking again: Infinity inside an image. */
+export interface TreeLookup {
+  readonly node: TreeNode
+  readonly validMs: number
+}
+
+export interface TreeEntry {
+  readonly name: Buffer
+  readonly type: NodeAttributes['type']
+  /** Undefined where only a lookup, with requests of its own, can tell. */
+  readonly node: TreeNode | undefined
+}
+
+/** What `user.registryfs.*` says about a node: names without that prefix, in the order to show. */
+export type Facts = ReadonlyMap<string, string>
+
+/**
+ * One thing in the mount. The object is the identity: it carries the inode number, so the same file is the same
+ * object as long as its image is current.
+ */
+export interface TreeNode {
+  readonly type: NodeAttributes['type']
+
+  /** The image that this node is of; open handles pin it. */
+  readonly image: Image | undefined
+
+  /** Symlink target as stored; empty for others. */
+  readonly linkName: Buffer
+
+  /** The member's own; known without any request. */
+  readonly xattrs: ReadonlyMap<string, Buffer>
+
+  /**
+   * What stands here now: a name whose tag can move answers with the image of the moment, everything else with
+   * itself. Handles open the answer, so that what is open never changes.
+   */
+  resolve(options?: ReadOptions): Promise<TreeNode>
+
+  getAttributes(options?: ReadOptions): Promise<NodeAttributes>
+
+  /** Undefined when there is no such name; NOT_A_DIRECTORY for non-directories. */
+  lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined>
+
+  /** Without `.` and `..`; NOT_A_DIRECTORY for non-directories. */
+  entries(options?: ReadOptions): Promise<readonly TreeEntry[]>
+
+  /** IS_A_DIRECTORY for directories, INVALID for what has no content. */
+  open(options?: ReadOptions): Promise<ByteSource>
+
+  explain(options?: ReadOptions): Promise<Facts>
+}

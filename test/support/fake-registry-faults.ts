@@ -1,0 +1,76 @@
+/** What a FakeRegistry does wrong, each a thing that a real one was seen doing. All may be changed while it runs. */
+export interface Faults {
+  /** The next so many answers of this kind are this status instead. */
+  failing?: {
+    kind: FakeRequest['kind'] | 'any'
+    status: number
+    times: number
+    retryAfter?: string
+    body?: string
+  }
+  /** Everything is answered with a web page and status 200. */
+  html?: boolean
+  latencyMs?: number
+
+  /** ignored: 200 and everything. Others: a 206 that is not what was asked for. */
+  ranges?: 'ignored' | 'shifted' | 'wrong-total' | 'star-total' | 'no-content-range' | 'multipart'
+  /** Blob bodies break off with a reset after so many bytes, so many times. */
+  resetAfter?: { bytes: number; times: number }
+  /** Blob bodies end properly, but so many bytes early. */
+  shortBy?: { bytes: number; times: number }
+  /** Blob bodies stop coming after so many bytes, the connection staying open. */
+  stallAfter?: { bytes: number; times: number }
+  bytesPerSecond?: number
+  contentEncoding?: string
+  /** Digests that are answered with 404. */
+  missingBlobs?: Set<string>
+  /** Blobs are served with a byte changed. */
+  corruptBlobs?: boolean
+
+  /** Where blobs are redirected to, for GET only; HEAD on a blob is refused as on a signed URL. */
+  redirect?: 'cdn' | 'relative' | 'chain' | 'loop' | 'https-elsewhere'
+  redirectStatus?: number
+  /** How long a signed URL works, and what is answered afterwards. */
+  urlTtlMs?: number
+  expiredUrlStatus?: number
+
+  corruptManifests?: boolean
+  noContentDigest?: boolean
+  /** Instead of the right one; empty: no header. */
+  manifestContentType?: string
+  headStatus?: number
+  noCatalog?: boolean
+  /** Names per page of the listings, with a Link to the next. */
+  pageSize?: number
+}
+
+export interface FakeAuth {
+  /** A token is refused when it is older. */
+  ttlMs?: number
+  field?: 'token' | 'access_token'
+  /** Undefined: from ttlMs. */
+  expiresIn?: number | 'missing'
+  /** Challenge in the 401s of the API; /v2/ always has one. */
+  challenge?: 'normal' | 'missing' | 'without-scope' | 'several'
+  /** For a token that is no longer good: ECR sends 403, ECR Public 400, both without a challenge. */
+  refusal?: 401 | 403 | 400
+  /** A token never helps. */
+  denied?: boolean
+  /** The token server is another origin than the registry. */
+  realm?: string
+}
+
+/** One line of a FakeRegistry's log. */
+export interface FakeRequest {
+  readonly kind: 'ping' | 'manifest' | 'blob' | 'list' | 'token' | 'cdn' | 'other'
+  readonly method: string
+  /** Without query. */
+  readonly path: string
+  readonly query: string
+  readonly range: string | undefined
+  readonly authorized: boolean
+  readonly userAgent: string | undefined
+  status: number
+  /** Body bytes handed to the socket. */
+  bytesSent: number
+}

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { FileHandle, Inode } from '../../../src/fuse/binding.js'
+import { TreeOperations } from '../../../src/fuse/operations.js'
+import type { LayerStatus } from '../../../src/image/image.js'
+import { parseReference } from '../../../src/registry/reference.js'
+import { rootInode } from '../../../src/tree/inode-table.js'
+import { Tree } from '../../../src/tree/tree.js'
+import { hasCode, RegistryFsError, type ErrorCode } from '../../../src/util/errors.js'
+import { silentLogger } from '../../../src/util/log.js'
+import { dir, file, MemoryImages, stuckSource, symlink } from '../../support/memory-images.js'
+
+const images = (): MemoryImages => {
+  const made = new MemoryImages()
+  made.set(
+    'quay.io/x:1',
+    dir({
+      hello: file('hello world', { xattrs: { 'user.own': 'mine', 'security.x': 's' } }),
+      link: symlink('hello'),
+      stuck: file(stuckSource(10)),
+      broken: file({
+        size: 10,
+        read: async () => Promise.reject(new RegistryFsError('CORRUPT', 'bad bytes')),
+      }),
+      bug: file({ size: 10, read: async () => Promise.reject(new TypeError('ours')) }),
+    }),
+  )
+  return made
+}
+
+function setUp(made = images(), deadlineMs = 60_000) {
+  const tree = new Tree({
+    images: made,
+    registry: made,
+    status: async () => Promise.resolve({}),
+    defaultHost: 'docker.io',
+    configuredHosts: [],
+    aliases: new Map([['x', parseReference('quay.io/x:1')]]),
+  })
+  const operations = new TreeOperations(tree, { deadlineMs, log: silentLogger })
+  const walk = async (path: string): Promise<Inode> => {
+    let inode = rootInode
+    for (const name of path.split('/').slice(1))
+      inode = (await operations.lookup(inode, Buffer.from(name))).inode
+    return inode
+  }
+  return { tree, operations, walk }
+}
+
+const code =
+  (...codes: ErrorCode[]) =>
+  (error: unknown): boolean =>
+    hasCode(error, ...codes)
+
+test('reads fill the target as far as the file goes', async () => {
+  const { operations, walk } = setUp()
+  const handle = await operations.open(await walk('/x/hello'))
+  const target = Buffer.alloc(8, '.')
+  assert.equal(await operations.read(handle, 6, target), 5)
+  assert.equal(target.toString(), 'world...')
+  assert.equal(await operations.read(handle, 11, target), 0)
+  assert.equal(await operations.read(handle, 1e12, target), 0)
+  operations.release(handle)
+  await assert.rejects(operations.read(handle, 0, target), code('BAD_HANDLE'))
+})
+
+test('an open file or directory pins its image until it is closed', async () => {
+  const made = images()
+  const { tree, operations, walk } = setUp(made)
+  const inode = await walk('/x/hello')
+  const [image] = made.opened()
+  assert.ok(image)
+  const one = await operations.open(inode)
+  const other = await operations.opendir(await walk('/x'))
+  assert.equal(tree.openCount(image), 2)
+  operations.release(one)
+  operations.releasedir(other)
+  operations.releasedir(other)
+  assert.equal(tree.openCount(image), 0)
+})
+
+test('what cannot be opened that way says so', async () => {
+  const { operations, walk } = setUp()
+  await assert.rejects(operations.open(await walk('/x')), code('IS_A_DIRECTORY'))
+  await assert.rejects(operations.opendir(await walk('/x/hello')), code('NOT_A_DIRECTORY'))
+  await assert.rejects(operations.readlink(await walk('/x/hello')), code('INVALID'))
+  await assert.rejects(operations.lookup(await walk('/x/hello'), Buffer.from('y')), code('NOT_A_DIRECTORY'))
+  await assert.rejects(operations.lookup(await walk('/x'), Buffer.from('none')), code('NOT_FOUND'))
+  await assert.rejects(operations.readdir(77 as FileHandle), code('BAD_HANDLE'))
+  await assert.rejects(operations.getattr(77 as Inode), code('GONE'))
+})
+
+test('a directory is listed with itself, its parent, and the numbers that stat shows', async () => {
+  const { operations, walk } = setUp()
+  const inode = await walk('/x')
+  const entries = await operations.readdir(await operations.opendir(inode))
+  assert.deepEqual(
+    entries.slice(0, 3).map((entry) => entry.name.toString()),
+    ['.', '..', 'hello'],
+  )
+  assert.equal(entries[0]?.inode, inode)
+  assert.equal(entries[2]?.inode, await walk('/x/hello'))
+})
+
+test('a request that gets nowhere ends with TIMEOUT at its deadline', async () => {
+  const { operations, walk } = setUp(images(), 50)
+  const handle = await operations.open(await walk('/x/stuck'))
+  await assert.rejects(operations.read(handle, 0, Buffer.alloc(4)), code('TIMEOUT'))
+})
+
+test('a first pass that gets on extends the deadline, one that has stalled does not', async () => {
+  const made = images()
+  const { operations, walk } = setUp(made, 40)
+  const handle = await operations.open(await walk('/x/stuck'))
+  const [image] = made.opened() as unknown as [{ layers: readonly Partial<LayerStatus>[] }]
+  let frontier = 0
+  const advance = setInterval(() => {
+    frontier++
+    image.layers = [{ state: 'reading', frontierCompressed: frontier, frontierUncompressed: 0 }]
+  }, 10)
+  const begun = Date.now()
+  setTimeout(() => {
+    clearInterval(advance)
+  }, 250)
+  await assert.rejects(operations.read(handle, 0, Buffer.alloc(4)), code('TIMEOUT'))
+  const took = Date.now() - begun
+  assert.ok(took > 200 && took < 1_000, String(took))
+})
+
+test('stop gives up what waits, and an aborted signal its own request', async () => {
+  const { operations, walk } = setUp()
+  const handle = await operations.open(await walk('/x/stuck'))
+  const controller = new AbortController()
+  const one = operations.read(handle, 0, Buffer.alloc(4), { signal: controller.signal })
+  const other = operations.read(handle, 0, Buffer.alloc(4))
+  controller.abort()
+  await assert.rejects(one, code('ABORTED'))
+  operations.stop()
+  await assert.rejects(other, code('ABORTED'))
+})
+
+test('the last error of a node is among its xattrs and in the status, a given-up request is not', async () => {
+  const { tree, operations, walk } = setUp()
+  for (const name of ['broken', 'bug']) {
+    const inode = await walk(`/x/${name}`)
+    const handle = await operations.open(inode)
+    await assert.rejects(operations.read(handle, 0, Buffer.alloc(4)))
+    const text = (await operations.getxattr(inode, 'user.registryfs.error')).toString()
+    assert.match(
+      text,
+      name === 'bug' ? /read: INTERNAL: ours/ : /read: CORRUPT: bad bytes \(image quay.io\/x:1\)/,
+    )
+  }
+  assert.deepEqual(
+    tree.errors.recent().map((error) => error.code),
+    ['CORRUPT', 'INTERNAL'],
+  )
+})
+
+test("xattrs are the facts and the member's own", async () => {
+  const { operations, walk } = setUp()
+  const inode = await walk('/x/hello')
+  const names = await operations.listxattr(inode)
+  for (const name of ['image', 'digest', 'layer', 'mediatype', 'offset', 'size'])
+    assert.ok(names.includes(`user.registryfs.${name}`), name)
+  assert.ok(names.includes('user.own') && names.includes('security.x'))
+  assert.ok(!names.includes('user.registryfs.error'))
+  assert.equal((await operations.getxattr(inode, 'user.own')).toString(), 'mine')
+  assert.equal(operations.peekxattr(inode, 'security.x')?.toString(), 's')
+  await assert.rejects(operations.getxattr(inode, 'user.none'), code('NO_ATTRIBUTE'))
+  await assert.rejects(operations.getxattr(inode, 'user.registryfs.none'), code('NO_ATTRIBUTE'))
+})
+
+test('an image that cannot be opened still says why', async () => {
+  const made = images()
+  made.fail('quay.io/x:1', new RegistryFsError('DENIED', 'not for you'))
+  const { operations, walk } = setUp(made)
+  const inode = await walk('/x')
+  assert.deepEqual(await operations.listxattr(inode), ['user.registryfs.error'])
+  await assert.rejects(operations.opendir(inode), code('DENIED'))
+})
+
+test('what was looked up is let go when it is forgotten', async () => {
+  const { operations, walk } = setUp()
+  const before = operations.status().inodes
+  const inode = await walk('/x/hello')
+  operations.forget(inode, 1)
+  await assert.rejects(operations.getattr(inode), code('GONE'))
+  assert.equal(operations.status().inodes, before + 1)
+})
+
+test('the size of a symbolic link is the length of its target', async () => {
+  const { operations, walk } = setUp()
+  assert.equal((await operations.getattr(await walk('/x/link'))).size, 5)
+})

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RedirectTransport } from '../../../src/registry/decorators/redirect.js'
+import { RetryTransport } from '../../../src/registry/decorators/retry.js'
+import { InsecureHosts } from '../../../src/registry/insecure-hosts.js'
+import { isTransient, networkError } from '../../../src/registry/network-error.js'
+import { parseRetryAfter } from '../../../src/registry/retry-after.js'
+import type { HttpRequest, HttpResponse, Transport } from '../../../src/registry/transport.js'
+import { silentLogger } from '../../../src/util/log.js'
+
+const request: HttpRequest = {
+  method: 'GET',
+  url: new URL('https://r.example/v2/a/blobs/x'),
+  headers: { range: 'bytes=0-1' },
+  kind: 'blob',
+  what: 'test',
+  authorization: { host: 'r.example', scope: 's' },
+  signal: new AbortController().signal,
+}
+
+/** Answers in turn; an Error is thrown. */
+class Script implements Transport {
+  readonly sent: HttpRequest[] = []
+  readonly #answers: readonly (Error | [number, Record<string, string>?])[]
+
+  constructor(...answers: readonly (Error | [number, Record<string, string>?])[]) {
+    this.#answers = answers
+  }
+
+  async send(sent: HttpRequest): Promise<HttpResponse> {
+    const answer = this.#answers[this.sent.length]
+    this.sent.push(sent)
+    if (answer === undefined) throw new Error('the script is over')
+    if (answer instanceof Error) throw answer
+    const [status, headers = {}] = answer
+    const body = { consume: async () => Promise.resolve('ended' as const), discard: () => undefined }
+    return Promise.resolve({ status, headers, url: sent.url, redirected: false, body })
+  }
+}
+
+function failure(code: string): Error {
+  return networkError('test', request.url, Object.assign(new Error(code), { code }))
+}
+
+async function retried(
+  script: Script,
+  options: { totalMs?: number; attempts?: number } = {},
+): Promise<HttpResponse> {
+  const budget = { attempts: 4, totalMs: 1000, baseMs: 1, maxMs: 2, ...options }
+  return new RetryTransport(script, budget, silentLogger, () => undefined).send(request)
+}
+
+test('Retry-After may be seconds or a date, and is bounded', () => {
+  const now = Date.parse('2024-01-01T00:00:00Z')
+  assert.equal(parseRetryAfter('120', now), 120_000)
+  assert.equal(parseRetryAfter('Mon, 01 Jan 2024 00:01:00 GMT', now), 60_000)
+  assert.equal(parseRetryAfter('Mon, 01 Jan 2020 00:01:00 GMT', now), 0)
+  assert.equal(parseRetryAfter('999999999999', now), 86_400_000)
+  assert.equal(parseRetryAfter('soon', now), undefined)
+  assert.equal(parseRetryAfter(undefined, now), undefined)
+})
+
+test('connection failures are tried again; a name that does not exist and bad TLS are not', async () => {
+  for (const code of [
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'UND_ERR_SOCKET',
+    'EAI_AGAIN',
+    'UND_ERR_CONNECT_TIMEOUT',
+  ]) {
+    const script = new Script(failure(code), failure(code), [206])
+    assert.equal((await retried(script)).status, 206, code)
+  }
+  for (const code of [
+    'ENOTFOUND',
+    'CERT_HAS_EXPIRED',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'HPE_INVALID_CONSTANT',
+  ]) {
+    const script = new Script(failure(code))
+    await assert.rejects(retried(script))
+    assert.equal(script.sent.length, 1, code)
+  }
+})
+
+test('what went wrong on the network is said plainly', () => {
+  const said = (code: string): string => failure(code).message
+  assert.equal(said('ENOTFOUND'), 'test: there is no host r.example (DNS)')
+  assert.equal(said('EAI_AGAIN'), 'test: the name r.example cannot be looked up now (DNS)')
+  assert.equal(said('ECONNREFUSED'), 'test: r.example refuses connections')
+  assert.equal(said('CERT_HAS_EXPIRED'), 'test: TLS with r.example failed: CERT_HAS_EXPIRED')
+  const both = new AggregateError([Object.assign(new Error('v6'), { code: 'ECONNREFUSED' })], 'all failed')
+  assert.equal(networkError('test', request.url, both).message, 'test: r.example refuses connections')
+  assert.ok(isTransient(networkError('test', request.url, both)))
+})
+
+test('the budget of attempts and of time is kept', async () => {
+  const attempts = new Script([503], [503], [503])
+  assert.equal((await retried(attempts, { attempts: 3 })).status, 503)
+  const time = new Script([503, { 'retry-after': '2' }])
+  assert.equal((await retried(time)).status, 503)
+  assert.equal(time.sent.length, 1)
+})
+
+function redirected(script: Script, isInsecure = false): Promise<HttpResponse> {
+  return new RedirectTransport(script, () => isInsecure).send(request)
+}
+
+test('authorization stays with its origin and Range goes along', async () => {
+  const script = new Script(
+    [307, { location: '/other' }],
+    [302, { location: 'https://r.example:8443/x' }],
+    [308, { location: 'https://r.example/y' }],
+    [206],
+  )
+  const response = await redirected(script)
+  assert.equal(response.redirected, true)
+  assert.deepEqual(
+    script.sent.map(({ authorization }) => authorization !== undefined),
+    [true, true, false, false],
+  )
+  assert.ok(script.sent.every(({ headers }) => headers['range'] === 'bytes=0-1'))
+})
+
+test('a redirect from https to http is refused unless the host is insecure', async () => {
+  const target = { location: 'http://cdn.example/x?secret=1' }
+  await assert.rejects(redirected(new Script([307, target])), {
+    code: 'PROTOCOL',
+    message: 'test: a redirect from https to plain http://cdn.example/x?…',
+  })
+  assert.equal((await redirected(new Script([307, target], [206]), true)).status, 206)
+})
+
+test('a redirect to nowhere is refused', async () => {
+  for (const headers of [
+    {},
+    { location: 'https://' },
+    { location: 'file:///etc/passwd' },
+    { location: 'data:,x' },
+  ]) {
+    await assert.rejects(redirected(new Script([307, headers])), {
+      code: 'PROTOCOL',
+    })
+  }
+})
+
+test('loopback speaks plain http, all others https', () => {
+  const hosts = new InsecureHosts(['Registry.local:5000', 'plain.example:443', 'localhost:7000'])
+  for (const host of ['127.0.0.1', '127.1.2.3:80', 'localhost', 'localhost:5000', '[::1]:5000']) {
+    assert.equal(hosts.schemeOf(host), 'http', host)
+  }
+  for (const host of ['quay.io', '128.0.0.1', 'localhost.example', '127.0.0.1.example', 'localhost:7000']) {
+    assert.equal(hosts.schemeOf(host), 'https', host)
+  }
+  assert.ok(hosts.isConfigured('registry.local:5000') && hosts.isConfigured('plain.example'))
+  assert.ok(!hosts.isConfigured('registry.local'))
+  assert.ok(hosts.allowsPlainHttp('127.0.0.1:1', new URL('http://localhost:2')))
+  assert.ok(!hosts.allowsPlainHttp('127.0.0.1:1', new URL('https://quay.io')))
+})
