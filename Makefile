@@ -5,6 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 PREFIX ?= /usr/local
 SBINDIR ?= /sbin
@@ -23,6 +24,7 @@ SOURCES := $(shell find src test bench demo -name '*.ts' -not -path '*/.work/*' 
 
 # What npm writes when it is done.
 MODULES := node_modules/.package-lock.json
+BIN := node_modules/.bin
 ADDON := native/build/.built
 COMPILED := build/.built
 
@@ -41,22 +43,22 @@ build: $(ADDON) $(COMPILED) ## leaves a bin/registryfs that runs from the checko
 check: build lint ## lint, types, format, layering test and unit tests
 	$(WITH_NODE) scripts/run-tests.sh 2 300 test/unit
 
-test: test-packages check ## check, and everything with registries and mounts
+test: node test-packages check ## check, and everything with registries and mounts
 	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/mount
 
-bench: bench-packages build ## times against the peers on the same registry, as a table
+bench: node bench-packages build ## times against the peers on the same registry, as a table
 	node build/bench/main.js
 
-demo: demo-packages build ## makes a small containerdisk, serves it, mounts it, converts it, compares
+demo: node demo-packages build ## makes a small containerdisk, serves it, mounts it, converts it, compares
 	@node build/demo/main.js $(IMAGE)
 
 lint: check-packages $(COMPILED)
-	npx --no-install eslint .
-	npx --no-install prettier --check --log-level warn .
+	$(BIN)/eslint .
+	$(BIN)/prettier --check --log-level warn .
 	clang-format --dry-run -Werror $(filter %.cc %.h,$(NATIVE_SOURCES))
 
 format: check-packages $(MODULES) ## prettier and clang-format, in place
-	npx --no-install prettier --write --log-level warn .
+	$(BIN)/prettier --write --log-level warn .
 	clang-format -i $(filter %.cc %.h,$(NATIVE_SOURCES))
 
 install: build ## into PREFIX, and the mount helper into SBINDIR
@@ -83,7 +85,7 @@ $(ADDON): $(NATIVE_SOURCES) $(MODULES) | node build-packages
 # tsc believes its build info, also when the files that it stands for are gone.
 $(COMPILED): $(SOURCES) tsconfig.json $(MODULES) | node
 	test -f build/src/cli/main.js || rm -f build/tsconfig.tsbuildinfo
-	npx --no-install tsc
+	$(BIN)/tsc
 	touch $@
 
 node:

@@ -4,7 +4,7 @@
  * across restarts by file time. It may be slow or broken, never wrong and never fatal: a bad unit is deleted and
  * counts as a miss, a full or failing disk means that chunks are not kept.
  */
-import { open, readdir, rm, stat, statfs, unlink, utimes } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, stat, statfs, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestAlgorithm, digestHex, tryParseDigest, type Digest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
@@ -65,6 +65,11 @@ export class DiskChunkStore {
 
   /** Learns what an earlier process left, oldest first, and deletes its unfinished files. */
   async scan(): Promise<void> {
+    if (!this.#options.readOnly) {
+      await mkdir(this.#options.directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+        this.#complain('the chunk cache cannot be made, going on without it', error)
+      })
+    }
     const found: (Unit & { readonly usedAtMs: number })[] = []
     for (const algorithm of await namesIn(this.#options.directory)) {
       for (const hex of await namesIn(join(this.#options.directory, algorithm))) {

@@ -9,7 +9,8 @@ export interface MountArguments {
 
 export interface MountOptionRules {
   /**
-   * Called by mount(8), which adds `rw` where the user says nothing: that is no wish to write. (util-linux 2.38)
+   * Called by mount(8), which adds `rw` where the user says nothing, or by mount.fuse, which adds `dev,suid`: no wishes
+   * of the user. (util-linux 2.38, libfuse 3.14)
    */
   readonly fromMount: boolean
   /** mount -s: pass over what is unknown. */
@@ -25,6 +26,8 @@ const ignored = new Set(
   ).split(' '),
 )
 const ignoredWithValue = /^(?:comment|helper|uhelper|subtype|x-[^=]*|X-[^=]*)(?:=|$)/
+
+const addedByMount = new Set(['rw', 'dev', 'suid'])
 
 const switches: ReadonlyMap<string, string> = new Map([
   ['allow_other', '--allow-other'],
@@ -69,10 +72,8 @@ export function parseMountOptions(texts: readonly string[], rules: MountOptionRu
 }
 
 function refuse(option: string, name: string, rules: MountOptionRules): void {
-  if (option === 'rw') {
-    if (rules.fromMount) return
-    throw invalid('rw: registryfs is read-only')
-  }
+  if (rules.fromMount && addedByMount.has(option)) return
+  if (option === 'rw') throw invalid('rw: registryfs is read-only')
   if (option === 'suid' || option === 'dev')
     throw invalid(`${option}: a registryfs mount is always no${option}`)
   if (option === 'remount') throw invalid('remount: unmount and mount again')

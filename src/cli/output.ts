@@ -1,19 +1,16 @@
-import { once } from 'node:events'
 import { RegistryFsError } from '../util/errors.js'
 
-let broken = false
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // `registryfs ls … | head` ends us like any filter: quietly.
-  if (error.code === 'EPIPE') broken = true
-  else throw error
-})
+process.stdout.on('error', () => undefined)
 
-/** Waits when the reader is slow. Throws ABORTED when it has gone. */
+/** Waits until it is written. Throws ABORTED when the reader has gone: `registryfs ls … | head` ends us quietly, like any filter. */
 export async function writeOut(data: string | Buffer): Promise<void> {
-  if (!broken && !process.stdout.write(data))
-    await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')])
-  // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- changed by the listener above
-  if (broken) throw new RegistryFsError('ABORTED', 'nobody reads the output any more')
+  return new Promise((resolve, reject) => {
+    process.stdout.write(data, (error: NodeJS.ErrnoException | null | undefined) => {
+      if (error === null || error === undefined) resolve()
+      else if (error.code === 'EPIPE') reject(new RegistryFsError('ABORTED', 'nobody reads the output any more'))
+      else reject(new RegistryFsError('HOST', `standard output: ${error.message}`))
+    })
+  })
 }
 
 /** A name from an image must not move the cursor: control characters and invalid UTF-8 as \\xNN. */

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { findMount } from '../fuse/mountinfo.js'
-import { canonicalPath, mountType } from '../fuse/mount-point.js'
+import { findMountPoint, mountType } from '../fuse/mount-point.js'
 import { unmountPath } from '../fuse/unmount.js'
 import { RegistryFsError } from '../util/errors.js'
 import { reportFailure } from './core-options.js'
@@ -24,7 +24,7 @@ export function umountCommand(): Command {
 
 /** HOST when it is busy (unless lazy) or not a mount of ours. */
 async function umount(mountPoint: string, lazy: boolean): Promise<void> {
-  const path = await canonicalPath(mountPoint)
+  const path = await findMountPoint(mountPoint)
   const mount = findMount(path)
   if (mount?.type !== mountType) throw new RegistryFsError('HOST', `${path} is not a registryfs mount`)
   await unmountPath(path, lazy)

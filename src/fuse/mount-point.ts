@@ -25,35 +25,45 @@ export interface MountPointOptions {
  * signs of life only by a child process with a time limit, because whoever touches a dead or hung one may wait for ever.
  */
 export async function prepareMountPoint(path: string, options: MountPointOptions): Promise<string> {
-  let at = await canonicalPath(path)
-  for (let step = 0; step < maxSteps; step++) {
+  const at = await findMountPoint(path)
+  for (let mounts = 0; mounts < maxSteps; mounts++) {
     const mount = findMount(at)
-    if (mount !== undefined) {
-      if (mount.type !== mountType) throw host(`${at} is already a mount point (${mount.type})`)
-      const state = await probe(at)
-      if (state === 'live') throw host(`${at} is already mounted: registryfs umount ${at}`)
-      if (state === 'hung') throw host(`${at} is mounted and does not answer: registryfs umount --lazy ${at}`)
-      options.log.warn({ mountPoint: at }, 'clearing the stale mount of a registryfs that was killed')
-      await unmountPath(at, true)
-      continue
-    }
-    const stats = await lstat(at).catch((error: unknown) => {
-      throw refusal(at, error)
-    })
-    if (!stats.isSymbolicLink()) {
-      if (!stats.isDirectory()) throw host(`mount point ${at} is not a directory`)
-      if (!options.allowNonEmpty && !(await isEmpty(at))) {
-        throw host(`mount point ${at} is not empty (--nonempty mounts over it)`)
-      }
+    if (mount === undefined) {
+      await checkDirectory(at, options.allowNonEmpty)
       return at
     }
-    at = await canonicalPath(resolve(dirname(at), await readlink(at)))
+    if (mount.type !== mountType) throw host(`${at} is already a mount point (${mount.type})`)
+    const state = await probe(at)
+    if (state === 'live') throw host(`${at} is already mounted: registryfs umount ${at}`)
+    if (state === 'hung') throw host(`${at} is mounted and does not answer: registryfs umount --lazy ${at}`)
+    options.log.warn({ mountPoint: at }, 'clearing the stale mount of a registryfs that was killed')
+    await unmountPath(at, true)
   }
   throw host(`mount point ${path} cannot be made free`)
 }
 
+/** Where the kernel has this path, symbolic links followed, without touching a mount that may be there. */
+export async function findMountPoint(path: string): Promise<string> {
+  let at = await canonicalPath(path)
+  for (let links = 0; links < maxSteps && findMount(at) === undefined; links++) {
+    const target = await readlink(at).catch(() => undefined)
+    if (target === undefined) break
+    at = await canonicalPath(resolve(dirname(at), target))
+  }
+  return at
+}
+
+async function checkDirectory(path: string, allowNonEmpty: boolean): Promise<void> {
+  const stats = await lstat(path).catch((error: unknown) => {
+    throw refusal(path, error)
+  })
+  if (!stats.isDirectory()) throw host(`mount point ${path} is not a directory`)
+  if (allowNonEmpty || (await isEmpty(path))) return
+  throw host(`mount point ${path} is not empty (--nonempty mounts over it)`)
+}
+
 /** Without touching what the last component leads to. */
-export async function canonicalPath(path: string): Promise<string> {
+async function canonicalPath(path: string): Promise<string> {
   const absolute = resolve(path)
   if (absolute === '/') throw host('the root directory cannot be the mount point')
   const parent = await realpath(dirname(absolute)).catch((error: unknown) => {

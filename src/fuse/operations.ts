@@ -89,7 +89,10 @@ export class TreeOperations implements FuseOperations {
     const look = async (signal: AbortSignal): Promise<Found | undefined> => {
       const lookup = await directory.lookup(name, { signal })
       if (lookup === undefined) return undefined
-      return { ...lookup, attributes: await lookup.node.getAttributes({ signal }) }
+      return {
+        ...lookup,
+        attributes: lookup.node.attributes ?? (await lookup.node.getAttributes({ signal })),
+      }
     }
     const found = await this.#run('lookup', directory, options, look, name)
     if (found === undefined) throw new RegistryFsError('NOT_FOUND', 'no such file or directory')
@@ -203,10 +206,18 @@ export class TreeOperations implements FuseOperations {
   }
 
   async #getattr(inode: Inode, node: TreeNode, options: ReadOptions | undefined): Promise<Attributes> {
+    if (node.attributes !== undefined) {
+      this.#count('getattr')
+      return attributesOf(inode, node, node.attributes)
+    }
     const attributes = await this.#run('getattr', node, options, async (signal) =>
       node.getAttributes({ signal }),
     )
     return attributesOf(inode, node, attributes)
+  }
+
+  #count(operation: string): void {
+    this.#requests.set(operation, (this.#requests.get(operation) ?? 0) + 1)
   }
 
   #pinned(open: OpenFile | OpenDirectory): FileHandle {
@@ -222,7 +233,7 @@ export class TreeOperations implements FuseOperations {
     work: (signal: AbortSignal) => Promise<T>,
     name?: Buffer,
   ): Promise<T> {
-    this.#requests.set(operation, (this.#requests.get(operation) ?? 0) + 1)
+    this.#count(operation)
     const { signal: stopping } = this.#stopping
     const outer = options?.signal === undefined ? stopping : AbortSignal.any([options.signal, stopping])
     try {

@@ -1,70 +1,79 @@
-const digitZero = 0x30
-const digitSeven = 0x37
+import { corrupt } from './corrupt.js'
+
 const space = 0x20
+const zero = 0x30
+const seven = 0x37
 
 /**
- * A numeric header field: octal text with blanks or NULs around it, or base-256 where the first byte has its high bit
- * set. Blank fields are 0. Undefined for anything else, and for what a double cannot hold exactly.
+ * A numeric field of a header: octal digits with blanks before and a blank or NUL behind (nothing but those is 0),
+ * or base-256 when the top bit is set (GNU and star, for what does not fit; two's complement). Anything else is
+ * refused, as Go's archive/tar does, by which images are unpacked elsewhere.
  */
-export function parseNumber(bytes: Buffer, start: number, length: number): number | undefined {
-  const end = start + length
-  if (((bytes[start] as number) & 0x80) !== 0) return parseBase256(bytes, start, end)
-  let at = start
-  while (at < end && isBlank(bytes[at] as number)) at++
-  let value = 0
-  for (; at < end; at++) {
-    const byte = bytes[at] as number
-    if (byte < digitZero || byte > digitSeven) break
-    value = value * 8 + (byte - digitZero)
-  }
-  // What follows the first blank after the digits is no part of the number: old tars leave rubbish there.
-  if (at < end && !isBlank(bytes[at] as number)) return undefined
-  return Number.isSafeInteger(value) ? value : undefined
+export function decodeNumber(
+  block: Buffer,
+  start: number,
+  length: number,
+  what: string,
+  offset: number,
+): number {
+  const number = tryDecodeNumber(block, start, length)
+  if (number === undefined) throw corrupt(`${what} is no number, or too large`, offset)
+  return number
 }
 
-/** Decimal text as PAX has it. Undefined unless all of it is a number, and exact. */
-export function parseDecimal(bytes: Buffer): number | undefined {
-  const text = bytes.toString('latin1')
-  if (!/^-?[0-9]{1,17}$/.test(text)) return undefined
-  const value = Number(text)
-  return Number.isSafeInteger(value) ? value + 0 : undefined
+/** Undefined where `decodeNumber` throws. */
+export function tryDecodeNumber(block: Buffer, start: number, length: number): number | undefined {
+  if (((block[start] ?? 0) & 0x80) !== 0) return decodeBase256(block, start, length)
+  const end = start + length
+  let at = start
+  while (at < end && (block[at] === space || block[at] === 0)) at++
+  let value = 0
+  for (; at < end; at++) {
+    const byte = block[at] as number
+    if (byte < zero || byte > seven) return byte === space || byte === 0 ? value : undefined
+    // A field of 12 digits is at most 2^36.
+    value = value * 8 + byte - zero
+  }
+  return value
+}
+
+function decodeBase256(block: Buffer, start: number, length: number): number | undefined {
+  const first = block[start] as number
+  const invert = (first & 0x40) !== 0 ? 0xff : 0
+  let value = (first ^ invert) & 0x7f
+  for (let at = start + 1; at < start + length; at++) {
+    value = value * 256 + ((block[at] as number) ^ invert)
+    if (value > Number.MAX_SAFE_INTEGER) return undefined
+  }
+  return invert === 0 ? value : -value - 1
+}
+
+/** A whole number of a PAX record; may be negative. */
+export function parseDecimal(value: Buffer, what: string, offset: number): number {
+  const text = value.toString('latin1')
+  const number = Number(text)
+  if (!/^[+-]?\d{1,19}$/.test(text) || !Number.isSafeInteger(number)) {
+    throw corrupt(`PAX record ${what} is no number, or too large`, offset)
+  }
+  return number
 }
 
 export interface Time {
   /** Rounded down. */
   readonly seconds: number
+  /** 0 to 999,999,999. */
   readonly nanoseconds: number
 }
 
-/** PAX time: decimal seconds with an optional fraction, which counts away from zero in negative ones. */
-export function parseTime(bytes: Buffer): Time | undefined {
-  const match = /^(-?)([0-9]{0,16})(?:\.([0-9]*))?$/.exec(bytes.toString('latin1'))
-  if (match === null) return undefined
-  const [, sign = '', whole = '', fraction = ''] = match
-  if (whole === '' && fraction === '') return undefined
-  const seconds = Number(whole)
-  if (!Number.isSafeInteger(seconds)) return undefined
-  const nanoseconds = Number(fraction.slice(0, 9).padEnd(9, '0'))
-  if (sign === '') return { seconds, nanoseconds }
-  // Digits beyond the ninth round down too, which in negative times is one nanosecond more.
-  const away = nanoseconds + (/[1-9]/.test(fraction.slice(9)) ? 1 : 0)
-  if (away === 0) return { seconds: 0 - seconds, nanoseconds: 0 }
-  return { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - away }
-}
-
-function parseBase256(bytes: Buffer, start: number, end: number): number | undefined {
-  const first = bytes[start] as number
-  const negative = (first & 0x40) !== 0
-  // In two's complement a negative number's bytes, inverted, are -value - 1.
-  const invert = negative ? 0xff : 0
-  let value = (first ^ invert) & 0x3f
-  for (let at = start + 1; at < end; at++) {
-    value = value * 256 + ((bytes[at] as number) ^ invert)
-    if (value > Number.MAX_SAFE_INTEGER) return undefined
+/** A time of a PAX record: seconds with any number of decimal places, of which nine are kept; may be negative. */
+export function parseTime(value: Buffer, what: string, offset: number): Time {
+  const match = /^([+-]?)(\d{1,16})(?:\.(\d*))?$/.exec(value.toString('latin1'))
+  const seconds = Number(match?.[2])
+  if (match === null || !Number.isSafeInteger(seconds)) {
+    throw corrupt(`PAX record ${what} is no time`, offset)
   }
-  return negative ? -value - 1 : value
-}
-
-function isBlank(byte: number): boolean {
-  return byte === space || byte === 0
+  const nanoseconds = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'))
+  if (match[1] !== '-') return { seconds, nanoseconds }
+  if (nanoseconds === 0) return { seconds: 0 - seconds, nanoseconds }
+  return { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds }
 }

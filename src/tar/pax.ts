@@ -1,125 +1,77 @@
-import { RegistryFsError } from '../util/errors.js'
-import { parseDecimal } from './numbers.js'
+/** PAX extended headers (POSIX.1-2024, pax): `LENGTH KEY=VALUE\n` again and again, LENGTH counting all of it. */
+import { corrupt } from './corrupt.js'
 
-/** Values are bytes; keys are Latin-1 text of theirs. Only those with a meaning for us are kept. */
+/** By key; values are bytes as stored. Only those that describe a member here. */
 export type PaxRecords = ReadonlyMap<string, Buffer>
 
-export const noPaxRecords: PaxRecords = new Map()
-
-const schilyXattr = 'SCHILY.xattr.'
-const libarchiveXattr = 'LIBARCHIVE.xattr.'
-
-const knownKeys: ReadonlySet<string> = new Set([
-  'path',
-  'linkpath',
-  'size',
-  'uid',
-  'gid',
-  'mtime',
-  'SCHILY.devmajor',
-  'SCHILY.devminor',
-  'GNU.sparse.major',
-  'GNU.sparse.name',
-  'GNU.sparse.map',
-  'GNU.sparse.numblocks',
-  'GNU.sparse.size',
-  'GNU.sparse.realsize',
-])
-
 const space = 0x20
-const equalsSign = 0x3d
+const equals = 0x3d
 const newline = 0x0a
-/** Decimal digits of the longest record that a header may have. */
-const maximumLengthDigits = 8
+const longestLength = 8
 
-/**
- * Records as POSIX has them: `LENGTH KEY=VALUE\n`, LENGTH counting itself. Bytes, not text: values may be binary
- * (xattrs, `hdrcharset=BINARY`) and hold newlines. Later records of a key win. `offset` is the header's, for errors.
- */
-export function parsePaxRecords(bytes: Buffer, offset: number): PaxRecords {
+/** The values are views of `data`. `offset`: where it lies in the tar. */
+export function decodePax(data: Buffer, offset: number): Map<string, Buffer> {
   const records = new Map<string, Buffer>()
-  for (let at = 0; at < bytes.length;) {
-    // Some writers fill up with NULs within the size they give.
-    if (bytes[at] === 0) {
-      if (bytes.subarray(at).every((byte) => byte === 0)) break
-      throw corrupt('a PAX record without a length', offset)
+  for (let at = 0; at < data.length;) {
+    const blank = data.indexOf(space, at)
+    const length = recordLength(data, at, blank)
+    const end = at + (length ?? 0)
+    if (length === undefined || end > data.length || end < blank + 3 || data[end - 1] !== newline) {
+      throw corrupt('a PAX record has a wrong length', offset + at)
     }
-    const lengthEnd = bytes.subarray(at, at + maximumLengthDigits + 1).indexOf(space)
-    const length = lengthEnd < 1 ? undefined : parseDecimal(bytes.subarray(at, at + lengthEnd))
-    if (length === undefined || length < lengthEnd + 2 || length > bytes.length - at)
-      throw corrupt('a PAX record with an impossible length', offset)
-    const end = at + length
-    const body = bytes.subarray(at + lengthEnd + 1, end - 1)
-    const equals = body.indexOf(equalsSign)
-    if (bytes[end - 1] !== newline || equals < 1) throw corrupt('a PAX record that is no KEY=VALUE', offset)
-    const key = body.toString('latin1', 0, equals)
-    if (isKnown(key)) records.set(key, Buffer.from(body.subarray(equals + 1)))
+    const equal = data.indexOf(equals, blank + 1)
+    if (equal <= blank + 1 || equal >= end) throw corrupt('a PAX record has no key', offset + at)
+    const key = data.toString('latin1', blank + 1, equal)
+    if (key.includes('\0')) throw corrupt('a PAX record has a key with a NUL', offset + at)
+    if (isWanted(key)) {
+      const value = data.subarray(equal + 1, end - 1)
+      if ((key === 'path' || key === 'linkpath') && value.includes(0)) {
+        throw corrupt(`PAX record ${key} has a NUL`, offset + at)
+      }
+      records.set(key, value)
+    }
     at = end
   }
-  for (const key of ['path', 'linkpath', 'GNU.sparse.name'])
-    if (records.get(key)?.includes(0) === true) throw corrupt(`a PAX ${key} with a NUL in it`, offset)
   return records
 }
 
-/** A global header on top of those before: an empty value takes a record back. */
-export function withGlobals(before: PaxRecords, records: PaxRecords): PaxRecords {
-  const after = new Map([...before, ...records])
-  for (const [key, value] of records) if (value.length === 0 && !isXattr(key)) after.delete(key)
-  return after
+function recordLength(data: Buffer, at: number, blank: number): number | undefined {
+  if (blank <= at || blank - at > longestLength) return undefined
+  const text = data.toString('latin1', at, blank)
+  return /^\d+$/.test(text) ? Number(text) : undefined
 }
 
-/** How much memory they stand for, about. */
-export function paxRecordsBytes(records: PaxRecords): number {
-  let bytes = 0
-  for (const [key, value] of records) bytes += key.length + value.length
-  return bytes
-}
-
-/** A value; undefined where there is none, or an empty one, which gives the plain header's field back. */
-export function findPaxValue(globals: PaxRecords, own: PaxRecords, key: string): Buffer | undefined {
-  const value = own.get(key) ?? globals.get(key)
-  return value === undefined || value.length === 0 ? undefined : value
-}
-
-/** Without the prefix. Both ways to write them at once, as bsdtar does, give each attribute once. */
-export function xattrsOf(globals: PaxRecords, own: PaxRecords): ReadonlyMap<string, Buffer> | undefined {
-  if (globals.size === 0 && own.size === 0) return undefined
-  const encoded = new Map<string, Buffer>()
-  const plain = new Map<string, Buffer>()
-  for (const records of [globals, own]) {
-    for (const [key, value] of records) {
-      if (key.startsWith(schilyXattr)) plain.set(utf8(key.slice(schilyXattr.length)), value)
-      else if (key.startsWith(libarchiveXattr)) {
-        const name = decodeUrl(key.slice(libarchiveXattr.length))
-        encoded.set(name, Buffer.from(value.toString('latin1'), 'base64'))
-      }
-    }
-  }
-  const xattrs = new Map([...encoded, ...plain])
-  // The kernel takes names as C strings.
-  for (const name of xattrs.keys()) if (name === '' || name.includes('\0')) xattrs.delete(name)
-  return xattrs.size === 0 ? undefined : xattrs
-}
-
-function isKnown(key: string): boolean {
-  return knownKeys.has(key) || isXattr(key)
-}
-
-function isXattr(key: string): boolean {
-  return key.startsWith(schilyXattr) || key.startsWith(libarchiveXattr)
-}
-
-/** libarchive writes %XX for what is not printable, and for `%` and `=`. */
-function decodeUrl(name: string): string {
-  return utf8(
-    name.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+export function encodePax(records: PaxRecords): Buffer {
+  return Buffer.concat(
+    [...records].map(([key, value]) => {
+      const rest = Buffer.concat([Buffer.from(` ${key}=`, 'latin1'), value, Buffer.from('\n')])
+      let length = rest.length
+      while (length !== rest.length + String(length).length) length = rest.length + String(length).length
+      return Buffer.concat([Buffer.from(String(length)), rest])
+    }),
   )
 }
 
-function utf8(latin1: string): string {
-  return Buffer.from(latin1, 'latin1').toString('utf8')
+/** Local records on top of global ones; an empty value takes a global one back (but is a value of an xattr). */
+export function mergePax(globals: PaxRecords, locals: PaxRecords): PaxRecords {
+  if (globals.size === 0) return locals
+  return locals.size === 0 ? globals : new Map([...globals, ...locals])
 }
 
-function corrupt(message: string, offset: number): RegistryFsError {
-  return new RegistryFsError('CORRUPT', message, { offset })
+function isWanted(key: string): boolean {
+  switch (key) {
+    case 'path':
+    case 'linkpath':
+    case 'size':
+    case 'uid':
+    case 'gid':
+    case 'mtime':
+      return true
+    default:
+      return (
+        key.startsWith('SCHILY.xattr.') ||
+        key.startsWith('LIBARCHIVE.xattr.') ||
+        key.startsWith('GNU.sparse.')
+      )
+  }
 }

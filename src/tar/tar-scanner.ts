@@ -1,323 +1,292 @@
 /**
- * Finds the members of a tar in its bytes, which are pushed in order in blocks of any size. Content is skipped by
- * arithmetic, so a member of any size costs its header. A plain header that lies whole in a block is read where it
- * lies. Everything else that belongs to a member's headers, from the first extension header (PAX `x`, GNU `L` and `K`)
- * on or cut by a block's end, is copied into the carry until the member is known; so the carry and the offset where it
- * starts are all that a later scan needs to continue.
+ * Finds the members of a tar in one pass over its bytes, which are pushed in blocks of any size and are looked at
+ * where they lie. Content is stepped over by arithmetic; only headers that a push cuts in two are copied.
  *
- * Read are v7, ustar, star, GNU and PAX tars. An end without the two zero blocks is no error (Go's and tar-split's tars
- * exist without), and what follows those blocks is nobody's business.
+ * The scan goes from unit to unit: a header block, the data of an extension header (PAX, GNU's L and K), a block of a
+ * sparse map. The units from the first extension header to the member's own header are a group; when a push ends
+ * within a group, what was pushed of it is kept (`carry`), and a later push or a resumed scan goes on from that.
+ *
+ * Types without content (links, directories, devices) may claim a size. Go, and so Docker and containerd, ignores it;
+ * POSIX lets a PAX archive have content behind a hard link, and libarchive guesses. Here the next block decides: if it
+ * is a header or zeros the claim was empty, else there is that much content to step over. So whatever Go reads is
+ * read the same, and what it cannot read is read as POSIX has it.
  */
 import { RegistryFsError } from '../util/errors.js'
-import {
-  blockBytes,
-  decodeHeader,
-  hasValidChecksum,
-  isZeroBlock,
-  sparseMapContinues,
-  text,
-} from './header.js'
+import { blockBytes, isAllZeros, paddedBytes } from './block.js'
+import { corrupt, overLimit } from './corrupt.js'
+import { hasValidChecksum, headerNumber, headerType } from './header.js'
+import { buildMember, type BuiltMember, type Extensions } from './member-builder.js'
 import type { TarMember } from './member.js'
-import { noPaxRecords, parsePaxRecords, paxRecordsBytes, withGlobals, type PaxRecords } from './pax.js'
-import { unfold } from './unfold.js'
+import { decodePax, encodePax, mergePax, type PaxRecords } from './pax.js'
+import type { ScannerState } from './scanner-state.js'
+import { hasMoreMap, hasMoreMapAfter } from './sparse.js'
 
-export interface ScannerState {
-  /** Where the next push must be. */
-  readonly offset: number
-  /**
-   * Where the header group starts that is being read, or where the next one comes. All members with a smaller
-   * `headerOffset` have been reported, and no other.
-   */
-  readonly headerOffset: number
-  /** The bytes from `headerOffset` to `offset`; empty while content is being skipped. */
-  readonly carry: Buffer
-  /** PAX globals in force at `headerOffset`. */
-  readonly globals: PaxRecords
-  readonly memberCount: number
-  /** Where the content before `headerOffset` ends, without its padding. */
-  readonly contentEnd: number
-  /** In a GNU sparse map that goes on at `headerOffset`: bytes of content after it. */
-  readonly sparseBytes: number | undefined
-  /** The block before `headerOffset` was zero: one more is the end. */
-  readonly zeroBlock: boolean
-  readonly ended: boolean
-}
+export type { ScannerState } from './scanner-state.js'
+
+const maximumExtensionBytes = 1 << 20
+/** Of all headers of one member. */
+const maximumGroupBytes = 4 << 20
+const maximumMembers = 20_000_000
+
+const noRecords: PaxRecords = new Map()
+const nothingPending: Extensions = { pax: noRecords, longName: undefined, longLinkName: undefined }
+
+type Unit =
+  | { readonly kind: 'header' }
+  | { readonly kind: 'extension'; readonly type: string; readonly dataBytes: number }
+  | { readonly kind: 'sparse map'; readonly built: BuiltMember }
+
+const headerUnit: Unit = { kind: 'header' }
 
 export interface TarScannerOptions {
   readonly onMember: (member: TarMember) => void
   readonly resume?: ScannerState | undefined
 }
 
-/** Of one extension header. */
-export const maximumExtensionBytes = 1 << 20
-/** Of all headers of one member. */
-export const maximumGroupBytes = 4 << 20
-/** Of the PAX globals in force: every member is looked up in them. */
-export const maximumGlobalsBytes = 64 << 10
-export const maximumMembers = 20_000_000
-/** A carry larger than this is let go of after use. */
-const keptCarryBytes = 64 << 10
-
-const longLinkNameFlag = 0x4b
-const longNameFlag = 0x4c
-const paxFlag = 0x78
-/** Solaris's name for the same. */
-const solarisPaxFlag = 0x58
-const paxGlobalFlag = 0x67
-
-interface PendingExtension {
-  readonly typeFlag: number
-  readonly headerOffset: number
-  readonly size: number
-}
-
 export class TarScanner {
   readonly #onMember: (member: TarMember) => void
+  /** Bytes pushed. */
   #offset = 0
-  #headerOffset = 0
-  #carry = Buffer.alloc(4 * blockBytes)
-  #carried = 0
-  /** Of the carry, what has been read and belongs to the member to come. */
-  #consumed = 0
-  /** An extension header whose data comes at `#consumed`. */
-  #extension: PendingExtension | undefined
-  #globals: PaxRecords = noPaxRecords
-  /** What counts for the next member; a global header within a group counts from here on. */
-  #groupGlobals: PaxRecords = noPaxRecords
-  #pax: PaxRecords = noPaxRecords
-  #longName: Buffer | undefined
-  #longLinkName: Buffer | undefined
-  #memberCount = 0
+  #groupStart = 0
+  #unit: Unit = headerUnit
+  #unitStart = 0
+  #unitEnd = blockBytes
+  #carry = Buffer.alloc(0)
+  #carryLength = 0
+  #pending = nothingPending
+  #globals: PaxRecords = noRecords
+  #zeroBlockSeen = false
+  #claimedBytes = 0
   #contentEnd = 0
-  #sparseBytes: number | undefined
-  #zeroBlock = false
+  #memberCount = 0
   #ended = false
+  #failure: unknown
 
   constructor(options: TarScannerOptions) {
     this.#onMember = options.onMember
     const { resume } = options
     if (resume === undefined) return
-    this.#headerOffset = resume.headerOffset
-    this.#globals = this.#groupGlobals = resume.globals
-    this.#memberCount = resume.memberCount
+    this.#globals = decodePax(resume.globals, resume.headerOffset)
+    this.#claimedBytes = resume.claimedBytes
     this.#contentEnd = resume.contentEnd
-    this.#sparseBytes = resume.sparseBytes
-    this.#zeroBlock = resume.zeroBlock
+    this.#memberCount = resume.memberCount
     this.#ended = resume.ended
-    if (resume.carry.length === 0) this.#offset = resume.offset
-    else {
-      this.#offset = resume.headerOffset
-      this.push(resume.carry, resume.headerOffset)
-    }
+    this.#startGroup(resume.headerOffset)
+    this.#offset = resume.offset - resume.carry.length
+    if (resume.carry.length > 0) this.push(resume.carry, resume.headerOffset)
   }
 
-  /** `bytes` of the tar at `offset`, where the push before ended; not looked at after the return. */
+  /** `bytes` are those of the tar from `offset`, where the last push ended, and are valid only during the call. */
   push(bytes: Buffer, offset: number): void {
-    if (offset !== this.#offset)
-      throw new RegistryFsError('INVALID', `scanning goes on at ${String(this.#offset)}`, { offset })
-    const end = offset + bytes.length
-    let at = offset
-    while (at < end && !this.#ended) {
-      if (this.#carried === 0) {
-        if (this.#headerOffset >= end) break
-        at = Math.max(at, this.#headerOffset)
-        if (end - at >= blockBytes) {
-          this.#block(bytes, at - offset)
-          at += blockBytes
-          continue
-        }
-      }
-      const wanted = this.#wanted()
-      const taken = Math.min(wanted, end - at)
-      this.#append(bytes, at - offset, taken)
-      at += taken
-      if (taken === wanted) this.#consume()
+    if (this.#failure !== undefined) throw this.#failure
+    try {
+      if (offset !== this.#offset) throw corrupt(`bytes are missing before ${String(offset)}`, this.#offset)
+      this.#scan(bytes, offset)
+    } catch (error) {
+      this.#failure = error
+      throw error
     }
-    this.#offset = end
   }
 
-  /** The tar's bytes are over: CORRUPT when they should not be. */
+  /**
+   * The whole tar was pushed. CORRUPT when it stops within a member. The blocks that end an archive, and the padding of
+   * the last member, may be missing.
+   */
   end(totalBytes: number): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (totalBytes !== this.#offset)
+      throw corrupt(`of ${String(totalBytes)} bytes some are missing`, this.#offset)
     if (this.#ended) return
-    if (this.#carried > 0) throw this.#corrupt('the tar ends within a header', this.#headerOffset)
-    if (this.#sparseBytes !== undefined || this.#contentEnd > totalBytes)
-      throw this.#corrupt('the tar ends within a member', totalBytes)
+    if (totalBytes < this.#contentEnd) throw corrupt('it ends within the content of a member', totalBytes)
+    if (this.#carryLength === 0 || isAllZeros(this.#carried())) return
+    if (totalBytes < blockBytes) throw notATar()
+    throw corrupt('it ends within a header', totalBytes)
   }
 
-  /** To continue from at the end of the last push. */
+  /** Between two pushes, at any time. */
   state(): ScannerState {
     return {
       offset: this.#offset,
-      headerOffset: this.#headerOffset,
-      carry: Buffer.from(this.#carry.subarray(0, this.#carried)),
-      globals: this.#globals,
-      memberCount: this.#memberCount,
+      headerOffset: this.#groupStart,
       contentEnd: this.#contentEnd,
-      sparseBytes: this.#sparseBytes,
-      zeroBlock: this.#zeroBlock,
+      carry: Buffer.from(this.#carried()),
+      globals: encodePax(this.#globals),
+      claimedBytes: this.#claimedBytes,
+      memberCount: this.#memberCount,
       ended: this.#ended,
     }
   }
 
-  /** Bytes that the carry lacks of the next header, or of an extension's data. */
-  #wanted(): number {
-    const bytes = this.#extension === undefined ? blockBytes : padded(this.#extension.size)
-    return this.#consumed + bytes - this.#carried
+  #scan(bytes: Buffer, offset: number): void {
+    const end = offset + bytes.length
+    while (this.#unitEnd <= end && !this.#ended) {
+      const { kind } = this.#unit
+      const unitBytes = this.#unitBytes(bytes, offset)
+      if (kind === 'header') this.#takeHeader(unitBytes)
+      else if (kind === 'extension') this.#takeExtension(unitBytes)
+      else this.#takeSparseMap(unitBytes)
+    }
+    this.#offset = end
+    if (this.#ended || this.#groupStart >= end) return
+    this.#keep(bytes.subarray(this.#groupStart + this.#carryLength - offset))
   }
 
-  #append(bytes: Buffer, start: number, length: number): void {
-    const needed = this.#carried + length
-    if (needed > this.#carry.length) {
-      const larger = Buffer.alloc(Math.max(needed, this.#carry.length * 2))
-      this.#carry.copy(larger, 0, 0, this.#carried)
-      this.#carry = larger
-    }
-    bytes.copy(this.#carry, this.#carried, start, start + length)
-    this.#carried = needed
+  /** The unit's bytes, which end within this push: where they lie, or put together when they began in an earlier one. */
+  #unitBytes(bytes: Buffer, offset: number): Buffer {
+    if (this.#unitStart >= offset) return bytes.subarray(this.#unitStart - offset, this.#unitEnd - offset)
+    this.#keep(bytes.subarray(0, this.#unitEnd - offset))
+    return this.#carry.subarray(this.#unitStart - this.#groupStart, this.#unitEnd - this.#groupStart)
   }
 
-  /** What was wanted is there, at the carry's end. */
-  #consume(): void {
-    if (this.#extension === undefined) this.#block(this.#carry, this.#consumed)
-    else this.#extend(this.#extension)
+  #takeHeader(block: Buffer): void {
+    if (block[0] === 0 && isAllZeros(block)) {
+      this.#takeZeroBlock()
+      return
+    }
+    const at = this.#unitStart
+    if (this.#zeroBlockSeen) throw corrupt('something follows a single block of zeros', at)
+    if (!hasValidChecksum(block)) {
+      if (at === 0) throw notATar()
+      if (this.#claimedBytes === 0) throw corrupt('a header has a wrong checksum', at)
+      this.#contentEnd = at + this.#claimedBytes
+      this.#startGroup(at + paddedBytes(this.#claimedBytes))
+      this.#claimedBytes = 0
+      return
+    }
+    this.#claimedBytes = 0
+    const type = headerType(block)
+    if (isExtension(type)) this.#startExtension(type, headerNumber(block, 'size', at))
+    else {
+      const extensions = { ...this.#pending, pax: mergePax(this.#globals, this.#pending.pax) }
+      const built = buildMember(block, extensions, this.#groupStart, at)
+      if (type === 'S' && hasMoreMap(block)) this.#startUnit({ kind: 'sparse map', built }, blockBytes)
+      else this.#finishMember(built)
+    }
   }
 
-  /** One block of 512 bytes at `start`: a header, zeros, or more of a sparse map. */
-  #block(bytes: Buffer, start: number): void {
-    const offset = this.#headerOffset + this.#consumed
-    if (this.#sparseBytes !== undefined) {
-      this.#sparseMap(bytes, start, this.#sparseBytes)
-      return
+  #takeZeroBlock(): void {
+    if (this.#pending !== nothingPending) throw corrupt('an extension header has no member', this.#groupStart)
+    if (this.#zeroBlockSeen) {
+      this.#ended = true
+      this.#carryLength = 0
+    } else {
+      this.#zeroBlockSeen = true
+      this.#startUnit(headerUnit, blockBytes)
     }
-    if (bytes[start] === 0 && isZeroBlock(bytes, start)) {
-      if (this.#consumed > 0) throw this.#corrupt('a header without its member', this.#headerOffset)
-      this.#ended = this.#zeroBlock
-      this.#zeroBlock = true
-      this.#goOn(offset + blockBytes)
-      return
+  }
+
+  #startExtension(type: string, size: number): void {
+    if (size < 0) throw corrupt('a size is negative', this.#unitStart)
+    if (size > maximumExtensionBytes)
+      throw overLimit('an extension header is larger than 1 MiB', this.#unitStart)
+    this.#startUnit({ kind: 'extension', type, dataBytes: size }, paddedBytes(size))
+  }
+
+  #takeExtension(unitBytes: Buffer): void {
+    if (this.#unit.kind !== 'extension') return
+    const { type, dataBytes } = this.#unit
+    // The bytes are gone after the push.
+    const data = Buffer.from(unitBytes.subarray(0, dataBytes))
+    switch (type) {
+      case 'L':
+        this.#pending = { ...this.#pending, longName: untilNul(data) }
+        break
+      case 'K':
+        this.#pending = { ...this.#pending, longLinkName: untilNul(data) }
+        break
+      case 'g':
+        this.#addGlobals(decodePax(data, this.#unitStart))
+        // It belongs to no member, so nothing before it needs to be seen again.
+        if (this.#pending === nothingPending) {
+          this.#startGroup(this.#unitEnd)
+          return
+        }
+        break
+      default:
+        this.#pending = { ...this.#pending, pax: decodePax(data, this.#unitStart) }
     }
-    if (!hasValidChecksum(bytes, start)) {
-      if (offset === 0) throw new RegistryFsError('UNSUPPORTED', 'the layer is not a tar', { offset })
-      throw this.#corrupt('bad header checksum', offset)
-    }
-    this.#zeroBlock = false
-    const header = decodeHeader(bytes, start)
-    if (isExtension(header.typeFlag)) {
-      if (header.size === undefined) throw this.#corrupt('an impossible size', offset)
-      this.#beginExtension(bytes, start, {
-        typeFlag: header.typeFlag,
-        headerOffset: offset,
-        size: header.size,
-      })
-      return
-    }
-    const { member, storedBytes, sparseMapFollows } = unfold(
-      header,
-      {
-        globals: this.#groupGlobals,
-        pax: this.#pax,
-        longName: this.#longName,
-        longLinkName: this.#longLinkName,
-      },
-      bytes,
-      start,
-      { groupOffset: this.#headerOffset, headerOffset: offset },
-    )
-    if (sparseMapFollows) {
-      // The map may be long, so the member is told of before it. Nothing can be read at its dataOffset anyway.
-      this.#sparseBytes = storedBytes
-      this.#goOn(offset + blockBytes)
-    } else this.#skip(offset + blockBytes, storedBytes)
+    this.#startUnit(headerUnit, blockBytes)
+  }
+
+  #addGlobals(records: PaxRecords): void {
+    const globals = new Map([...this.#globals, ...records])
+    let bytes = 0
+    for (const [key, value] of globals) bytes += key.length + value.length
+    if (bytes > maximumExtensionBytes)
+      throw overLimit('global PAX records are larger than 1 MiB', this.#unitStart)
+    this.#globals = globals
+  }
+
+  #takeSparseMap(block: Buffer): void {
+    if (this.#unit.kind !== 'sparse map') return
+    if (hasMoreMapAfter(block)) this.#startUnit(this.#unit, blockBytes)
+    else this.#finishMember(this.#unit.built)
+  }
+
+  /** The unit at hand ends the headers of this member. */
+  #finishMember({ member, storedBytes }: BuiltMember): void {
+    const dataOffset = this.#unitEnd
+    const hasContent = member === undefined || member.type === 'file'
+    const next = dataOffset + (hasContent ? paddedBytes(storedBytes) : 0)
+    if (!Number.isSafeInteger(next + storedBytes)) throw corrupt('a size is too large', this.#unitStart)
+    this.#contentEnd = hasContent ? dataOffset + storedBytes : dataOffset
+    this.#claimedBytes = hasContent ? 0 : storedBytes
+    this.#pending = nothingPending
+    this.#startGroup(next)
     if (member === undefined) return
-    if (++this.#memberCount > maximumMembers)
-      throw new RegistryFsError('LIMIT', `more than ${String(maximumMembers)} members`, { offset })
+    if (this.#memberCount >= maximumMembers)
+      throw overLimit('more than 20 million members', member.headerOffset)
+    this.#memberCount++
+    member.dataOffset = dataOffset
     this.#onMember(member)
   }
 
-  #sparseMap(bytes: Buffer, start: number, storedBytes: number): void {
-    const next = this.#headerOffset + blockBytes
-    if (sparseMapContinues(bytes, start)) {
-      this.#goOn(next)
-      return
-    }
-    this.#sparseBytes = undefined
-    if (!Number.isSafeInteger(next + storedBytes + blockBytes))
-      throw this.#corrupt('an impossible size', this.#headerOffset)
-    this.#skip(next, storedBytes)
+  #startGroup(offset: number): void {
+    this.#groupStart = offset
+    this.#unit = headerUnit
+    this.#unitStart = offset
+    this.#unitEnd = offset + blockBytes
+    this.#carryLength = 0
+    if (this.#carry.length > 1 << 16) this.#carry = Buffer.alloc(0)
   }
 
-  #beginExtension(bytes: Buffer, start: number, extension: PendingExtension): void {
-    if (
-      extension.size > maximumExtensionBytes ||
-      this.#consumed + blockBytes + padded(extension.size) > maximumGroupBytes
-    )
-      throw new RegistryFsError('LIMIT', 'too much of extended headers', { offset: extension.headerOffset })
-    if (this.#carried === 0) this.#append(bytes, start, blockBytes)
-    this.#consumed += blockBytes
-    this.#extension = extension
-    if (extension.size === 0) this.#extend(extension)
-  }
-
-  /** The extension's data is in the carry. */
-  #extend(extension: PendingExtension): void {
-    const { typeFlag, headerOffset, size } = extension
-    const data = this.#carry.subarray(this.#consumed, this.#consumed + size)
-    this.#consumed += padded(size)
-    this.#extension = undefined
-    switch (typeFlag) {
-      case longNameFlag:
-        this.#longName = text(data, 0, size)
-        break
-      case longLinkNameFlag:
-        this.#longLinkName = text(data, 0, size)
-        break
-      case paxGlobalFlag:
-        this.#groupGlobals = withGlobals(this.#groupGlobals, parsePaxRecords(data, headerOffset))
-        if (paxRecordsBytes(this.#groupGlobals) > maximumGlobalsBytes)
-          throw new RegistryFsError('LIMIT', 'too much of global PAX headers', { offset: headerOffset })
-        // Alone it belongs to no member.
-        if (this.#headerOffset === headerOffset) this.#goOn(this.#headerOffset + this.#consumed)
-        break
-      default:
-        // Of several the last counts, as in Go.
-        this.#pax = parsePaxRecords(data, headerOffset)
+  /** The unit behind the one at hand, in the same group. */
+  #startUnit(unit: Unit, bytes: number): void {
+    this.#unit = unit
+    this.#unitStart = this.#unitEnd
+    this.#unitEnd += bytes
+    if (this.#unitEnd - this.#groupStart > maximumGroupBytes) {
+      throw overLimit('the headers of a member are larger than 4 MiB', this.#groupStart)
     }
   }
 
-  /** Over the content to the header after it. */
-  #skip(dataOffset: number, storedBytes: number): void {
-    this.#contentEnd = dataOffset + storedBytes
-    this.#goOn(dataOffset + padded(storedBytes))
+  #carried(): Buffer {
+    return this.#carry.subarray(0, this.#carryLength)
   }
 
-  /** The header group is over; the next starts at `headerOffset`. */
-  #goOn(headerOffset: number): void {
-    this.#headerOffset = headerOffset
-    this.#globals = this.#groupGlobals
-    if (this.#carried === 0) return
-    this.#carried = 0
-    this.#consumed = 0
-    this.#pax = noPaxRecords
-    this.#longName = undefined
-    this.#longLinkName = undefined
-    if (this.#carry.length > keptCarryBytes) this.#carry = Buffer.alloc(4 * blockBytes)
-  }
-
-  #corrupt(message: string, offset: number): RegistryFsError {
-    return new RegistryFsError('CORRUPT', message, { offset })
+  #keep(bytes: Buffer): void {
+    const length = this.#carryLength + bytes.length
+    if (length > this.#carry.length) {
+      // Doubled, for a byte may be pushed at a time.
+      const larger = Buffer.alloc(Math.max(2 * this.#carry.length, length, 2 * blockBytes))
+      this.#carried().copy(larger)
+      this.#carry = larger
+    }
+    bytes.copy(this.#carry, this.#carryLength)
+    this.#carryLength = length
   }
 }
 
-function isExtension(typeFlag: number): boolean {
-  return (
-    typeFlag === paxFlag ||
-    typeFlag === paxGlobalFlag ||
-    typeFlag === longNameFlag ||
-    typeFlag === longLinkNameFlag ||
-    typeFlag === solarisPaxFlag
-  )
+/** PAX (x, Solaris' X, global g) and GNU's long name and link name. */
+function isExtension(type: string): boolean {
+  return type === 'x' || type === 'X' || type === 'g' || type === 'L' || type === 'K'
 }
 
-function padded(bytes: number): number {
-  return Math.ceil(bytes / blockBytes) * blockBytes
+function untilNul(data: Buffer): Buffer {
+  const end = data.indexOf(0)
+  return Buffer.from(end === -1 ? data : data.subarray(0, end))
+}
+
+function notATar(): RegistryFsError {
+  return new RegistryFsError('UNSUPPORTED', 'layer is not a tar', { offset: 0 })
 }

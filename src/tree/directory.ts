@@ -23,6 +23,8 @@ export function ownAttributes(type: 'file' | 'directory', size: number): NodeAtt
   }
 }
 
+const ownDirectory = Object.freeze(ownAttributes('directory', 0))
+
 export const emptyBytes = Buffer.alloc(0)
 export const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
@@ -44,8 +46,12 @@ export abstract class Directory implements TreeNode {
     return Promise.resolve(this)
   }
 
+  get attributes(): NodeAttributes {
+    return ownDirectory
+  }
+
   async getAttributes(): Promise<NodeAttributes> {
-    return Promise.resolve(ownAttributes('directory', 0))
+    return Promise.resolve(this.attributes)
   }
 
   async open(): Promise<ByteSource> {

@@ -45,6 +45,10 @@ export class Member implements TreeNode {
     return this.#node.attributes.type
   }
 
+  get attributes(): NodeAttributes {
+    return this.#node.attributes
+  }
+
   get image(): Image {
     return this.#directory.image
   }
@@ -62,7 +66,7 @@ export class Member implements TreeNode {
   }
 
   async getAttributes(): Promise<NodeAttributes> {
-    return Promise.resolve(this.#node.attributes)
+    return Promise.resolve(this.attributes)
   }
 
   async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {

@@ -40,6 +40,9 @@ export interface TreeNode {
    */
   resolve(options?: ReadOptions): Promise<TreeNode>
 
+  /** Undefined where they have to be made first: getAttributes. Most of what the kernel asks is this, so it costs nothing. */
+  readonly attributes: NodeAttributes | undefined
+
   getAttributes(options?: ReadOptions): Promise<NodeAttributes>
 
   /** Undefined when there is no such name; NOT_A_DIRECTORY for non-directories. */

@@ -34,8 +34,8 @@ abstract class Unresolved extends Directory {
   }
 
   /** Of the image, once it is known; never a request. */
-  override async getAttributes(): Promise<NodeAttributes> {
-    return this.#resolved?.getAttributes() ?? super.getAttributes()
+  override get attributes(): NodeAttributes {
+    return this.#resolved?.attributes ?? super.attributes
   }
 
   protected async lookupIn(

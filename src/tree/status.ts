@@ -37,6 +37,7 @@ export class StatusFile implements TreeNode {
   readonly linkName = emptyBytes
   readonly xattrs = noXattrs
   readonly image: Image | undefined = undefined
+  readonly attributes: NodeAttributes | undefined = undefined
   readonly #status: () => Promise<object>
   #snapshot: Snapshot | undefined
 

@@ -164,10 +164,10 @@ test('the size of the pieces makes no difference', async () => {
 })
 
 test('windows hold only what is referred to, and are smaller for it', async () => {
-  const source = sampleData('sparse', 8_000_000)
+  const source = sampleData('sparse', 24_000_000)
   const { spans } = await check(source, gzipSync(source, { level: 6 }), { minimumCompressedBytes: 1 })
   const bytes = spans.reduce((sum, span) => sum + span.window.length, 0)
-  assert.ok(spans.length > 20)
+  assert.ok(spans.length > 8, `${String(spans.length)} spans`)
   assert.ok(bytes / spans.length < 3000, `${String(bytes / spans.length)} bytes a window`)
   const random = sampleData('random', 2_000_000)
   const stored = await check(random, gzipSync(random, { level: 0 }))

@@ -55,8 +55,8 @@ test('what we cannot do is refused by name', () => {
   }
 })
 
-test('mount(8) says rw where the user says nothing', () => {
-  assert.deepEqual(parseMountOptions(['rw,nosuid'], fromMount).flags, [])
+test('mount(8) and mount.fuse say rw, dev and suid where the user says nothing', () => {
+  assert.deepEqual(parseMountOptions(['rw,dev,suid'], fromMount).flags, [])
 })
 
 test("the helper turns mount(8)'s call into ours", () => {

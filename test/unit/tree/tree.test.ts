@@ -77,9 +77,9 @@ test('an image that does not exist is not found, a repository name always is a d
 })
 
 test('the way to a tagged image asks for nothing but that image', async () => {
-  const images = imagesOf('quay.io/a/b/c:1')
-  await find(treeOf(images), '/quay.io/a/b/c:1')
-  assert.deepEqual(images.requests, ['open quay.io/a/b/c:1'])
+  const images = imagesOf('quay.io/a/b:1')
+  await find(treeOf(images), '/quay.io/a/b:1')
+  assert.deepEqual(images.requests, ['open quay.io/a/b:1'])
 })
 
 test('the attributes of names at the top cost no request', async () => {

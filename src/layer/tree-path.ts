@@ -1,0 +1,91 @@
+import type { MutableNode } from './layer-tree.js'
+
+/** Of one name, as in every Linux file system. */
+const maximumNameBytes = 255
+const maximumDepth = 4096
+/** As Linux follows them in one path. */
+const maximumLinks = 40
+/** Of all symbolic links in one path: a small tar could have us walk for ever. */
+const maximumLinkComponents = 256
+const maximumLinkBytes = 4096
+
+/**
+ * A member's name as its way from the root, Latin-1: `.` and empty components are nothing, `..` goes up and stops at
+ * the root. Text is why there is none, to go after "NAME is".
+ */
+export function pathComponents(name: Buffer): string[] | string {
+  const components: string[] = []
+  for (const component of name.toString('latin1').split('/')) {
+    if (component === '' || component === '.') continue
+    if (component === '..') {
+      components.pop()
+      continue
+    }
+    if (component.length > maximumNameBytes) return `a name of more than ${String(maximumNameBytes)} bytes`
+    if (components.length === maximumDepth) return `more than ${String(maximumDepth)} directories deep`
+    if (component.includes('\0')) return 'a name with a NUL in it'
+    components.push(component)
+  }
+  return components
+}
+
+/**
+ * A way down through a tree's directories. Symbolic links of the same layer are followed, as container runtimes do
+ * when they unpack `lib/x` after `lib -> usr/lib`; those of layers below are not known here.
+ */
+export class PathWalk {
+  readonly #nodes: MutableNode[]
+  readonly #names: string[] = []
+  #links = 0
+  #linkComponents = 0
+
+  constructor(root: MutableNode) {
+    this.#nodes = [root]
+  }
+
+  /** Where the walk is. */
+  get node(): MutableNode {
+    return this.#nodes.at(-1) as MutableNode
+  }
+
+  /** Canonical path of a name in this directory. */
+  pathOf(name: string): string {
+    return [...this.#names, name].join('/')
+  }
+
+  /** Goes to a child directory, or to the one that `make` makes where there is none. Text is why it cannot. */
+  enter(
+    name: string,
+    make: (parent: MutableNode, name: string) => MutableNode | undefined,
+  ): string | undefined {
+    const todo = [name]
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+      if (next === '' || next === '.') continue
+      if (next === '..') {
+        if (this.#names.pop() !== undefined) this.#nodes.pop()
+        continue
+      }
+      const child = this.node.children?.get(next)
+      if (child?.member?.type === 'symlink') {
+        const target = child.member.linkName
+        if (target.length > maximumLinkBytes) return 'behind a symbolic link that is too long'
+        const components = target.toString('latin1').split('/')
+        this.#linkComponents += components.length
+        if (++this.#links > maximumLinks || this.#linkComponents > maximumLinkComponents)
+          return 'behind too many symbolic links'
+        if (components[0] === '') {
+          this.#nodes.length = 1
+          this.#names.length = 0
+        }
+        todo.push(...components.reverse())
+        continue
+      }
+      const entered = child?.children === undefined ? make(this.node, next) : child
+      if (entered === undefined) return 'not there'
+      if (this.#names.length === maximumDepth) return `more than ${String(maximumDepth)} directories deep`
+      this.#names.push(next)
+      this.#nodes.push(entered)
+    }
+    return undefined
+  }
+}
