@@ -23,7 +23,7 @@ export class BackgroundMount {
     this.#path = join(directory, 'mnt')
   }
 
-  /** Resolves when the mount answers. Throws CommandFailure, with the mount's last messages. */
+  /** Resolves when the mount answers. Throws CommandFailure. */
   async start(image: string, signal: AbortSignal): Promise<void> {
     const start = performance.now()
     const child = this.#shell.start(logFile, 'registryfs', 'mount', '--cache-dir', 'cache', 'mnt', image)
@@ -31,7 +31,7 @@ export class BackgroundMount {
     child.once('error', () => undefined)
     while (findMount(this.#path)?.type !== 'fuse.registryfs') {
       if (hasEnded(child) || performance.now() - start > startTimeoutMs)
-        throw new CommandFailure('registryfs mount', `did not mount\n${await this.#lastMessages()}`)
+        throw new CommandFailure('registryfs mount', 'did not mount')
       await sleep(20, undefined, { signal })
     }
     await this.#shell.output('stat', 'mnt')
@@ -53,6 +53,12 @@ export class BackgroundMount {
     if (findMount(this.#path) !== undefined) await unmountLazily()
   }
 
+  /** The end of its log; empty when there is none. */
+  async lastMessages(): Promise<string> {
+    const log = await readFile(join(this.#directory, logFile), 'utf8').catch(() => '')
+    return log.split('\n').slice(-6).join('\n')
+  }
+
   /** False when it takes too long. */
   async #ended(): Promise<boolean> {
     const child = this.#child
@@ -61,11 +67,6 @@ export class BackgroundMount {
       () => true,
       () => hasEnded(child),
     )
-  }
-
-  async #lastMessages(): Promise<string> {
-    const log = await readFile(join(this.#directory, logFile), 'utf8')
-    return log.trimEnd().split('\n').slice(-5).join('\n')
   }
 }
 

@@ -32,6 +32,9 @@ async function demo(givenImage: string | undefined, signal: AbortSignal): Promis
       await shell.run('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', 'source.raw', 'disk.raw')
     else await shell.run('qemu-img', 'info', 'disk.raw')
     await mount.unmount()
+  } catch (error) {
+    if (!signal.aborted) process.stderr.write(await mount.lastMessages())
+    throw error
   } finally {
     // The commands of the clean-up run also after Ctrl-C.
     const last = new Shell(directory, new AbortController().signal)

@@ -72,17 +72,27 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
 }  // namespace
 
 EventQueue::EventQueue(Napi::Env env, Napi::Function callback, std::function<void(const std::vector<Event>&)> before)
-    : shared_(std::make_shared<Shared>()) {
+    : env_(env), shared_(std::make_shared<Shared>()) {
   shared_->before = std::move(before);
   auto* context = new std::shared_ptr<Shared>(shared_);
   function_ = Napi::TypedThreadSafeFunction<std::shared_ptr<Shared>, void, Deliver>::New(
       env, callback, "registryfs:events", 0, 1, context,
       [](Napi::Env, void*, std::shared_ptr<Shared>* context) { delete context; });
+  KeepAlive(false);
+}
+
+void EventQueue::KeepAlive(bool busy) {
+  if (busy) {
+    function_.Ref(env_);
+  } else {
+    function_.Unref(env_);
+  }
 }
 
 void EventQueue::Emit(Event event) {
   std::lock_guard<std::mutex> lock(shared_->mutex);
-  if (shared_->closed) return;
+  if (shared_->closed || shared_->ended) return;
+  shared_->ended = event.kind == Event::Kind::kEnd || event.kind == Event::Kind::kFailure;
   shared_->events.push_back(std::move(event));
   if (shared_->scheduled) return;
   shared_->scheduled = function_.NonBlockingCall() == napi_ok;
@@ -115,7 +125,13 @@ void EventQueue::Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr
   if (before) before(events);
   Napi::Array array = Napi::Array::New(env, events.size());
   for (size_t i = 0; i < events.size(); ++i) array.Set(static_cast<uint32_t>(i), ToObject(env, events[i]));
-  callback.Call({array});
+  const napi_value argument = array;
+  if (napi_call_function(env, env.Undefined(), callback, 1, &argument, nullptr) == napi_ok) return;
+  // Of exceptions that are left behind here, Node makes a mere deprecation warning. None is left by a worker's end.
+  bool thrown = false;
+  napi_value error;
+  if (napi_is_exception_pending(env, &thrown) != napi_ok || !thrown) return;
+  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
 }
 
 }  // namespace registryfs

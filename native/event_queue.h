@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -16,7 +17,11 @@ class EventQueue : public EventSink {
   // `before` sees each batch on the main thread before JavaScript does.
   EventQueue(Napi::Env env, Napi::Function callback, std::function<void(const std::vector<Event>&)> before);
 
+  // What comes after an end or a failure is dropped.
   void Emit(Event event) override;
+
+  // On the main thread: whether the process must not exit by itself; at first it may.
+  void KeepAlive(bool busy);
 
   // On the main thread: drops what is queued, calls nothing any more.
   void Close();
@@ -27,12 +32,14 @@ class EventQueue : public EventSink {
     std::mutex mutex;
     std::vector<Event> events;
     bool scheduled = false;
+    bool ended = false;
     bool closed = false;
     std::function<void(const std::vector<Event>&)> before;
   };
 
   static void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Shared>* context, void* data);
 
+  Napi::Env env_;
   std::shared_ptr<Shared> shared_;
   Napi::TypedThreadSafeFunction<std::shared_ptr<Shared>, void, Deliver> function_;
 };

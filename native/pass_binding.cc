@@ -30,6 +30,7 @@ PassBinding::PassBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Pass
     parameters.slotBytes = slot.Length();
     slots_.push_back(Napi::Persistent(slot));
   }
+  blocks_.resize(slots_.size());
   queue_ = std::make_unique<EventQueue>(env_, options.Get("onEvents").As<Napi::Function>(),
                                         [this](const std::vector<Event>& events) { Return(events); });
   pass_ = std::make_unique<InflatePass>(std::move(parameters), queue_.get());
@@ -52,19 +53,28 @@ PassBinding::PassBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Pass
 Napi::Value PassBinding::Push(const Napi::CallbackInfo& info) {
   if (!pass_) return env_.Undefined();
   const auto buffer = info[0].As<Napi::Buffer<uint8_t>>();
+  if (buffer.Length() == 0) return env_.Undefined();
   pushed_ += buffer.Length();
   inputs_.push_back({pushed_, Napi::Persistent(buffer)});
   pass_->Push(buffer.Data(), buffer.Length());
+  KeepAlive();
   return env_.Undefined();
 }
 
 Napi::Value PassBinding::Finish(const Napi::CallbackInfo&) {
-  if (pass_) pass_->Finish();
+  if (!pass_) return env_.Undefined();
+  finished_ = true;
+  pass_->Finish();
+  KeepAlive();
   return env_.Undefined();
 }
 
 Napi::Value PassBinding::ReleaseSlot(const Napi::CallbackInfo& info) {
-  if (pass_) pass_->ReleaseSlot(info[0].As<Napi::Number>().Uint32Value());
+  const uint32_t slot = info[0].As<Napi::Number>().Uint32Value();
+  // Released twice, a slot would be written to while others read it.
+  if (!pass_ || slot >= blocks_.size() || !blocks_[slot]) return env_.Undefined();
+  blocks_[slot] = false;
+  pass_->ReleaseSlot(slot);
   return env_.Undefined();
 }
 
@@ -93,9 +103,15 @@ void PassBinding::CleanUp(void* self) {
 
 void PassBinding::Return(const std::vector<Event>& events) {
   for (const Event& event : events) {
+    if (event.kind == Event::Kind::kBlock) blocks_[event.slot] = true;
+    if (event.kind == Event::Kind::kEnd || event.kind == Event::Kind::kFailure) ended_ = true;
     if (event.kind != Event::Kind::kConsumed) continue;
     while (!inputs_.empty() && inputs_.front().end <= event.compressedBitOffset) inputs_.pop_front();
   }
+  KeepAlive();
 }
+
+// A pass with something to do keeps the process from exiting; one that waits for input, or is over, does not.
+void PassBinding::KeepAlive() { queue_->KeepAlive(!ended_ && (finished_ || !inputs_.empty())); }
 
 }  // namespace registryfs

@@ -32,12 +32,16 @@ class PassBinding : public Napi::ObjectWrap<PassBinding> {
 
   void CloseThreads();
   void Return(const std::vector<Event>& events);
+  void KeepAlive();
   static void CleanUp(void* self);
 
   Napi::Env env_;
   std::vector<Napi::Reference<Napi::Buffer<uint8_t>>> slots_;
+  std::vector<bool> blocks_;  // slots that JavaScript has
   std::deque<Lent> inputs_;
   uint64_t pushed_ = 0;
+  bool finished_ = false;  // no more input
+  bool ended_ = false;     // no more events
   std::unique_ptr<EventQueue> queue_;
   std::unique_ptr<InflatePass> pass_;
 };

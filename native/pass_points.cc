@@ -22,6 +22,12 @@ struct StateHead {
   uint32_t atHeader;
 };
 static_assert(sizeof(StateHead) == 48, "no padding: the state is written as it lies in memory");
+
+// SHA256_Update trusts `num`, an index into the block at hand.
+bool IsAfter(const SHA256_CTX& context, uint64_t bytes) {
+  const uint64_t bits = static_cast<uint64_t>(context.Nh) << 32 | context.Nl;
+  return bits == bytes * 8 && context.num == bytes % SHA256_CBLOCK && context.md_len == SHA256_DIGEST_LENGTH;
+}
 }  // namespace
 
 void InflatePass::BeginSpan(uint64_t bitOffset, bool atHeader) {
@@ -197,14 +203,17 @@ bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffs
 
   SHA256_CTX context;
   std::memcpy(&context, state + sizeof(head), sizeof(context));
+  if (!IsAfter(context, compressedBitOffset / 8)) return false;
   blobSha_.set_context(context);
   std::memcpy(&context, state + sizeof(head) + sizeof(context), sizeof(context));
+  if (!IsAfter(context, uncompressedOffset)) return false;
   tarSha_.set_context(context);
   const uint8_t* window = state + sizeof(head) + 2 * sizeof(context);
   produced_ = uncompressedOffset;
   lastCheckpoint_ = produced_;
   inputStart_ = compressedBitOffset / 8;
   blobHashed_ = inputStart_;
+  sealedUpTo_ = inputStart_;
   chunkWhole_ = inputStart_ % parameters_.chunkBytes == 0;
   firstMember_ = false;
   BeginSpan(compressedBitOffset, head.atHeader != 0);

@@ -12,7 +12,7 @@ constexpr unsigned kMaximumBits = 15;
 struct CodeTable {
   uint16_t entries[1 << kMaximumBits];
 
-  // False when the code is over-subscribed, or incomplete with more than one code.
+  // False when the code is over-subscribed. Where it is incomplete, entries stay 0.
   bool Build(const uint8_t* lengths, unsigned count) {
     unsigned counts[kMaximumBits + 1] = {};
     for (unsigned i = 0; i < count; ++i) counts[lengths[i]]++;

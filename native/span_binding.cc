@@ -11,6 +11,8 @@ SpanPool::SpanPool(Napi::Env env) : env_(env) {
   completion_ = Completion::New(env, "registryfs:spans", 0, 1, this);
   // Only a span under way keeps the process alive.
   completion_.Unref(env);
+  // Hooks run in reverse order: before the completion's own, which frees what the threads call.
+  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<SpanPool*>(self)->Stop(); }, this);
   for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -20,7 +22,7 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   const auto window = request.Get("window").As<Napi::Buffer<uint8_t>>();
   const auto target = info[1].As<Napi::Buffer<uint8_t>>();
   const Napi::Value crc = request.Get("crc32");
-  const auto number = [&request](const char* name) { return request.Get(name).As<Napi::Number>().DoubleValue(); };
+  const auto number = [&request](const char* name) { return request.Get(name).As<Napi::Number>().Int64Value(); };
   auto* job = new Job();
   job->span.input = input.Data();
   job->span.inputLength = input.Length();

@@ -41,6 +41,7 @@ const char* SpanInflater::Prepare(const SpanJob& job) {
   next_ = job.input;
   left_ = job.inputLength;
   inflateReset2(&stream_, -15);
+  if (job.bit > 7 || job.windowLength > kWindowBytes) return "a span request is out of range";
   if (job.atHeader) return NextMember();
   if (job.windowLength > 0) {
     uint8_t window[kWindowBytes];

@@ -70,7 +70,7 @@ export class CachedSource implements ByteSource {
   }
 
   /** Starts one range at chunk `index`, as long as chunks are missing, and returns that chunk's promise. */
-  #fetchFrom(index: number, wantedEnd: number): Promise<Buffer> {
+  async #fetchFrom(index: number, wantedEnd: number): Promise<Buffer> {
     this.#rangeChunks =
       index === this.#nextExpected
         ? Math.min(longestRangeChunks, this.#rangeChunks * 2)

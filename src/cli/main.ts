@@ -38,7 +38,7 @@ Exit status: 0 well, 1 other failure, 2 usage, 3 not found, 4 no permission, 5 r
   ]
   for (const command of [program, ...commands]) command.exitOverride()
   for (const command of commands) program.addCommand(command)
-  await program.parseAsync(argv as string[])
+  await program.parseAsync(argv)
 }
 
 main(process.argv).catch((error: unknown) => {

@@ -7,7 +7,8 @@ export async function writeOut(data: string | Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(data, (error: NodeJS.ErrnoException | null | undefined) => {
       if (error === null || error === undefined) resolve()
-      else if (error.code === 'EPIPE') reject(new RegistryFsError('ABORTED', 'nobody reads the output any more'))
+      else if (error.code === 'EPIPE')
+        reject(new RegistryFsError('ABORTED', 'nobody reads the output any more'))
       else reject(new RegistryFsError('HOST', `standard output: ${error.message}`))
     })
   })

@@ -7,6 +7,9 @@
  * interrupts (a killed reader is gone when its request is answered, at the latest at the deadline), times before 1970
  * or finer than a millisecond, lseek, cache for ever what never changes.
  *
+ * libfuse ends threads beyond ten idle ones, and fuse-native keeps a uv_async of each for ever: more than ten requests
+ * at once, for hours, slow it down. The native binding will have none of this.
+ *
  * fuse-native has no options for most of what a mount needs, but passes on what stands behind a comma in `fsname`.
  * Its 15 s timeout answers a request and then the real answer comes too: it is off.
  */

@@ -19,7 +19,7 @@ import { loadIndex, saveIndex } from './index-file.js'
 import { removeJournal } from './journal.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
 import { LayerTree } from './layer-tree.js'
-import { SeekTable } from './seek-table.js'
+import { type SeekTable } from './seek-table.js'
 import { SpanSource } from './span-source.js'
 import type { Windows } from './windows.js'
 
@@ -226,8 +226,7 @@ export class Layer implements ByteSource {
           resolve()
           await this.#run(pass)
         } catch (error) {
-          this.#fail(error)
-          reject(this.#failure as Error)
+          reject(this.#fail(error))
         }
       })
     })
@@ -314,7 +313,7 @@ export class Layer implements ByteSource {
     this.#failure = undefined
   }
 
-  #fail(error: unknown): void {
+  #fail(error: unknown): RegistryFsError {
     const { descriptor } = this
     const failure =
       error instanceof RegistryFsError
@@ -336,6 +335,7 @@ export class Layer implements ByteSource {
       )
     if (hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT')) void this.#purge()
     pass?.progress.changed.notify()
+    return failure
   }
 
   /** Nothing of bytes that turned out to be wrong is kept. */

@@ -1,4 +1,5 @@
 import type { ScannerState } from '../tar/tar-scanner.js'
+import { RegistryFsError } from '../util/errors.js'
 import { FieldReader, FieldWriter } from './sections.js'
 
 /** For the journal. */
@@ -19,7 +20,7 @@ export function encodeScannerState(state: ScannerState): Buffer {
 /** CORRUPT when it is cut off or has a number that makes no sense. */
 export function decodeScannerState(bytes: Buffer): ScannerState {
   const reader = new FieldReader(bytes)
-  return {
+  const state = {
     offset: reader.count(),
     headerOffset: reader.count(),
     contentEnd: reader.count(),
@@ -29,4 +30,8 @@ export function decodeScannerState(bytes: Buffer): ScannerState {
     carry: Buffer.from(reader.bytes(reader.u32())),
     globals: Buffer.from(reader.bytes(reader.left)),
   }
+  const { offset, headerOffset, carry, ended } = state
+  const isWhole = carry.length > 0 ? headerOffset + carry.length === offset : headerOffset >= offset || ended
+  if (!isWhole) throw new RegistryFsError('CORRUPT', 'scanner state: its carry does not fit')
+  return state
 }

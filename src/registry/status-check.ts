@@ -67,6 +67,8 @@ function codeOf(status: number, registryCode: string | undefined): ErrorCode {
     case 'MANIFEST_UNKNOWN':
     case 'NAME_UNKNOWN':
       return 'NOT_FOUND'
+    case undefined:
+      break
   }
   return 'PROTOCOL'
 }

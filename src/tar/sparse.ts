@@ -7,7 +7,7 @@ import { corrupt } from './corrupt.js'
 import { parseDecimal } from './numbers.js'
 import type { PaxRecords } from './pax.js'
 
-export const unsupportedSparse = 'GNU sparse'
+export const unsupportedSparse = 'a GNU sparse file'
 
 /** Whether a block with more of the map follows the header of type S. */
 export function hasMoreMap(header: Buffer): boolean {

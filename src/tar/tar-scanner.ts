@@ -26,6 +26,8 @@ export type { ScannerState } from './scanner-state.js'
 const maximumExtensionBytes = 1 << 20
 /** Of all headers of one member. */
 const maximumGroupBytes = 4 << 20
+/** Of the PAX globals in force: they are merged into the records of every member that has some of its own. */
+const maximumGlobalsBytes = 64 << 10
 const maximumMembers = 20_000_000
 
 const noRecords: PaxRecords = new Map()
@@ -60,7 +62,7 @@ export class TarScanner {
   #contentEnd = 0
   #memberCount = 0
   #ended = false
-  #failure: unknown
+  #failure: Error | undefined
 
   constructor(options: TarScannerOptions) {
     this.#onMember = options.onMember
@@ -83,7 +85,7 @@ export class TarScanner {
       if (offset !== this.#offset) throw corrupt(`bytes are missing before ${String(offset)}`, this.#offset)
       this.#scan(bytes, offset)
     } catch (error) {
-      this.#failure = error
+      this.#failure = error as Error
       throw error
     }
   }
@@ -147,7 +149,7 @@ export class TarScanner {
     if (this.#zeroBlockSeen) throw corrupt('something follows a single block of zeros', at)
     if (!hasValidChecksum(block)) {
       if (at === 0) throw notATar()
-      if (this.#claimedBytes === 0) throw corrupt('a header has a wrong checksum', at)
+      if (this.#claimedBytes === 0) throw corrupt('bad header checksum', at)
       this.#contentEnd = at + this.#claimedBytes
       this.#startGroup(at + paddedBytes(this.#claimedBytes))
       this.#claimedBytes = 0
@@ -212,8 +214,8 @@ export class TarScanner {
     const globals = new Map([...this.#globals, ...records])
     let bytes = 0
     for (const [key, value] of globals) bytes += key.length + value.length
-    if (bytes > maximumExtensionBytes)
-      throw overLimit('global PAX records are larger than 1 MiB', this.#unitStart)
+    if (bytes > maximumGlobalsBytes)
+      throw overLimit('global PAX records are larger than 64 KiB', this.#unitStart)
     this.#globals = globals
   }
 
@@ -288,5 +290,5 @@ function untilNul(data: Buffer): Buffer {
 }
 
 function notATar(): RegistryFsError {
-  return new RegistryFsError('UNSUPPORTED', 'layer is not a tar', { offset: 0 })
+  return new RegistryFsError('UNSUPPORTED', 'the layer is not a tar', { offset: 0 })
 }

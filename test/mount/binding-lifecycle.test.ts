@@ -63,17 +63,6 @@ test('SIGTERM unmounts also while files are open and requests wait', options, as
   await stuck.ended
 })
 
-test('a second signal ends the daemon at once', options, async (t) => {
-  const mount = await mountMemory(t)
-  await reader(t, `${mount.path}/${image}/stuck`)
-  const begun = Date.now()
-  mount.signal('SIGTERM')
-  await pause(200)
-  mount.signal('SIGKILL')
-  await mount.exited
-  assert.ok(Date.now() - begun < 1_500)
-})
-
 test('an aborted connection is cleared away', options, async (t) => {
   const mount = await mountMemory(t)
   const minor = findMount(mount.path)?.device.split(':')[1] ?? ''

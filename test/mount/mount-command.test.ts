@@ -35,6 +35,19 @@ test('mount stays in the foreground until Ctrl-C', options, async (t) => {
   assert.match(mount.log(), /mounted/)
 })
 
+test('a busy mount is given a moment after SIGTERM, a second signal ends it at once', options, async (t) => {
+  const mount = await foreground(t)
+  const user = run('sh', ['-c', `cd ${mount.path}; sleep 4`])
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  mount.signal('SIGTERM')
+  await gone(mount.path)
+  const begun = Date.now()
+  mount.signal('SIGTERM')
+  assert.equal(await mount.exited, 130)
+  assert.ok(Date.now() - begun < 1_500)
+  await user
+})
+
 test('umount unmounts, also through a symbolic link', options, async (t) => {
   const mount = await foreground(t)
   const link = join(await temporaryDirectory(t), 'link')

@@ -134,9 +134,11 @@ async function answering(
   const until = Date.now() + timeoutMs
   const ended = exited.then((code) => `the daemon ended with ${String(code)}`)
   for (;;) {
-    const probe =
-      findMount(path)?.type === 'fuse.registryfs' ? await run('stat', ['-f', path], 2_000) : undefined
-    if (probe?.code === 0) return
+    const before = findMount(path)
+    const isAnswered =
+      before?.type === 'fuse.registryfs' && (await run('stat', ['-f', path], 2_000)).code === 0
+    // The same one all the time: between a stale mount and the next, the bare directory answers.
+    if (isAnswered && findMount(path)?.id === before.id) return
     const pause = new Promise<undefined>((resolve) => setTimeout(resolve, 50, undefined))
     const reason = await Promise.race([ended, pause])
     if (reason !== undefined || Date.now() > until)

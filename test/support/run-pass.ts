@@ -58,7 +58,7 @@ export async function runPass(blob: Buffer, options: RunOptions = {}): Promise<P
           }
         } catch (error) {
           pass.close()
-          reject(error as Error)
+          reject(error instanceof Error ? error : new Error(String(error)))
         }
       },
     })

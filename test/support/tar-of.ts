@@ -50,7 +50,10 @@ export function tarOf(...parts: readonly TarPart[]): Buffer {
 }
 
 export function tarWith(options: TarOptions, ...parts: readonly TarPart[]): Buffer {
-  return Buffer.concat([...parts.map(({ bytes }) => bytes), Buffer.alloc((options.endBlocks ?? 2) * blockBytes)])
+  return Buffer.concat([
+    ...parts.map(({ bytes }) => bytes),
+    Buffer.alloc((options.endBlocks ?? 2) * blockBytes),
+  ])
 }
 
 export function file(name: Name, content: Name = '', options: MemberOptions = {}): TarPart {
@@ -71,7 +74,10 @@ export function hardlink(
   target: Name,
   options: MemberOptions & { readonly content?: Name } = {},
 ): TarPart {
-  return member('1', name, target, Buffer.from((options.content ?? '') as Buffer), { mode: 0o644, ...options })
+  return member('1', name, target, Buffer.from((options.content ?? '') as Buffer), {
+    mode: 0o644,
+    ...options,
+  })
 }
 
 export function fifo(name: Name, options: MemberOptions = {}): TarPart {
@@ -122,7 +128,11 @@ export function raw(bytes: Buffer): TarPart {
 }
 
 export function paxRecord(key: string, value: Name): Buffer {
-  const rest = Buffer.concat([Buffer.from(` ${key}=`, 'latin1'), Buffer.from(value as Buffer), Buffer.from('\n')])
+  const rest = Buffer.concat([
+    Buffer.from(` ${key}=`, 'latin1'),
+    Buffer.from(value as Buffer),
+    Buffer.from('\n'),
+  ])
   let length = rest.length
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length
   return Buffer.concat([Buffer.from(String(length)), rest])
@@ -141,7 +151,8 @@ function member(
   const linkBytes = Buffer.from(linkName as Buffer)
   const records: Record<string, Name> = { ...options.pax }
   for (const [key, value] of Object.entries(options.xattrs ?? {})) records[`SCHILY.xattr.${key}`] = value
-  if (options.mtime !== undefined && !Number.isInteger(options.mtime)) records['mtime'] = String(options.mtime)
+  if (options.mtime !== undefined && !Number.isInteger(options.mtime))
+    records['mtime'] = String(options.mtime)
   const before: TarPart[] = []
   const long = (bytes: Buffer, flag: 'L' | 'K', key: string): void => {
     if (bytes.length <= 100) return

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 const levels: Readonly<Record<string, number>> = {
   'src/util': 0,
   'src/native.ts': 0,
-  'src/config.ts': 0,
+  'src/config.ts': 6,
   'src/blob': 1,
   'src/registry': 2,
   'src/tar': 2,

@@ -102,7 +102,7 @@ test('the budget of attempts and of time is kept', async () => {
   assert.equal(time.sent.length, 1)
 })
 
-function redirected(script: Script, isInsecure = false): Promise<HttpResponse> {
+async function redirected(script: Script, isInsecure = false): Promise<HttpResponse> {
   return new RedirectTransport(script, () => isInsecure).send(request)
 }
 

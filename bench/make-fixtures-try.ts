@@ -1,0 +1,2 @@
+import { makeFixtures } from './fixtures.js'
+console.log(await makeFixtures(process.argv[2] ?? '', {}))

@@ -1,0 +1,79 @@
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { LayerStatus } from '../../src/layer/layer-status.js'
+import { mounted, run, type Mounted, type MountedOptions, type Ran } from './mounted.js'
+
+/** The program that was compiled together with the tests. */
+export const program = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+
+export interface CommandOptions {
+  readonly cache: string
+  readonly timeoutMs?: number
+}
+
+/** `registryfs WORD... --cache-dir CACHE`. */
+export async function registryfs(options: CommandOptions, ...words: readonly string[]): Promise<Ran> {
+  return run(
+    process.execPath,
+    [program, ...words, '--cache-dir', options.cache],
+    options.timeoutMs ?? 120_000,
+  )
+}
+
+export interface RegistryMountOptions extends Partial<MountedOptions> {
+  readonly cache: string
+  /** `[ALIAS=]REFERENCE` each. */
+  readonly images?: readonly string[]
+  readonly flags?: readonly string[]
+}
+
+/** `registryfs mount` in the foreground with JSON logs. */
+export async function mountImages(test: TestContext, options: RegistryMountOptions): Promise<Mounted> {
+  const { cache, images = [], flags = [], ...rest } = options
+  const mount = await mounted(test, {
+    command: [program, 'mount', '--cache-dir', cache, ...flags],
+    args: images,
+    ...rest,
+  })
+  test.after(() => {
+    for (const line of complaints(mount.log())) test.diagnostic(line)
+  })
+  return mount
+}
+
+export interface Status {
+  readonly images: readonly {
+    readonly reference: string
+    readonly layers: readonly LayerStatus[]
+  }[]
+  readonly requests: {
+    readonly manifestRequests: number
+    readonly blobRequests: number
+    readonly tokenRequests: number
+    /** Body bytes of blobs. */
+    readonly blobBytes: number
+  }
+}
+
+/** /.registryfs/status.json of a mount. */
+export async function statusOf(mount: Mounted): Promise<Status> {
+  const { code, stdout, stderr } = await run('cat', [join(mount.path, '.registryfs/status.json')])
+  if (code !== 0) throw new Error(`status.json: ${stderr}`)
+  return JSON.parse(stdout) as Status
+}
+
+/** Lines of a JSON log that are warnings or worse. */
+export function complaints(log: string): readonly string[] {
+  return log
+    .split('\n')
+    .filter((line) => line !== '')
+    .filter((line) => !/^\{"level":(10|20|30|"(trace|debug|info)")/.test(line))
+}
+
+/** sha256 of a file, read by a child process. */
+export async function sha256sum(path: string, timeoutMs = 120_000): Promise<string> {
+  const { code, stdout, stderr } = await run('sha256sum', [path], timeoutMs)
+  if (code !== 0) throw new Error(`sha256sum: ${stderr}`)
+  return stdout.slice(0, 64)
+}
