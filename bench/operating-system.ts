@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run, shell, type CommandOptions } from './command.js'
 
@@ -13,11 +13,12 @@ export async function fillWithOperatingSystem(directory: string, options: Comman
   const suite = await debootstrap(directory, options)
   const before = await bytesBelow(directory, options)
   // In the order of their names, until it is enough.
+  const copies = join(directory, 'usr-of-host')
+  await mkdir(copies)
   await shell(
-    `cd /usr && find . -xdev -type f -readable -printf '%s %p\\0' | LC_ALL=C sort -z -k 2 |
-      awk -v RS='\\0' -v ORS='\\0' -v left=${String(Math.round(wantedBytes - before))} '
-        left > 0 { left -= $1; sub(/^[0-9]+ /, ""); print }' |
-      tar --null --no-recursion -T - -cf - | tar -C '${directory}' --one-top-level=usr-of-host -xf -`,
+    `cd /usr && find . -xdev -type f -readable ! -name $'*\\n*' -printf '%s %p\\n' | LC_ALL=C sort -k 2 |
+      awk -v left=${String(Math.round(wantedBytes - before))} 'left > 0 { left -= $1; sub(/^[0-9]+ /, ""); print }' |
+      tar --no-recursion --hard-dereference -T - -cf - | tar -C '${copies}' -xf -`,
     options,
   )
   return suite === undefined ? 'files of /usr' : `debootstrap ${suite} and files of /usr`

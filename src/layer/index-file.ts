@@ -142,7 +142,9 @@ function decodeIndex(
       decodeMembers(inflateSync(section.payload, { maxOutputLength: maximumMembersBytes })),
     )
   for (const member of members) {
-    if (member.dataOffset + member.size > tarBytes) throw corrupt('a member lies beyond the tar')
+    // The size of a sparse member is that of the file, not of what lies in the tar.
+    const storedBytes = member.unsupported === undefined ? member.size : 0
+    if (member.dataOffset + storedBytes > tarBytes) throw corrupt('a member lies beyond the tar')
   }
   return { digest: expected.digest, blobBytes, diffId, tarBytes, spans, windows, members, seals }
 }

@@ -10,7 +10,7 @@ import type { ChunkCache } from '../blob/chunk-cache.js'
 import { clampLength, type BlobSource, type ByteSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
-import type { DiffId } from '../util/digest.js'
+import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { Semaphore } from '../util/semaphore.js'
@@ -19,9 +19,9 @@ import { loadIndex, saveIndex } from './index-file.js'
 import { removeJournal } from './journal.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
 import { LayerTree } from './layer-tree.js'
-import { type SeekTable } from './seek-table.js'
+import { SeekTable } from './seek-table.js'
 import { SpanSource } from './span-source.js'
-import type { Windows } from './windows.js'
+import { MemoryWindows, type Windows } from './windows.js'
 
 export interface LayerOptions {
   readonly descriptor: Descriptor
@@ -213,6 +213,10 @@ export class Layer implements ByteSource {
   async #open(): Promise<void> {
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
+    if (this.descriptor.size === 0) {
+      this.#openEmpty()
+      return
+    }
     // The permit is held while the pass runs, beyond this function.
     await new Promise<void>((resolve, reject) => {
       this.#running = this.#options.passes.run(async () => {
@@ -230,6 +234,15 @@ export class Layer implements ByteSource {
         }
       })
     })
+  }
+
+  /** Blobs of no bytes are served as layers by some registries, and mean that nothing changed. */
+  #openEmpty(): void {
+    if (this.descriptor.digest !== digestOf(Buffer.alloc(0), digestAlgorithm(this.descriptor.digest))) {
+      throw this.#fail(new RegistryFsError('DIGEST_MISMATCH', 'the layer has no bytes, but not their digest'))
+    }
+    const spans = new SeekTable()
+    this.#fill(new LayerTree(), spans, new MemoryWindows(), () => undefined, 0)
   }
 
   async #loadIndex(): Promise<boolean> {
@@ -333,8 +346,8 @@ export class Layer implements ByteSource {
         { layer: descriptor.digest, code: failure.code, err: error },
         failure.describe(),
       )
-    if (hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT')) void this.#purge()
-    pass?.progress.changed.notify()
+    const cleared = hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT') ? this.#purge() : Promise.resolve()
+    void cleared.finally(() => pass?.progress.changed.notify())
     return failure
   }
 

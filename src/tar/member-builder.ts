@@ -24,6 +24,9 @@ export interface BuiltMember {
 /** What stat shows for ids that do not fit in 32 bits (the kernel's overflowuid). */
 const overflowId = 65_534
 
+/** 35 million years; the difference of two such times, doubled for a sign, is exact in a double. */
+const maximumSeconds = 2 ** 50
+
 const slash = 0x2f
 const none = Buffer.alloc(0)
 
@@ -69,6 +72,8 @@ export function buildMember(
   const isDevice = actualType === 'character-device' || actualType === 'block-device'
   const paxTime = present(pax, 'mtime')
   const time = paxTime === undefined ? undefined : parseTime(paxTime, 'mtime', headerOffset)
+  const mtimeSeconds = time?.seconds ?? headerNumber(block, 'mtime', blockOffset)
+  if (Math.abs(mtimeSeconds) > maximumSeconds) throw corrupt('a time is too far away', blockOffset)
   return {
     member: {
       name,
@@ -78,7 +83,7 @@ export function buildMember(
       uid: owner(pax, 'uid', block, headerOffset, blockOffset),
       gid: owner(pax, 'gid', block, headerOffset, blockOffset),
       size: actualType === 'file' ? (sparse?.realSize ?? storedBytes) : 0,
-      mtimeSeconds: time?.seconds ?? headerNumber(block, 'mtime', blockOffset),
+      mtimeSeconds,
       mtimeNanoseconds: time?.nanoseconds ?? 0,
       deviceMajor: isDevice ? deviceNumber(block, 'device major', blockOffset) : 0,
       deviceMinor: isDevice ? deviceNumber(block, 'device minor', blockOffset) : 0,

@@ -29,6 +29,8 @@ const maximumGroupBytes = 4 << 20
 /** Of the PAX globals in force: they are merged into the records of every member that has some of its own. */
 const maximumGlobalsBytes = 64 << 10
 const maximumMembers = 20_000_000
+/** Nor may a sparse file seem larger. Differences of two such numbers, doubled for a sign, are exact in a double. */
+const maximumTarBytes = 2 ** 51
 
 const noRecords: PaxRecords = new Map()
 const nothingPending: Extensions = { pax: noRecords, longName: undefined, longLinkName: undefined }
@@ -68,14 +70,18 @@ export class TarScanner {
     this.#onMember = options.onMember
     const { resume } = options
     if (resume === undefined) return
-    this.#globals = decodePax(resume.globals, resume.headerOffset)
+    const { carry, ended, headerOffset, offset } = resume
+    if (!ended && (carry.length === 0 ? headerOffset < offset : headerOffset + carry.length !== offset)) {
+      throw corrupt('a saved state does not hold together', headerOffset)
+    }
+    this.#globals = decodePax(resume.globals, headerOffset)
     this.#claimedBytes = resume.claimedBytes
     this.#contentEnd = resume.contentEnd
     this.#memberCount = resume.memberCount
-    this.#ended = resume.ended
-    this.#startGroup(resume.headerOffset)
-    this.#offset = resume.offset - resume.carry.length
-    if (resume.carry.length > 0) this.push(resume.carry, resume.headerOffset)
+    this.#ended = ended
+    this.#startGroup(headerOffset)
+    this.#offset = offset - carry.length
+    if (carry.length > 0) this.push(carry, headerOffset)
   }
 
   /** `bytes` are those of the tar from `offset`, where the last push ended, and are valid only during the call. */
@@ -230,7 +236,9 @@ export class TarScanner {
     const dataOffset = this.#unitEnd
     const hasContent = member === undefined || member.type === 'file'
     const next = dataOffset + (hasContent ? paddedBytes(storedBytes) : 0)
-    if (!Number.isSafeInteger(next + storedBytes)) throw corrupt('a size is too large', this.#unitStart)
+    if (next > maximumTarBytes || dataOffset + (member?.size ?? 0) > maximumTarBytes) {
+      throw corrupt('a size is too large', this.#unitStart)
+    }
     this.#contentEnd = hasContent ? dataOffset + storedBytes : dataOffset
     this.#claimedBytes = hasContent ? 0 : storedBytes
     this.#pending = nothingPending

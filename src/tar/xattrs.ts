@@ -2,26 +2,27 @@ import type { PaxRecords } from './pax.js'
 
 const schily = 'SCHILY.xattr.'
 const libarchive = 'LIBARCHIVE.xattr.'
+/** XATTR_NAME_MAX and XATTR_SIZE_MAX of Linux; no file can have more. */
+const maximumNameBytes = 255
+const maximumValueBytes = 65_536
 
 /**
  * The extended attributes of PAX records: SCHILY's as they are (GNU tar, star, Docker, containerd), libarchive's with
  * the name URL-encoded and the value in base64. bsdtar writes both; the plain one counts.
  */
 export function xattrsOf(records: PaxRecords): ReadonlyMap<string, Buffer> | undefined {
-  let xattrs: Map<string, Buffer> | undefined
+  const xattrs = new Map<string, Buffer>()
   for (const [key, value] of records) {
-    if (key.startsWith(libarchive)) {
-      const name = decodeName(key.slice(libarchive.length))
-      if (!records.has(schily + name)) {
-        xattrs ??= new Map<string, Buffer>()
-        xattrs.set(text(name), Buffer.from(value.toString('latin1'), 'base64'))
-      }
-    } else if (key.startsWith(schily)) {
-      xattrs ??= new Map<string, Buffer>()
-      xattrs.set(text(key.slice(schily.length)), Buffer.from(value))
-    }
+    const isPlain = key.startsWith(schily)
+    if (!isPlain && !key.startsWith(libarchive)) continue
+    const name = isPlain ? key.slice(schily.length) : decodeName(key.slice(libarchive.length))
+    if (name === '' || name.length > maximumNameBytes || name.includes('\0')) continue
+    if (!isPlain && records.has(schily + name)) continue
+    // A copy: a view would keep the whole PAX header in memory.
+    const bytes = isPlain ? Buffer.from(value) : Buffer.from(value.toString('latin1'), 'base64')
+    if (bytes.length <= maximumValueBytes) xattrs.set(text(name), bytes)
   }
-  return xattrs
+  return xattrs.size === 0 ? undefined : xattrs
 }
 
 /** Keys of records are Latin-1, one character for each byte. */

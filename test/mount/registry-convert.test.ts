@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { containerdisk } from '../support/containerdisk.js'
-import { dockerRegistry, writeOciLayout } from '../support/docker-registry.js'
+import { dockerRegistry, slowLink, writeOciLayout } from '../support/docker-registry.js'
 import { output } from '../support/mounted.js'
 import { complaints, mountImages, sha256sum, statusOf } from '../support/registryfs.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
@@ -55,15 +55,17 @@ test('the disk converts while its layer is still on its way', options, async (t)
   const disk = await containerdisk(files, 'qcow2')
   await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
   await registry.push(join(files, 'oci'), 'disk', 'latest')
-  const mount = await mountImages(t, { cache: join(files, 'cache'), images: [`d=${registry.host}/disk`] })
+  const link = await slowLink(t, registry.host, 3 << 20)
+  const mount = await mountImages(t, { cache: join(files, 'cache'), images: [`d=${link.host}/disk`] })
   const target = join(files, 'out.raw')
   // No `ls` before: the name is answered as soon as the pass has seen it.
   const image = join(mount.path, 'd/disk/downloaded')
+  assert.equal(await output('head', '-c', '3', image), 'QFI')
+  assert.equal((await statusOf(mount)).images[0]?.layers[0]?.state, 'reading')
   await output('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', image, target)
   assert.match(await output('qemu-img', 'compare', disk.raw, target, '-f', 'raw', '-F', 'raw'), /identical/)
-  const status = await statusOf(mount)
-  // What the pass inflated served the reader, too.
-  assert.equal(status.images[0]?.layers[0]?.spansInflated, 0)
+  assert.equal((await statusOf(mount)).images[0]?.layers[0]?.state, 'ready')
+  assert.deepEqual(complaints(mount.log()), [])
 })
 
 test('two images on a common layer fetch it once', options, async (t) => {

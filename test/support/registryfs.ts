@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { LayerStatus } from '../../src/layer/layer-status.js'
+import type { FakeRegistry } from './fake-registry.js'
 import { mounted, run, type Mounted, type MountedOptions, type Ran } from './mounted.js'
 
 /** The program that was compiled together with the tests. */
@@ -76,4 +78,15 @@ export async function sha256sum(path: string, timeoutMs = 120_000): Promise<stri
   const { code, stdout, stderr } = await run('sha256sum', [path], timeoutMs)
   if (code !== 0) throw new Error(`sha256sum: ${stderr}`)
   return stdout.slice(0, 64)
+}
+
+export function sha256Of(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Body bytes of blobs that a registry has sent, by itself or by its CDN; without what it refused. */
+export function blobBytesSent(registry: FakeRegistry): number {
+  return registry.requests
+    .filter(({ kind, status }) => (kind === 'blob' || kind === 'cdn') && (status === 200 || status === 206))
+    .reduce((sum, { bytesSent }) => sum + bytesSent, 0)
 }

@@ -1,0 +1,69 @@
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { ChunkCache } from '../../src/blob/chunk-cache.js'
+import { DiskChunkStore } from '../../src/blob/disk-chunk-store.js'
+import { MemoryCache } from '../../src/blob/memory-cache.js'
+import { Layer, type LayerOptions } from '../../src/layer/layer.js'
+import type { Descriptor } from '../../src/registry/descriptor.js'
+import { digestOf, type DiffId } from '../../src/util/digest.js'
+import { silentLogger } from '../../src/util/log.js'
+import { Semaphore } from '../../src/util/semaphore.js'
+import { MemoryBlob } from './memory-blob.js'
+import { temporaryDirectory } from './temporary-directory.js'
+
+export interface LayerFixture {
+  readonly tar: Buffer
+  readonly blob: MemoryBlob
+  readonly descriptor: Descriptor
+  readonly diffId: DiffId
+  readonly directory: string
+  /** As another process would: what is on disk stays, memory does not. */
+  open(options?: Partial<LayerOptions>): Promise<Layer>
+}
+
+/** A layer whose blob is in memory, with a cache directory of its own. */
+export async function layerFixture(
+  t: TestContext,
+  tar: Buffer,
+  compressed: Buffer = gzipSync(tar),
+): Promise<LayerFixture> {
+  const directory = await temporaryDirectory(t)
+  const blob = new MemoryBlob(compressed)
+  const descriptor: Descriptor = {
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+    digest: digestOf(compressed),
+    size: compressed.length,
+    annotations: {},
+  }
+  const diffId = digestOf(tar) as string as DiffId
+  const open = async (options: Partial<LayerOptions> = {}): Promise<Layer> => {
+    const disk = new DiskChunkStore({
+      directory: join(directory, 'chunks'),
+      maximumBytes: 1 << 30,
+      freeReserveBytes: 0,
+      readOnly: false,
+      log: silentLogger,
+    })
+    await disk.scan()
+    const cache = new ChunkCache(new MemoryCache(64 << 20), disk)
+    const layer = new Layer({
+      descriptor,
+      blob,
+      cache,
+      indexPath: join(directory, 'indexes', 'layer'),
+      readOnly: false,
+      diffId: async () => Promise.resolve(diffId),
+      passes: new Semaphore(2),
+      readDeadlineMs: 10_000,
+      log: silentLogger,
+      ...options,
+    })
+    t.after(async () => {
+      await layer.close()
+      await cache.settle()
+    })
+    return layer
+  }
+  return { tar, blob, descriptor, diffId, directory, open }
+}
