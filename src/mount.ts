@@ -11,7 +11,7 @@ import { MemoryCache } from './blob/memory-cache.js'
 import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
-import { Layers } from './layer/layers.js'
+import { Layers, passesBytes } from './layer/layers.js'
 import { RegistryClient } from './registry/registry-client.js'
 import { formatReference } from './registry/reference.js'
 import type { Registry } from './registry/registry.js'
@@ -33,7 +33,7 @@ export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
 export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
-  const memory = new MemoryCache(config.memoryBytes)
+  const memory = new MemoryCache(Math.max(config.memoryBytes - passesBytes, config.memoryBytes / 2))
   const disk = new DiskChunkStore({
     directory: join(directory.path, 'chunks'),
     maximumBytes: config.cacheBytes,

@@ -40,6 +40,7 @@ const checkpointBytes = 32 << 20
 /** A span of the usual spacing fits in one slot. */
 const slotBytes = (1 << 20) + (256 << 10)
 const slotCount = 8
+export const slotsBytes = slotCount * slotBytes
 
 export interface FirstPassOptions {
   readonly layer: Descriptor

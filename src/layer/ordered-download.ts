@@ -18,6 +18,7 @@ const slowStartBytes = 8 << 20
 const maximumRanges = 4
 /** Ranges under way plus those that wait for the inflater or for the disk. */
 const poolBuffers = 8
+export const downloadBytes = poolBuffers * partBytes
 /** A consumer is woken at most once per so many bytes. */
 const stepBytes = 128 << 10
 

@@ -53,7 +53,6 @@ for (const how of ['kill -9', 'SIGTERM'] as const) {
     else assert.equal(await first.stop(), 0)
     assert.notEqual((await reading).code, 0)
     const before = blobBytesSent(registry)
-    assert.ok(before < 0.9 * layerBytes, `${String(before)} of ${String(layerBytes)} in the first half`)
     registry.faults = {}
     registry.forgetRequests()
 

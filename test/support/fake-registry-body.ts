@@ -92,6 +92,8 @@ async function write(
   bytesPerSecond: number | undefined,
 ): Promise<void> {
   const step = bytesPerSecond === undefined ? 256 * 1024 : Math.max(1, Math.ceil(bytesPerSecond / 100))
+  // Once for all pieces: a listener each would add up.
+  const closed = new Promise((resolve) => response.once('close', resolve))
   for (let at = 0; at < bytes.length && !response.destroyed; at += step) {
     const piece = bytes.subarray(at, at + step)
     const written = new Promise<void>((resolve) => {
@@ -99,7 +101,7 @@ async function write(
         resolve()
       })
     })
-    await Promise.race([written, new Promise((resolve) => response.once('close', resolve))])
+    await Promise.race([written, closed])
     entry.bytesSent += piece.length
     if (bytesPerSecond !== undefined) await sleep(10)
   }

@@ -18,7 +18,6 @@ export class MemoryBlob implements BlobSource {
     return this.bytes.length
   }
 
-
   async read(offset: number, length: number): Promise<Buffer> {
     const target = Buffer.alloc(clampLength(this.size, offset, length))
     await this.readInto(offset, target)
