@@ -25,6 +25,8 @@ export interface SpanEvent {
   readonly windowLength: number
   /** The span begins with a gzip member header, so that no window is needed. */
   readonly atHeader: boolean
+  /** Every uncompressed byte is 0. */
+  readonly zero: boolean
 }
 
 /** `length` uncompressed bytes lie at the start of slots[slot], until releaseSlot(slot). In order, without gaps. */
@@ -33,6 +35,8 @@ export interface BlockEvent {
   readonly slot: number
   readonly length: number
   readonly uncompressedOffset: number
+  /** Every byte is 0. */
+  readonly zero: boolean
 }
 
 /** In order with the blocks: a seek point lies exactly here; blocks never cross one. A checkpoint event for it may follow later. */

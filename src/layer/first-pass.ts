@@ -212,7 +212,7 @@ export class FirstPass {
       case 'block': {
         const bytes = (this.#slots[event.slot] as Buffer).subarray(0, event.length)
         this.#scanner?.push(bytes, event.uncompressedOffset)
-        this.recent.add(bytes, event.uncompressedOffset, this.#options.isBeingRead())
+        if (this.#options.isBeingRead()) this.recent.add(bytes, event)
         progress.frontierUncompressed = event.uncompressedOffset + event.length
         this.#pass?.releaseSlot(event.slot)
         break

@@ -178,7 +178,7 @@ function encodeSpan(table: SeekTable, index: number, windowBytes: number, target
   target.writeUInt32LE(span.crc32, 32)
   target.writeUInt16LE(Math.max(0, span.windowLength - 1), 36)
   target.writeUInt16LE(windowBytes, 38)
-  target.writeUInt8((span.atHeader ? 1 : 0) | (span.windowLength > 0 ? 2 : 0), 40)
+  target.writeUInt8((span.atHeader ? 1 : 0) | (span.windowLength > 0 ? 2 : 0) | (span.zero ? 4 : 0), 40)
 }
 
 function decodeSpans(
@@ -217,6 +217,7 @@ function decodeSpans(
       crc32: checksum,
       windowLength: (flags & 2) === 0 ? 0 : windowLengthLess1 + 1,
       atHeader: (flags & 1) !== 0,
+      zero: (flags & 4) !== 0,
     })
   }
   if (windowOffsets[count] !== front.fileBytes) throw corrupt('its windows do not fill the file')

@@ -170,7 +170,7 @@ function encodeEntry(entry: JournalEntry): Buffer {
     spans.count(span.uncompressedOffset).count(span.uncompressedLength)
     spans
       .u32(span.crc32)
-      .u8(span.atHeader ? 1 : 0)
+      .u8((span.atHeader ? 1 : 0) | (span.zero ? 4 : 0))
       .u16(span.windowLength)
       .u16(span.window.length)
       .bytes(span.window)
@@ -201,7 +201,7 @@ function decodeSpans(payload: Buffer): SpanEvent[] {
     const uncompressedOffset = reader.count()
     const uncompressedLength = reader.count()
     const crc32 = reader.u32()
-    const atHeader = reader.u8() === 1
+    const flags = reader.u8()
     const windowLength = reader.u16()
     const windowBytes = reader.u16()
     if (windowLength > 32_768) throw new RegistryFsError('CORRUPT', 'journal: a window is too long')
@@ -216,7 +216,8 @@ function decodeSpans(payload: Buffer): SpanEvent[] {
       crc32,
       window,
       windowLength,
-      atHeader,
+      atHeader: (flags & 1) !== 0,
+      zero: (flags & 4) !== 0,
     })
   }
   return spans

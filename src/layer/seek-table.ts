@@ -11,7 +11,7 @@ export class SeekTable {
   #offsets = new Float64Array(64)
   #checksums = new Uint32Array(64)
   #windowLengths = new Uint16Array(64)
-  #atHeader = new Uint8Array(64)
+  #flags = new Uint8Array(64)
   #end = 0
 
   get count(): number {
@@ -32,7 +32,7 @@ export class SeekTable {
     this.#checksums[i] = span.crc32
     // 32768 does not fit in 16 bits with 0; 0 means no window, so the length is stored less one.
     this.#windowLengths[i] = Math.max(0, span.windowLength - 1)
-    this.#atHeader[i] = (span.atHeader ? 1 : 0) | (span.windowLength > 0 ? 2 : 0)
+    this.#flags[i] = (span.atHeader ? 1 : 0) | (span.windowLength > 0 ? 2 : 0) | (span.zero ? 4 : 0)
     this.#end = span.uncompressedOffset + span.uncompressedLength
     this.#count++
   }
@@ -40,7 +40,7 @@ export class SeekTable {
   get(index: number): Span {
     const uncompressedOffset = this.#offsets[index] ?? 0
     const next = index + 1 < this.#count ? (this.#offsets[index + 1] ?? 0) : this.#end
-    const flags = this.#atHeader[index] ?? 0
+    const flags = this.#flags[index] ?? 0
     return {
       compressedBitOffset: this.#compressedBits[index] ?? 0,
       compressedBitEnd: this.#compressedBitEnds[index] ?? 0,
@@ -49,6 +49,7 @@ export class SeekTable {
       crc32: this.#checksums[index] ?? 0,
       windowLength: (flags & 2) === 0 ? 0 : (this.#windowLengths[index] ?? 0) + 1,
       atHeader: (flags & 1) !== 0,
+      zero: (flags & 4) !== 0,
     }
   }
 
@@ -80,6 +81,6 @@ export class SeekTable {
     this.#offsets = longer(this.#offsets, Float64Array)
     this.#checksums = longer(this.#checksums, Uint32Array)
     this.#windowLengths = longer(this.#windowLengths, Uint16Array)
-    this.#atHeader = longer(this.#atHeader, Uint8Array)
+    this.#flags = longer(this.#flags, Uint8Array)
   }
 }

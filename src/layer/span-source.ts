@@ -5,6 +5,7 @@
  */
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
+import { zeros } from '../blob/zeros.js'
 import { inflateSpan } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
@@ -43,6 +44,7 @@ export class SpanSource {
     if (index === undefined) return undefined
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
+    if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))
     const piece = span.uncompressedLength > longestKeptSpanBytes ? Math.floor(at / pieceBytes) : 0
     this.#readAhead(index)
     const bytes = await this.#piece(index, span, piece, options)
@@ -60,7 +62,7 @@ export class SpanSource {
     }
     if (!this.#recent.has(index - 1) || index + 1 >= spans.count) return
     const next = spans.get(index + 1)
-    if (next.uncompressedLength > longestKeptSpanBytes) return
+    if (next.zero || next.uncompressedLength > longestKeptSpanBytes) return
     // A failure shows itself to whoever reads that span.
     this.#piece(index + 1, next, 0, {}).catch(() => undefined)
   }

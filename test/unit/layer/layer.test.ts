@@ -91,6 +91,20 @@ test('with the index but no chunks a random 64 KiB costs at most 4 MiB', async (
   }
 })
 
+test('zeros are read without fetching or inflating, and are zeros', async (t) => {
+  const zeros = Buffer.alloc(64 << 20)
+  const fixture = await layerFixture(t, tarOf(file('zeros', zeros), file('text', sampleData('text', 100_000))))
+  await (await fixture.open()).ready()
+  await rm(join(fixture.directory, 'chunks'), { recursive: true, force: true, maxRetries: 5 })
+  const layer = await fixture.open()
+  const before = fixture.blob.ranges.length
+  for (let offset = 8 << 20; offset < 48 << 20; offset += 1 << 20) {
+    assert.ok((await layer.read(offset, 1 << 20)).equals(zeros.subarray(0, 1 << 20)))
+  }
+  assert.equal(fixture.blob.ranges.length, before)
+  assert.equal((await layer.status()).spansInflated, 0)
+})
+
 for (const [what, damage] of [
   ['a flipped bit in its front', async (path: string) => flip(path, 100)],
   ['a cut end', async (path: string) => truncate(path, 2000)],
