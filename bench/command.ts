@@ -43,7 +43,12 @@ export async function* outputOf(
   { cwd, signal }: CommandOptions = {},
 ): AsyncGenerator<Buffer> {
   const [command = '', ...args] = words
-  const child = spawn(command, args, { cwd, signal, env: environment(), stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(command, args, {
+    cwd,
+    signal,
+    env: environment(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const closed = once(child, 'close')
   for await (const part of child.stdout as AsyncIterable<Buffer>) yield part
   await closed

@@ -52,7 +52,7 @@ function readAtRandom({ file, source, reads, seed }: Task): Outcome {
 }
 
 function readFully(descriptor: number, buffer: Buffer, offset: number, length: number): void {
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const count = readSync(descriptor, buffer, done, length - done, offset + done)
     if (count === 0) throw new Error('ends too early')
     done += count

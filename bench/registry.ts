@@ -92,7 +92,8 @@ export class LocalRegistry {
   }
 
   async stop(): Promise<void> {
-    if (this.#child.pid === undefined || this.#child.exitCode !== null) return
+    const { pid, exitCode, signalCode } = this.#child
+    if (pid === undefined || exitCode !== null || signalCode !== null) return
     const exited = once(this.#child, 'exit')
     this.#child.kill('SIGKILL')
     await exited
@@ -109,7 +110,9 @@ export class LocalRegistry {
   }
 
   async #manifest(format: DiskFormat): Promise<Response> {
-    return fetch(`http://${this.host}/v2/bench/${format}/manifests/latest`, { headers: { accept: manifestType } })
+    return fetch(`http://${this.host}/v2/bench/${format}/manifests/latest`, {
+      headers: { accept: manifestType },
+    })
   }
 
   /** skopeo sends the layer's bytes as they are: the manifest keeps its digest, which is what this resolves to. */

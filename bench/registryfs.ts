@@ -39,7 +39,8 @@ export class RegistryfsMount {
     const child = spawn(
       process.execPath,
       [program, 'mount', '--cache-dir', cacheDirectory, path, `image=${reference}`],
-      { stdio: ['ignore', log, log] },
+      // A Ctrl-C at the terminal is for the benchmark alone: it ends the mount.
+      { stdio: ['ignore', log, log], detached: true },
     )
     closeSync(log)
     const mount = new RegistryfsMount(path, child, logFile)
@@ -108,7 +109,10 @@ export async function indexSeconds(
   reference: string,
   options: CommandOptions,
 ): Promise<number> {
-  const text = await run([process.execPath, program, 'index', '--cache-dir', cacheDirectory, reference], options)
+  const text = await run(
+    [process.execPath, program, 'index', '--cache-dir', cacheDirectory, reference],
+    options,
+  )
   const seconds = /([\d.]+) s$/.exec(text.trim())?.[1]
   if (seconds === undefined) throw new Error(`registryfs index said: ${text}`)
   return Number(seconds)

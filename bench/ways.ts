@@ -40,7 +40,7 @@ export const ways: readonly Way[] = [
   {
     name: cold,
     kind: 'ours',
-    convert: async (fixture, place) => {
+    convert: async (fixture: Fixture, place: Place): Promise<Timing> => {
       await rm(place.cache, { recursive: true, force: true })
       return convertMounted(fixture, place)
     },
@@ -69,7 +69,10 @@ export const ways: readonly Way[] = [
     convert: async (fixture, { registry, result, scratch, options }) => ({
       seconds: await secondsOf(async () => {
         const disk = join(scratch, 'disk')
-        await shell(`curl -sSf '${registry.blobUrl(fixture)}' | tar -xzOf - ${memberName} > '${disk}'`, options)
+        await shell(
+          `curl -sSf '${registry.blobUrl(fixture)}' | tar -xzOf - ${memberName} > '${disk}'`,
+          options,
+        )
         await convertFile(fixture, disk, result, options)
       }),
     }),

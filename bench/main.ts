@@ -1,0 +1,168 @@
+/**
+ * `make bench [RUNS=3]`: two containerdisks in a docker-registry on loopback, converted to raw disks by registryfs and by
+ * what people use without it. Prints a Markdown table and leaves bench/.work/results.json; when a step fails there are
+ * no results. See ways.ts for who takes part, targets.ts for what is wanted.
+ */
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { cpus, release } from 'node:os'
+import { join } from 'node:path'
+import { packageRoot } from '../src/util/package-root.js'
+import { bareInflateSeconds } from './bare-inflate.js'
+import { run } from './command.js'
+import { measureFirstBytes } from './first-byte.js'
+import { diskFormats, makeFixtures, type DiskFormat, type Fixture, type Fixtures } from './fixtures.js'
+import { dropKernelCaches } from './kernel-caches.js'
+import type { Attempt, ImageMeasurements, Measurements } from './measurements.js'
+import { measureRandomReads } from './random-reads.js'
+import { indexSeconds } from './registryfs.js'
+import { LocalRegistry, type Traffic } from './registry.js'
+import { reportOf } from './report.js'
+import { ways, type Place, type Timing, type Way } from './ways.js'
+
+const work = join(packageRoot, 'bench/.work')
+const resultsFile = join(work, 'results.json')
+const interruptedExit = 130
+
+async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
+  const options = { signal }
+  await mkdir(work, { recursive: true })
+  await rm(resultsFile, { force: true })
+  const fixtures = await makeFixtures(work, options)
+  const registry = await LocalRegistry.start(work)
+  try {
+    for (const format of diskFormats) await registry.serve(fixtures.images[format], work, options)
+    const bencher = new Bencher(fixtures, registry, signal)
+    for (let count = 1; count <= runs; count++) {
+      tell(`run ${String(count)} of ${String(runs)}`)
+      for (const format of diskFormats) await bencher.measureOnce(format)
+    }
+    const images = {
+      qcow2: await bencher.complete('qcow2'),
+      raw: await bencher.complete('raw'),
+    }
+    return {
+      date: new Date().toISOString().slice(0, 10),
+      machine: `${cpus()[0]?.model ?? 'unknown processor'}, ${String(cpus().length)} cores, Linux ${release()}, Node ${process.versions.node}`,
+      runs,
+      kernelCachesDropped: bencher.kernelCachesDropped,
+      fixtures,
+      images,
+    }
+  } finally {
+    await registry.stop()
+  }
+}
+
+interface Collected {
+  readonly attempts: Record<string, Attempt[]>
+  readonly firstPassSeconds: number[]
+  readonly bareInflateSeconds: number[]
+}
+
+class Bencher {
+  kernelCachesDropped = true
+  readonly #fixtures: Fixtures
+  readonly #registry: LocalRegistry
+  readonly #signal: AbortSignal
+  readonly #collected: Readonly<Record<DiskFormat, Collected>> = {
+    qcow2: { attempts: {}, firstPassSeconds: [], bareInflateSeconds: [] },
+    raw: { attempts: {}, firstPassSeconds: [], bareInflateSeconds: [] },
+  }
+
+  constructor(fixtures: Fixtures, registry: LocalRegistry, signal: AbortSignal) {
+    this.#fixtures = fixtures
+    this.#registry = registry
+    this.#signal = signal
+  }
+
+  async measureOnce(format: DiskFormat): Promise<void> {
+    const fixture = this.#fixtures.images[format]
+    const collected = this.#collected[format]
+    for (const way of ways) (collected.attempts[way.name] ??= []).push(await this.#attempt(way, fixture))
+    const pass = await this.#firstPass(fixture)
+    collected.firstPassSeconds.push(pass)
+    const bare = await bareInflateSeconds(fixture.layer)
+    collected.bareInflateSeconds.push(bare)
+    tell(`${format}: first pass ${pass.toFixed(2)} s, bare inflate ${bare.toFixed(2)} s`)
+  }
+
+  /** With what needs no repetition. */
+  async complete(format: DiskFormat): Promise<ImageMeasurements> {
+    const fixture = this.#fixtures.images[format]
+    const indexed = indexedCacheOf(format)
+    await this.#startAfresh()
+    const randomReads = await measureRandomReads(fixture, this.#registry, join(work, 'scratch'), indexed)
+    tell(`${format}: random reads done`)
+    this.#signal.throwIfAborted()
+    const firstBytes = await measureFirstBytes(fixture, this.#registry, join(work, 'scratch'))
+    tell(`${format}: first byte done`)
+    return { ...this.#collected[format], randomReads, firstBytes }
+  }
+
+  async #attempt(way: Way, fixture: Fixture): Promise<Attempt> {
+    const place: Place = {
+      registry: this.#registry,
+      scratch: join(work, 'scratch'),
+      result: join(work, 'result.raw'),
+      cache: join(work, `cache-${fixture.format}`),
+      options: { signal: this.#signal },
+    }
+    await this.#startAfresh()
+    let timing: Timing | undefined
+    const traffic: Traffic = await this.#registry.trafficOf(async () => {
+      timing = await way.convert(fixture, place)
+    })
+    if (timing === undefined) throw new Error(`${way.name} was not timed`)
+    await run(
+      ['qemu-img', 'compare', '-f', 'raw', '-F', 'raw', place.result, this.#fixtures.source],
+      place.options,
+    )
+    await rm(place.result)
+    tell(`${fixture.format}: ${way.name}: ${timing.seconds.toFixed(2)} s`)
+    return { ...timing, ...traffic }
+  }
+
+  async #firstPass(fixture: Fixture): Promise<number> {
+    const cache = indexedCacheOf(fixture.format)
+    await this.#startAfresh()
+    await rm(cache, { recursive: true, force: true })
+    await mkdir(cache, { recursive: true })
+    return indexSeconds(cache, this.#registry.reference(fixture.format), { signal: this.#signal })
+  }
+
+  async #startAfresh(): Promise<void> {
+    this.#signal.throwIfAborted()
+    await rm(join(work, 'scratch'), { recursive: true, force: true })
+    await rm(join(work, 'result.raw'), { force: true })
+    await mkdir(join(work, 'scratch'))
+    this.kernelCachesDropped = (await dropKernelCaches()) && this.kernelCachesDropped
+  }
+}
+
+function indexedCacheOf(format: DiskFormat): string {
+  return join(work, `cache-indexed-${format}`)
+}
+
+function tell(text: string): void {
+  process.stderr.write(`# ${text}\n`)
+}
+
+const controller = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(name, () => {
+    controller.abort()
+  })
+}
+
+try {
+  const measurements = await bench(Number(process.env['RUNS'] ?? 3), controller.signal)
+  await writeFile(resultsFile, `${JSON.stringify(measurements, undefined, 2)}\n`)
+  console.log(reportOf(measurements))
+} catch (error) {
+  const isInterrupted = controller.signal.aborted
+  process.exitCode = isInterrupted ? interruptedExit : 1
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  console.error(isInterrupted ? 'bench: interrupted' : `bench: no results: ${text}`)
+  // Ends what still runs beside the step that failed.
+  controller.abort()
+}

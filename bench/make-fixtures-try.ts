@@ -1,2 +1,0 @@
-import { makeFixtures } from './fixtures.js'
-console.log(await makeFixtures(process.argv[2] ?? '', {}))

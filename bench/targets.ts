@@ -1,0 +1,106 @@
+import { diskFormats, type DiskFormat } from './fixtures.js'
+import type { ImageMeasurements, Measurements } from './measurements.js'
+import { attemptsOf, bestPeerOf, indexBytesOf, median, peakOf, secondsOf } from './statistics.js'
+import { cold, localFile, warm } from './ways.js'
+
+const mebibyte = 2 ** 20
+const gibibyte = 2 ** 30
+
+export interface Target {
+  readonly text: string
+  readonly measured: string
+  readonly isMet: boolean
+}
+
+/** What registryfs is meant to reach, and what it did. */
+export function targetsOf({ images, fixtures }: Measurements): readonly Target[] {
+  const { qcow2, raw } = images
+  const each = (
+    work: (format: DiskFormat, image: ImageMeasurements) => readonly Target[],
+  ): readonly Target[] => diskFormats.flatMap((format) => work(format, images[format]))
+  return [
+    againstPeers('qcow2', qcow2, 1),
+    againstPeers('raw', raw, 0.6),
+    atMost(
+      'warm convert of qcow2, of the local file',
+      median(secondsOf(qcow2, warm)) / median(secondsOf(qcow2, localFile)),
+      1.5,
+    ),
+    ...each((format, image) => [
+      atLeast(
+        `first pass of ${format}, of the speed of bare inflate`,
+        median(image.bareInflateSeconds) / median(image.firstPassSeconds),
+        0.85,
+      ),
+      atMost(
+        `fetched by a cold convert of ${format}, of the layer`,
+        Math.max(...attemptsOf(image, cold).map(({ blobBytes }) => blobBytes)) /
+          fixtures.images[format].layerBytes,
+        1.02,
+        3,
+      ),
+      atMost(
+        `MiB fetched by a random 64 KiB read of ${format} with the index alone (the most)`,
+        Math.max(...image.randomReads.map(({ blobBytes }) => blobBytes)) / mebibyte,
+        4,
+      ),
+      atMost(
+        `requests until the first byte of ${format}, from nothing`,
+        image.firstBytes.fromNothing.traffic.requests,
+        6,
+        0,
+      ),
+      atMost(
+        `requests until the first byte of ${format}, with token and manifest`,
+        image.firstBytes.withManifest.traffic.requests,
+        2,
+        0,
+      ),
+      atMost(
+        `fetched until the first byte of ${format}, of the layer: not the whole pass`,
+        image.firstBytes.fromNothing.traffic.blobBytes / fixtures.images[format].layerBytes,
+        0.1,
+      ),
+    ]),
+    atMost(
+      'peak RSS of the daemon in MiB, on all of it',
+      Math.max(
+        ...diskFormats.flatMap((format) =>
+          [cold, warm].map((name) => peakOf(attemptsOf(images[format], name)) / mebibyte),
+        ),
+      ),
+      400,
+      0,
+    ),
+    atMost(
+      'index of raw in MiB for each GiB of tar',
+      indexBytesOf(raw) / mebibyte / (fixtures.images.raw.tarBytes / gibibyte),
+      3,
+    ),
+  ]
+}
+
+function againstPeers(format: DiskFormat, image: ImageMeasurements, limit: number): Target {
+  const best = bestPeerOf(image)
+  return atMost(
+    `cold convert of ${format}, of the best peer (${best.name})`,
+    median(secondsOf(image, cold)) / best.seconds,
+    limit,
+  )
+}
+
+function atMost(text: string, value: number, limit: number, digits = 2): Target {
+  return {
+    text: `${text} (at most ${String(limit)})`,
+    measured: value.toFixed(digits),
+    isMet: value <= limit,
+  }
+}
+
+function atLeast(text: string, value: number, limit: number, digits = 2): Target {
+  return {
+    text: `${text} (at least ${String(limit)})`,
+    measured: value.toFixed(digits),
+    isMet: value >= limit,
+  }
+}
