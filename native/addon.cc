@@ -1,11 +1,13 @@
 // The addon's verbs. What they mean, and the checking of arguments, is in src/native.ts.
-#include <napi.h>
+#include <zlib.h>
 
 #include <memory>
 
+#include "addon_api.h"
 #include "bare_inflate.h"
 #include "file_lock.h"
 #include "pass_binding.h"
+#include "process_settings.h"
 #include "span_binding.h"
 
 namespace {
@@ -22,10 +24,20 @@ Napi::Value InflateSpan(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
+  // It compares versions and the size of z_stream: those that this was built with, and those of this Node.
+  z_stream probe = {};
+  if (inflateInit2(&probe, -15) != Z_OK) {
+    Napi::Error::New(env, "this Node has a zlib that the addon does not fit").ThrowAsJavaScriptException();
+    return exports;
+  }
+  inflateEnd(&probe);
   env.SetInstanceData(new AddonData(env));
   exports.Set("Pass", registryfs::PassBinding::Define(env));
   exports.Set("inflateSpan", Napi::Function::New<InflateSpan>(env, "inflateSpan"));
   exports.Set("bareInflate", Napi::Function::New<registryfs::BareInflate>(env, "bareInflate"));
+  exports.Set("closeOnExec", Napi::Function::New<registryfs::CloseOnExec>(env, "closeOnExec"));
+  exports.Set("returnFreedMemory",
+              Napi::Function::New<registryfs::ReturnFreedMemory>(env, "returnFreedMemory"));
   exports.Set("lockFile", Napi::Function::New<registryfs::LockFile>(env, "lockFile"));
   return exports;
 }

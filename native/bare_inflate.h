@@ -1,11 +1,11 @@
 #pragma once
 
-#include <napi.h>
+#include "addon_api.h"
 
 namespace registryfs {
 
-// bareInflate(buffers): promise of the seconds that plain inflate takes for a gzip stream in memory, into one reused
-// buffer. The floor that the benchmark compares the first pass with.
+// bareInflate(buffers): promise of the CPU seconds that plain inflate takes for a gzip stream in memory, into
+// one reused buffer. The floor that the benchmark compares the first pass with.
 Napi::Value BareInflate(const Napi::CallbackInfo& info);
 
 }  // namespace registryfs

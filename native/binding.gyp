@@ -16,6 +16,7 @@
         "inflate_pass.cc",
         "pass_binding.cc",
         "pass_points.cc",
+        "process_settings.cc",
         "reference_marker.cc",
         "span_binding.cc",
         "span_inflater.cc",
@@ -29,7 +30,7 @@
       "ldflags": ["-pthread"],
       "conditions": [
         ["sanitize==1", {
-          "cflags_cc": ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"],
+          "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"],
           "ldflags": ["-fsanitize=address,undefined"],
         }],
       ],

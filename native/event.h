@@ -21,9 +21,11 @@ struct Event {
   uint32_t crc32 = 0;
   uint32_t windowLength = 0;
   bool atHeader = false;
-  bool corrupt = false;        // failure: the data's fault, not ours
-  std::vector<uint8_t> bytes;  // span: window; checkpoint: state; chunk, end: sha256 (end: blob's, then tar's)
-  std::string message;         // failure
+  bool zero = false;     // block, span: every byte is 0
+  bool corrupt = false;  // failure: the data's fault, not ours
+  std::vector<uint8_t>
+      bytes;            // span: window; checkpoint: state; chunk, end: sha256 (end: blob's, then tar's)
+  std::string message;  // failure
 };
 
 // Takes events from any thread.

@@ -17,6 +17,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
   switch (event.kind) {
     case Event::Kind::kBlock:
       object.Set("kind", "block");
+      object.Set("zero", event.zero);
       number("slot", event.slot);
       number("length", event.length);
       number("uncompressedOffset", event.uncompressedOffset);
@@ -35,6 +36,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
       object.Set("window", ToBuffer(env, event.bytes.data(), event.bytes.size()));
       number("windowLength", event.windowLength);
       object.Set("atHeader", event.atHeader);
+      object.Set("zero", event.zero);
       break;
     case Event::Kind::kCheckpoint:
       object.Set("kind", "checkpoint");
@@ -71,7 +73,8 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
 
 }  // namespace
 
-EventQueue::EventQueue(Napi::Env env, Napi::Function callback, std::function<void(const std::vector<Event>&)> before)
+EventQueue::EventQueue(Napi::Env env, Napi::Function callback,
+                       std::function<void(const std::vector<Event>&)> before)
     : env_(env), shared_(std::make_shared<Shared>()) {
   shared_->before = std::move(before);
   auto* context = new std::shared_ptr<Shared>(shared_);
@@ -125,13 +128,7 @@ void EventQueue::Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr
   if (before) before(events);
   Napi::Array array = Napi::Array::New(env, events.size());
   for (size_t i = 0; i < events.size(); ++i) array.Set(static_cast<uint32_t>(i), ToObject(env, events[i]));
-  const napi_value argument = array;
-  if (napi_call_function(env, env.Undefined(), callback, 1, &argument, nullptr) == napi_ok) return;
-  // Of exceptions that are left behind here, Node makes a mere deprecation warning. None is left by a worker's end.
-  bool thrown = false;
-  napi_value error;
-  if (napi_is_exception_pending(env, &thrown) != napi_ok || !thrown) return;
-  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+  CallFromLoop(env, callback, array);
 }
 
 }  // namespace registryfs

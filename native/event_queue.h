@@ -1,17 +1,17 @@
 #pragma once
 
-#include <napi.h>
-
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "addon_api.h"
 #include "event.h"
 
 namespace registryfs {
 
-// Carries events from any thread to one JavaScript callback, in order; everything that has gathered goes in one call.
+// Carries events from any thread to one JavaScript callback, in order; everything that has gathered goes in
+// one call.
 class EventQueue : public EventSink {
  public:
   // `before` sees each batch on the main thread before JavaScript does.

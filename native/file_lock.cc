@@ -12,7 +12,8 @@ namespace registryfs {
 Napi::Value LockFile(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string path = info[0].As<Napi::String>().Utf8Value();
-  // Never closed on success: the lock lives as long as the descriptor. Not inherited, or a child would keep it.
+  // Never closed on success: the lock lives as long as the descriptor. Not inherited, or a child would keep
+  // it.
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (descriptor < 0) {
     Napi::Error::New(env, std::strerror(errno)).ThrowAsJavaScriptException();

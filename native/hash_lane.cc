@@ -1,10 +1,14 @@
 #include "hash_lane.h"
 
+#include <algorithm>
+
 namespace registryfs {
 
 namespace {
 // Lent buffers bound the bytes; this bounds the marks and slivers.
 constexpr size_t kMaximumJobs = 1024;
+// Stop waits for no more than this.
+constexpr size_t kStepBytes = 1 << 20;
 }  // namespace
 
 HashLane::HashLane(std::function<void(const uint8_t*, size_t)> hash)
@@ -38,7 +42,10 @@ void HashLane::Run() {
       jobs_.pop_front();
       changed_.notify_all();
     }
-    if (job.length > 0) hash_(job.data, job.length);
+    for (size_t offset = 0; offset < job.length; offset += kStepBytes) {
+      if (stopping_) return;
+      hash_(job.data + offset, std::min(kStepBytes, job.length - offset));
+    }
     if (job.done) job.done();
   }
 }

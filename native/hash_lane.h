@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -11,8 +12,8 @@
 
 namespace registryfs {
 
-// A thread that hashes byte ranges in order. Ranges are lent until `done` was called for them; a mark calls back when
-// everything before it is hashed.
+// A thread that hashes byte ranges in order. Ranges are lent until `done` was called for them; a mark calls
+// back when everything before it is hashed.
 class HashLane {
  public:
   // `hash` takes the bytes of one range; it runs on the lane's thread.
@@ -23,7 +24,7 @@ class HashLane {
   void Add(const uint8_t* data, size_t length, std::function<void()> done);
   void Mark(std::function<void()> reached) { Add(nullptr, 0, std::move(reached)); }
 
-  // Ends the thread after the range at hand; what is queued is dropped.
+  // Ends the thread soon, within a range if need be; what is queued is dropped.
   void Stop();
 
  private:
@@ -39,7 +40,7 @@ class HashLane {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
 

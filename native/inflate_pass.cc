@@ -8,6 +8,10 @@ namespace registryfs {
 namespace {
 // Close waits for one step; a step makes no more than this.
 constexpr uint64_t kStepBytes = 1 << 20;
+
+bool IsZero(const uint8_t* data, size_t length) {
+  return data[0] == 0 && std::memcmp(data, data + 1, length - 1) == 0;
+}
 }  // namespace
 
 InflatePass::InflatePass(PassParameters parameters, EventSink* sink)
@@ -17,8 +21,10 @@ InflatePass::InflatePass(PassParameters parameters, EventSink* sink)
 
 void InflatePass::Start() {
   if (!span_) BeginSpan(0, true);
-  blobLane_ = std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { HashBlob(data, length); });
-  tarLane_ = std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { tarSha_.Update(data, length); });
+  blobLane_ =
+      std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { HashBlob(data, length); });
+  tarLane_ = std::make_unique<HashLane>(
+      [this](const uint8_t* data, size_t length) { tarSha_.Update(data, length); });
   windowThread_ = std::thread([this] { RunWindows(); });
   inflateThread_ = std::thread([this] { Run(); });
 }
@@ -67,7 +73,8 @@ void InflatePass::Close() {
 
 void InflatePass::Run() {
   while (!closing() && !ended_) {
-    if (inputUsed_ == input_.length && !NextInput()) {
+    const bool dry = inputUsed_ == input_.length && !(state_ == State::kData && outputPending_);
+    if (dry && !NextInput()) {
       if (!closing()) End();
       return;
     }
@@ -195,8 +202,9 @@ bool InflatePass::InflateStep() {
   const bool due = IsDue();
   const uint8_t* const from = input_.data + inputUsed_;
   const uInt inputLimit = InputLimit();
-  const uInt outputLimit = due ? static_cast<uInt>(std::min<uint64_t>(parameters_.slotBytes - slotFilled_, kStepBytes))
-                               : OutputLimit();
+  const uInt outputLimit =
+      due ? static_cast<uInt>(std::min<uint64_t>(parameters_.slotBytes - slotFilled_, kStepBytes))
+          : OutputLimit();
   stream_.next_in = const_cast<uint8_t*>(from);
   stream_.avail_in = inputLimit;
   stream_.next_out = parameters_.slots[static_cast<size_t>(slot_)] + slotFilled_;
@@ -205,6 +213,7 @@ bool InflatePass::InflateStep() {
   const int result = inflate(&stream_, due ? Z_BLOCK : Z_NO_FLUSH);
   const size_t in = inputLimit - stream_.avail_in;
   const size_t out = outputLimit - stream_.avail_out;
+  outputPending_ = stream_.avail_out == 0;
   inputUsed_ += in;
   if (in > 0) lastByte_ = from[in - 1];
   Consumed(from, in);
@@ -216,7 +225,8 @@ bool InflatePass::InflateStep() {
   } else if (result != Z_OK && result != Z_BUF_ERROR) {
     Fail(result != Z_MEM_ERROR, stream_.msg != nullptr ? stream_.msg : "inflate failed");
     return false;
-  } else if (due && (stream_.data_type & 128) != 0 && (stream_.data_type & 64) == 0 && produced_ > spanStart_) {
+  } else if ((stream_.data_type & 192) == 128 && IsDue() && produced_ > spanStart_) {
+    // Between two blocks; also where the end of the input at hand has stopped inflate there.
     CutHere((inputStart_ + inputUsed_) * 8 - static_cast<uint64_t>(stream_.data_type & 7), false);
   }
   if (slotFilled_ == parameters_.slotBytes) EmitBlock();
@@ -228,6 +238,9 @@ void InflatePass::Produced(size_t bytes) {
   const uint8_t* data = parameters_.slots[static_cast<size_t>(slot_)] + slotFilled_;
   segmentCrc_ = static_cast<uint32_t>(crc32(segmentCrc_, data, static_cast<uInt>(bytes)));
   segmentBytes_ += bytes;
+  const bool zero = IsZero(data, bytes);
+  spanZero_ = spanZero_ && zero;
+  slotZero_ = slotZero_ && zero;
   slotFilled_ += bytes;
   produced_ += bytes;
   if (collecting_ && produced_ - spanStart_ >= kWindowBytes) FinishWindowInput();
@@ -243,8 +256,10 @@ void InflatePass::Consumed(const uint8_t* from, size_t bytes) {
 }
 
 void InflatePass::CloseSegment() {
-  spanCrc_ = static_cast<uint32_t>(crc32_combine64(spanCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
-  memberCrc_ = static_cast<uint32_t>(crc32_combine64(memberCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
+  spanCrc_ =
+      static_cast<uint32_t>(crc32_combine64(spanCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
+  memberCrc_ =
+      static_cast<uint32_t>(crc32_combine64(memberCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
   memberBytes_ += segmentBytes_;
   segmentCrc_ = 0;
   segmentBytes_ = 0;
@@ -298,6 +313,7 @@ bool InflatePass::AcquireSlot() {
         slotHolders_[i] = 1;
         slot_ = static_cast<int>(i);
         slotFilled_ = 0;
+        slotZero_ = true;
         return true;
       }
     }
@@ -316,6 +332,7 @@ void InflatePass::EmitBlock() {
   Event event(Event::Kind::kBlock);
   event.slot = slot;
   event.length = slotFilled_;
+  event.zero = slotZero_;
   event.uncompressedOffset = produced_ - slotFilled_;
   slot_ = -1;
   tarLane_->Add(parameters_.slots[slot], slotFilled_, [this, slot] { DropSlot(slot); });
@@ -344,7 +361,8 @@ void InflatePass::End() {
   EmitBlock();
   FinishWindowInput();
   EndSpan(lastTrailerEnd_ * 8);
-  // Everything before the end event must be out: windows (waited for by their place in `ordered_`) and both lanes.
+  // Everything before the end event must be out: windows (waited for by their place in `ordered_`) and both
+  // lanes.
   auto item = std::make_shared<Ordered>(Event::Kind::kEnd, 2);
   item->event.compressedBitOffset = inputStart_;
   item->event.uncompressedOffset = produced_;

@@ -37,8 +37,8 @@ struct PassParameters {
 //                              |   `----> tar hash lane (sha256; a slot is free when released and hashed)
 //                              `--------> blob hash lane (sha256, sha256 per chunk; then kConsumed)
 //
-// A span is reported once it has ended and its window is made, a checkpoint once both lanes have passed its place;
-// `ordered_` keeps both in the order of the tar.
+// A span is reported once it has ended and its window is made, a checkpoint once both lanes have passed its
+// place; `ordered_` keeps both in the order of the tar.
 class InflatePass {
  public:
   InflatePass(PassParameters parameters, EventSink* sink);
@@ -93,8 +93,9 @@ class InflatePass {
   void CutHere(uint64_t bitOffset, bool atHeader);
   void FinishWindowInput();
   void MakeCheckpoint(uint64_t bitOffset, bool atHeader);
-  std::vector<uint8_t> EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar, const Event& place, uint32_t memberCrc,
-                                   uint64_t memberBytes, const std::vector<uint8_t>& window) const;
+  std::vector<uint8_t> EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar, const Event& place,
+                                   uint32_t memberCrc, uint64_t memberBytes,
+                                   const std::vector<uint8_t>& window) const;
   std::vector<uint8_t> CurrentWindow();
   void Settle(const OrderedPointer& item);
   void RunWindows();
@@ -126,23 +127,26 @@ class InflatePass {
   GzipHeader header_;
   State state_ = State::kHeader;
   Input input_ = {nullptr, 0};
-  size_t inputUsed_ = 0;    // of input_
-  size_t inputHashed_ = 0;  // of input_: handed to the blob lane
+  size_t inputUsed_ = 0;     // of input_
+  size_t inputHashed_ = 0;   // of input_: handed to the blob lane
   uint64_t inputStart_ = 0;  // blob offset of input_.data
   uint8_t lastByte_ = 0;     // the last one that inflate took
   int slot_ = -1;
   size_t slotFilled_ = 0;
-  uint64_t produced_ = 0;  // tar bytes
+  bool outputPending_ = false;  // the last step ended for want of room: more may come without input
+  uint64_t produced_ = 0;       // tar bytes
   uint64_t spanStart_ = 0;
   uint64_t spanInputStart_ = 0;
   uint32_t spanCrc_ = 0;
+  bool spanZero_ = true;
+  bool slotZero_ = true;
   uint32_t segmentCrc_ = 0;  // since the last end of a span or member
   uint64_t segmentBytes_ = 0;
   uint32_t memberCrc_ = 0;
   uint64_t memberBytes_ = 0;
   uint8_t trailer_[8];
   size_t trailerHave_ = 0;
-  uint64_t memberStart_ = 0;   // blob offset of the present member's header
+  uint64_t memberStart_ = 0;  // blob offset of the present member's header
   uint64_t lastTrailerEnd_ = 0;
   uint64_t lastCheckpoint_ = 0;
   bool firstMember_ = true;

@@ -9,13 +9,15 @@ uint64_t NumberOf(const Napi::Object& object, const char* name) {
 }  // namespace
 
 Napi::Function PassBinding::Define(Napi::Env env) {
-  return DefineClass(env, "Pass",
-                     {InstanceMethod<&PassBinding::Push>("push"), InstanceMethod<&PassBinding::Finish>("finish"),
-                      InstanceMethod<&PassBinding::ReleaseSlot>("releaseSlot"),
-                      InstanceMethod<&PassBinding::Close>("close")});
+  return DefineClass(
+      env, "Pass",
+      {InstanceMethod<&PassBinding::Push>("push"), InstanceMethod<&PassBinding::Finish>("finish"),
+       InstanceMethod<&PassBinding::ReleaseSlot>("releaseSlot"),
+       InstanceMethod<&PassBinding::Close>("close")});
 }
 
-PassBinding::PassBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PassBinding>(info), env_(info.Env()) {
+PassBinding::PassBinding(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<PassBinding>(info), env_(info.Env()) {
   const Napi::Object options = info[0].As<Napi::Object>();
   PassParameters parameters;
   parameters.spacingBytes = NumberOf(options, "spacingBytes");
@@ -99,6 +101,7 @@ void PassBinding::CleanUp(void* self) {
   if (!binding->pass_) return;
   binding->pass_->Close();
   binding->pass_.reset();
+  binding->queue_->Close();
 }
 
 void PassBinding::Return(const std::vector<Event>& events) {

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <napi.h>
-
 #include <deque>
 #include <memory>
 #include <vector>
 
+#include "addon_api.h"
 #include "event_queue.h"
 #include "inflate_pass.h"
 

@@ -39,6 +39,7 @@ void InflatePass::BeginSpan(uint64_t bitOffset, bool atHeader) {
   spanStart_ = produced_;
   spanInputStart_ = bitOffset / 8;
   spanCrc_ = 0;
+  spanZero_ = true;
   collecting_ = !atHeader;
 }
 
@@ -50,6 +51,7 @@ void InflatePass::EndSpan(uint64_t bitOffset) {
   span_->event.length = produced_ - spanStart_;
   span_->event.compressedBitEnd = bitOffset;
   span_->event.crc32 = spanCrc_;
+  span_->event.zero = spanZero_;
   {
     std::lock_guard<std::mutex> lock(orderedMutex_);
     ordered_.push_back(span_);
@@ -122,7 +124,8 @@ void InflatePass::Settle(const OrderedPointer& item) {
 
 void InflatePass::MakeCheckpoint(uint64_t bitOffset, bool atHeader) {
   const uint64_t byteOffset = bitOffset / 8;
-  // The byte with the first bit may have been the last one of a buffer that is with the lane already: next time.
+  // The byte with the first bit may have been the last one of a buffer that is with the lane already: next
+  // time.
   if (byteOffset < inputStart_ + inputHashed_) return;
   lastCheckpoint_ = produced_;
   const size_t before = static_cast<size_t>(byteOffset - inputStart_);
@@ -161,8 +164,8 @@ void InflatePass::MakeCheckpoint(uint64_t bitOffset, bool atHeader) {
   });
 }
 
-std::vector<uint8_t> InflatePass::EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar, const Event& place,
-                                              uint32_t memberCrc, uint64_t memberBytes,
+std::vector<uint8_t> InflatePass::EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar,
+                                              const Event& place, uint32_t memberCrc, uint64_t memberBytes,
                                               const std::vector<uint8_t>& window) const {
   StateHead head = {};
   head.magic = kStateMagic;
@@ -195,11 +198,13 @@ bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffs
   if (length < sizeof(head) + sizeof(sum)) return false;
   std::memcpy(&head, state, sizeof(head));
   std::memcpy(&sum, state + length - sizeof(sum), sizeof(sum));
-  if (head.magic != kStateMagic || head.version != kStateVersion || head.shaBytes != sizeof(SHA256_CTX)) return false;
+  if (head.magic != kStateMagic || head.version != kStateVersion || head.shaBytes != sizeof(SHA256_CTX))
+    return false;
   if (head.windowBytes > kWindowBytes) return false;
   if (length != sizeof(head) + 2 * sizeof(SHA256_CTX) + head.windowBytes + sizeof(sum)) return false;
   if (sum != crc32(0, state, static_cast<uInt>(length - sizeof(sum)))) return false;
-  if (head.compressedBitOffset != compressedBitOffset || head.uncompressedOffset != uncompressedOffset) return false;
+  if (head.compressedBitOffset != compressedBitOffset || head.uncompressedOffset != uncompressedOffset)
+    return false;
 
   SHA256_CTX context;
   std::memcpy(&context, state + sizeof(head), sizeof(context));

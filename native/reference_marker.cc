@@ -8,7 +8,8 @@ namespace {
 
 constexpr unsigned kMaximumBits = 15;
 
-// One entry for every value of the next 15 bits: symbol << 4 | code length. Large, but a window needs a handful.
+// One entry for every value of the next 15 bits: symbol << 4 | code length. Large, but a window needs a
+// handful.
 struct CodeTable {
   uint16_t entries[1 << kMaximumBits];
 
@@ -31,7 +32,8 @@ struct CodeTable {
       const unsigned length = lengths[symbol];
       if (length == 0) continue;
       unsigned reversed = 0;
-      for (unsigned value = next[length]++, i = 0; i < length; ++i, value >>= 1) reversed = reversed << 1 | (value & 1);
+      for (unsigned value = next[length]++, i = 0; i < length; ++i, value >>= 1)
+        reversed = reversed << 1 | (value & 1);
       for (unsigned i = reversed; i < (1u << kMaximumBits); i += 1u << length) {
         entries[i] = static_cast<uint16_t>(symbol << 4 | length);
       }
@@ -42,7 +44,8 @@ struct CodeTable {
 
 class BitReader {
  public:
-  BitReader(const uint8_t* input, size_t length, unsigned bit) : input_(input), length_(length), position_(bit) {}
+  BitReader(const uint8_t* input, size_t length, unsigned bit)
+      : input_(input), length_(length), position_(bit) {}
 
   // The next up to 32 bits; zeros beyond the end, which `overrun` tells.
   uint32_t Peek(unsigned count) const {
@@ -76,9 +79,11 @@ class BitReader {
 
 constexpr uint16_t kLengthBases[] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                      31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-constexpr uint8_t kLengthExtras[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-constexpr uint16_t kDistanceBases[] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-                                       193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+constexpr uint8_t kLengthExtras[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                     2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+constexpr uint16_t kDistanceBases[] = {1,    2,    3,    4,    5,    7,    9,    13,    17,    25,
+                                       33,   49,   65,   97,   129,  193,  257,  385,   513,   769,
+                                       1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
 constexpr uint8_t kDistanceExtras[] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
                                        6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 constexpr uint8_t kCodeLengthOrder[] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
@@ -102,7 +107,8 @@ bool ReadDynamic(BitReader* reader, Tables* tables) {
   const unsigned codeCount = reader->Take(4) + 4;
   if (literalCount > 286 || distanceCount > 30) return false;
   uint8_t codeLengths[19] = {};
-  for (unsigned i = 0; i < codeCount; ++i) codeLengths[kCodeLengthOrder[i]] = static_cast<uint8_t>(reader->Take(3));
+  for (unsigned i = 0; i < codeCount; ++i)
+    codeLengths[kCodeLengthOrder[i]] = static_cast<uint8_t>(reader->Take(3));
   if (!tables->distances.Build(codeLengths, 19)) return false;
   uint8_t lengths[286 + 30] = {};
   for (unsigned i = 0; i < literalCount + distanceCount;) {
@@ -114,15 +120,19 @@ bool ReadDynamic(BitReader* reader, Tables* tables) {
     }
     if (symbol == 16 && i == 0) return false;
     const uint8_t value = symbol == 16 ? lengths[i - 1] : 0;
-    unsigned repeat = symbol == 16 ? 3 + reader->Take(2) : symbol == 17 ? 3 + reader->Take(3) : 11 + reader->Take(7);
+    unsigned repeat = symbol == 16   ? 3 + reader->Take(2)
+                      : symbol == 17 ? 3 + reader->Take(3)
+                                     : 11 + reader->Take(7);
     if (i + repeat > literalCount + distanceCount) return false;
     while (repeat-- > 0) lengths[i++] = value;
   }
-  return tables->literals.Build(lengths, literalCount) && tables->distances.Build(lengths + literalCount, distanceCount);
+  return tables->literals.Build(lengths, literalCount) &&
+         tables->distances.Build(lengths + literalCount, distanceCount);
 }
 
 // The matches of one compressed block. `position` counts the output after the point.
-bool MarkBlock(BitReader* reader, const Tables& tables, size_t outputBytes, size_t* position, uint8_t* marks) {
+bool MarkBlock(BitReader* reader, const Tables& tables, size_t outputBytes, size_t* position,
+               uint8_t* marks) {
   while (*position < outputBytes) {
     const int symbol = reader->Decode(tables.literals);
     if (symbol < 0 || reader->overrun()) return false;

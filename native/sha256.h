@@ -1,6 +1,7 @@
 #pragma once
 
-// The low-level functions are deprecated in favour of EVP, whose state cannot be saved; a checkpoint must save it.
+// The low-level functions are deprecated in favour of EVP, whose state cannot be saved; a checkpoint must
+// save it.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 

@@ -12,7 +12,8 @@ SpanPool::SpanPool(Napi::Env env) : env_(env) {
   // Only a span under way keeps the process alive.
   completion_.Unref(env);
   // Hooks run in reverse order: before the completion's own, which frees what the threads call.
-  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<SpanPool*>(self)->Stop(); }, this);
+  napi_add_env_cleanup_hook(
+      env, [](void* self) { static_cast<SpanPool*>(self)->Stop(); }, this);
   for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -22,7 +23,9 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   const auto window = request.Get("window").As<Napi::Buffer<uint8_t>>();
   const auto target = info[1].As<Napi::Buffer<uint8_t>>();
   const Napi::Value crc = request.Get("crc32");
-  const auto number = [&request](const char* name) { return request.Get(name).As<Napi::Number>().Int64Value(); };
+  const auto number = [&request](const char* name) {
+    return request.Get(name).As<Napi::Number>().Int64Value();
+  };
   auto* job = new Job();
   job->span.input = input.Data();
   job->span.inputLength = input.Length();
@@ -66,7 +69,8 @@ void SpanPool::Complete(Napi::Env env, Napi::Function, SpanPool* pool, Job* job)
   std::unique_ptr<Job> owned(job);
   if (env == nullptr) return;
   if (--pool->pending_ == 0) pool->completion_.Unref(env);
-  owned->callback.Call({job->problem == nullptr ? env.Null() : Napi::String::New(env, job->problem)});
+  CallFromLoop(env, owned->callback.Value(),
+               job->problem == nullptr ? env.Null() : Napi::String::New(env, job->problem));
 }
 
 // The environment is going down: what waits is dropped, what is being inflated is waited for.

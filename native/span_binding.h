@@ -1,7 +1,5 @@
 #pragma once
 
-#include <napi.h>
-
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -9,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "addon_api.h"
 #include "span_inflater.h"
 
 namespace registryfs {
@@ -25,8 +24,8 @@ class SpanPool {
  private:
   struct Job {
     SpanJob span;
-    // The four phases: made on the main thread with everything pinned; inflated on a pool thread, which touches
-    // nothing of N-API; completed on the main thread, where the references go.
+    // The four phases: made on the main thread with everything pinned; inflated on a pool thread, which
+    // touches nothing of N-API; completed on the main thread, where the references go.
     Napi::Reference<Napi::Buffer<uint8_t>> input;
     Napi::Reference<Napi::Buffer<uint8_t>> window;
     Napi::Reference<Napi::Buffer<uint8_t>> target;

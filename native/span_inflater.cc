@@ -50,7 +50,8 @@ const char* SpanInflater::Prepare(const SpanJob& job) {
     windowStream_.avail_in = static_cast<uInt>(job.windowDeflatedLength);
     windowStream_.next_out = window;
     windowStream_.avail_out = job.windowLength;
-    if (inflate(&windowStream_, Z_FINISH) != Z_STREAM_END || windowStream_.avail_out != 0) return "a window is damaged";
+    if (inflate(&windowStream_, Z_FINISH) != Z_STREAM_END || windowStream_.avail_out != 0)
+      return "a window is damaged";
     inflateSetDictionary(&stream_, window, job.windowLength);
   }
   if (job.bit != 0) {
@@ -89,7 +90,8 @@ const char* SpanInflater::Fill(uint8_t* target, size_t length) {
       next_ += kTrailerBytes;
       left_ -= kTrailerBytes;
       if (const char* problem = NextMember()) return problem;
-    } else if (result == Z_BUF_ERROR || (result == Z_OK && left_ == 0 && filled < length && stream_.avail_out != 0)) {
+    } else if (result == Z_BUF_ERROR ||
+               (result == Z_OK && left_ == 0 && filled < length && stream_.avail_out != 0)) {
       return "a span is cut off";
     } else if (result != Z_OK) {
       return stream_.msg != nullptr ? stream_.msg : "inflate failed";

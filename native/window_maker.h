@@ -21,7 +21,8 @@ struct SparseWindow {
   uint32_t length = 0;            // uncompressed
 };
 
-// Makes windows small: bytes that nothing refers to become 0, leading zeros are cut off, the rest is deflated.
+// Makes windows small: bytes that nothing refers to become 0, leading zeros are cut off, the rest is
+// deflated.
 class WindowMaker {
  public:
   WindowMaker();

@@ -12,6 +12,7 @@ import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
 import { Layers, passesBytes } from './layer/layers.js'
+import { returnFreedMemory } from './native.js'
 import { RegistryClient } from './registry/registry-client.js'
 import { formatReference } from './registry/reference.js'
 import type { Registry } from './registry/registry.js'
@@ -31,6 +32,7 @@ export interface Core {
 export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
 
 export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
+  returnFreedMemory()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
   const memory = new MemoryCache(Math.max(config.memoryBytes - passesBytes, config.memoryBytes / 2))

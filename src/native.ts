@@ -138,6 +138,8 @@ interface Addon {
   inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
   bareInflate(input: readonly Buffer[]): Promise<number>
   lockFile(path: string): boolean
+  closeOnExec(descriptor: number): void
+  returnFreedMemory(): void
 }
 
 let addon: Addon | undefined
@@ -191,7 +193,7 @@ export async function inflateSpan(request: SpanRequest): Promise<Buffer> {
   const { lengthBytes, skipBytes, bitOffset, windowLength } = request
   if (
     ![lengthBytes, skipBytes].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0) ||
-    bitOffset < 0 ||
+    ![bitOffset, windowLength].every((count) => Number.isInteger(count) && count >= 0) ||
     bitOffset > 7 ||
     windowLength > 32_768
   ) {
@@ -206,7 +208,7 @@ export async function inflateSpan(request: SpanRequest): Promise<Buffer> {
   })
 }
 
-/** Seconds that plain inflate takes for one gzip member in memory: the benchmark's floor. */
+/** CPU seconds that plain inflate takes for one gzip member in memory: the benchmark's floor. */
 export async function bareInflate(input: readonly Buffer[]): Promise<number> {
   return load().bareInflate(input)
 }
@@ -214,4 +216,14 @@ export async function bareInflate(input: readonly Buffer[]): Promise<number> {
 /** Takes flock(2) on a file, made if need be, until the process ends. False: somebody else has it. */
 export function lockFile(path: string): boolean {
   return load().lockFile(path)
+}
+
+/** Makes malloc give large blocks back to the system when they are freed; for processes that live long. */
+export function returnFreedMemory(): void {
+  load().returnFreedMemory()
+}
+
+/** Children of this process do not inherit the descriptor. */
+export function closeOnExec(descriptor: number): void {
+  load().closeOnExec(descriptor)
 }

@@ -55,7 +55,7 @@ async function indexImage(image: Image, signal: AbortSignal): Promise<void> {
   const seconds = (performance.now() - started) / 1000
   await writeOut(
     `${name}: ${String(layers.length)} ${layers.length === 1 ? 'layer' : 'layers'}, ${formatBytes(total(image))} compressed, ` +
-      `${formatBytes(tarBytes)} of tar, index ${formatBytes(indexBytes)}, ${seconds.toFixed(1)} s\n`,
+      `${formatBytes(tarBytes)} of tar, index ${formatBytes(indexBytes)}, ${seconds.toFixed(2)} s\n`,
   )
 }
 

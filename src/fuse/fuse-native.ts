@@ -13,6 +13,7 @@
  * fuse-native has no options for most of what a mount needs, but passes on what stands behind a comma in `fsname`.
  * Its 15 s timeout answers a request and then the real answer comes too: it is off.
  */
+import { closeOnExec } from '../native.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { FuseBinding, FuseOperations, MountOptions, MountSession } from './binding.js'
 import { fuseNativeHandlers } from './fuse-native-handlers.js'
@@ -40,6 +41,8 @@ export const fuseNativeBinding: FuseBinding = {
     await answered(fuse, mountPoint)
     const descriptor = fuseDescriptors().find((one) => !before.has(one))
     if (descriptor === undefined) throw new RegistryFsError('HOST', 'the mount ended as soon as it began')
+    // A umount that inherits the connection would keep it alive after us, and wait for itself.
+    closeOnExec(Number(descriptor))
     return new FuseNativeSession(mountPoint, descriptor, options.log)
   },
 }

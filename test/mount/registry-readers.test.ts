@@ -54,9 +54,10 @@ async function setUp(t: TestContext, bytesPerSecond: number | undefined): Promis
 
 function readAtRandom(setup: Setup, seed: number, ...mode: readonly string[]): ChildProcess {
   const args = [readersProgram, setup.disk, setup.source, '16', '24', String(seed), ...mode]
-  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', mode.length === 0 ? 'inherit' : 'pipe'] })
 }
 
+/** Its status; null after a signal. */
 async function exit(child: ChildProcess): Promise<number | null> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   return child.exitCode
@@ -157,10 +158,16 @@ test('SIGTERM while the mount is being read ends it soon', options, async (t) =>
   const setup = await setUp(t, undefined)
   const readers = readAtRandom(setup, 1, 'read-on')
   t.after(() => readers.kill('SIGKILL'))
-  readers.stderr?.resume()
+  let said = ''
+  readers.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
   await once(readers.stdout ?? readers, 'data')
   assert.equal(await setup.mount.stop(), 0)
   assert.equal(findMount(setup.mount.path), undefined)
+  assert.equal(await exit(readers), 1)
+  // An error, never wrong bytes or an early end.
+  assert.match(said, /^Error: (ENOTCONN|ECONNABORTED|EIO|EINTR):/)
 })
 
 test(

@@ -95,7 +95,7 @@ test('close at any moment stops all threads and all events', async () => {
 test('close inside onEvents, at every event, is the last that is heard', async () => {
   for (let which = 1; ; which++) {
     let calls = 0
-    let over = false
+    let over = false as boolean
     await new Promise<void>((resolve) => {
       const pass = open((events) => {
         calls++

@@ -1,0 +1,31 @@
+#include "process_settings.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace registryfs {
+
+Napi::Value ReturnFreedMemory(const Napi::CallbackInfo& info) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  // The threads of the addon and of libuv allocate little: more arenas only spread it.
+  mallopt(M_ARENA_MAX, 2);
+#endif
+  return info.Env().Undefined();
+}
+
+Napi::Value CloseOnExec(const Napi::CallbackInfo& info) {
+  const int descriptor = info[0].As<Napi::Number>().Int32Value();
+  if (fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) {
+    Napi::Error::New(info.Env(), std::strerror(errno)).ThrowAsJavaScriptException();
+  }
+  return info.Env().Undefined();
+}
+
+}  // namespace registryfs

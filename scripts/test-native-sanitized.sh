@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Usage: test-native-sanitized.sh [TEST...]   (default: every test/native/*.test.ts)
+# Runs the tests of the addon with AddressSanitizer and UndefinedBehaviorSanitizer, and its threads without Node with
+# ThreadSanitizer and LeakSanitizer. Works in a copy: native/build and build stay as they are.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mapfile -t tests < <(if (($# > 0)); then printf '%s\n' "$@"; else LC_ALL=C ls test/native/*.test.ts; fi)
+
+copy=$(mktemp -d "${TMPDIR:-/tmp}/registryfs-sanitized.XXXXXX")
+trap 'rm -rf "$copy"' EXIT
+mkdir "$copy/native" "$copy/scripts"
+cp -r native/*.cc native/*.h native/binding.gyp "$copy/native"
+cp -r src test package.json tsconfig.json "$copy"
+cp scripts/build-native.sh "$copy/scripts"
+ln -s "$PWD/node_modules" "$copy/node_modules"
+cd "$copy"
+die() {
+  echo "test-native-sanitized: $*" >&2
+  exit 1
+}
+
+# 1. The threads alone: a race or a leak ends the program with a report.
+stress() {
+  local name=$1 canary=$2
+  shift 2
+  g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread -DPASS_STRESS_CANARY "$@" -o "$name" \
+    test/native/pass_stress.cc native/{gzip_header,hash_lane,inflate_pass,pass_points}.cc \
+    native/{reference_marker,span_inflater,window_maker}.cc -lcrypto -lz
+  if "./$name" canary >canary.log 2>&1 || ! grep -q "$canary" canary.log; then
+    cat canary.log
+    die "$name does not find what it must find"
+  fi
+  "./$name"
+}
+if [[ -f /usr/include/zlib.h && -f /usr/include/openssl/sha.h ]]; then
+  echo '== threads alone: ThreadSanitizer'
+  stress stress-thread 'data race' -fsanitize=thread
+  echo '== threads alone: AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer'
+  stress stress-address 'detected memory leaks' -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else
+  echo '== threads alone: left out (apt-get install zlib1g-dev libssl-dev)'
+fi
+
+# 2. The addon in Node.
+echo '== in Node: AddressSanitizer, UndefinedBehaviorSanitizer'
+GYP_DEFINES=sanitize=1 scripts/build-native.sh >build.log 2>&1 || {
+  tail -n 30 build.log
+  die 'the addon does not build'
+}
+addon=native/build/Release/registryfs.node
+[[ $(nm -D "$addon") == *__asan_report* ]] || die 'the addon was not built with AddressSanitizer'
+node_modules/.bin/tsc --outDir build --tsBuildInfoFile build/info --noCheck --incremental
+
+# Node is not built with it, so the library comes first. Leaks of Node's own would be told in the hundreds.
+LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)"
+ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=16
+UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
+export LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS
+
+# Libraries whose loading is an error of either kind, in a Node that has the addon.
+canary() {
+  local name=$1 expected=$2 code=$3
+  echo "#include <cstdlib>
+    __attribute__((constructor)) static void Canary() { volatile int three = 3; $code }" >"$name.cc"
+  LD_PRELOAD='' g++ -shared -fPIC -fsanitize=address,undefined -o "$name.so" "$name.cc"
+  if node -e "require('./$addon'); process.dlopen({ exports: {} }, './$name.so')" >canary.log 2>&1 ||
+    ! grep -q "$expected" canary.log; then
+    cat canary.log
+    die "$name is not found"
+  fi
+}
+canary heap-overflow 'AddressSanitizer: heap-buffer-overflow' \
+  'volatile char* bytes = static_cast<char*>(malloc(3)); bytes[three] = 1;'
+canary use-after-free 'AddressSanitizer: heap-use-after-free' \
+  'volatile char* bytes = static_cast<char*>(malloc(3)); free((void*)bytes); bytes[0] = 1;'
+canary shift 'runtime error: shift exponent' 'three = 1 << (three * 20);'
+echo 'the sanitizers see an overflow, a use after free and a bad shift'
+
+files=("${tests[@]/#/build/}")
+node --enable-source-maps --test --test-reporter=spec --test-concurrency=1 --test-timeout=1800000 "${files[@]/%.ts/.js}"

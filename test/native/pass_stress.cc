@@ -1,0 +1,200 @@
+// The addon's threads without Node, for ThreadSanitizer and LeakSanitizer, which Node itself does not stand:
+// passes that run to the end, fail, resume and are closed at random moments.
+// scripts/test-native-sanitized.sh.
+#include <zlib.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "../../native/inflate_pass.h"
+#include "../../native/span_inflater.h"
+
+namespace {
+
+using registryfs::Event;
+using Bytes = std::vector<uint8_t>;
+
+void Require(bool good, const char* what) {
+  if (good) return;
+  std::fprintf(stderr, "pass_stress: %s\n", what);
+  std::abort();
+}
+
+Bytes SomeData(size_t length, uint32_t seed) {
+  std::mt19937 random(seed);
+  Bytes data(length);
+  for (size_t i = 0; i < length; ++i) {
+    const bool copy = i > 20000 && (i >> 12) % 3 != 0;
+    data[i] =
+        copy ? data[i - 20000 + (i >> 8) % 7] : static_cast<uint8_t>(random() & ((i >> 15) % 2 ? 255 : 15));
+  }
+  return data;
+}
+
+Bytes Gzip(const Bytes& data) {
+  z_stream stream = {};
+  deflateInit2(&stream, 1, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY);
+  Bytes blob(deflateBound(&stream, data.size()));
+  stream.next_in = const_cast<uint8_t*>(data.data());
+  stream.avail_in = static_cast<uInt>(data.size());
+  stream.next_out = blob.data();
+  stream.avail_out = static_cast<uInt>(blob.size());
+  Require(deflate(&stream, Z_FINISH) == Z_STREAM_END, "deflate");
+  blob.resize(blob.size() - stream.avail_out);
+  deflateEnd(&stream);
+  return blob;
+}
+
+// What JavaScript's main thread is to the addon.
+class Consumer : public registryfs::EventSink {
+ public:
+  void Emit(Event event) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    events_.push_back(std::move(event));
+    changed_.notify_one();
+  }
+  Event Next() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return !events_.empty(); });
+    Event event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Event> events_;
+};
+
+struct Outcome {
+  bool ended = false;
+  bool failed = false;
+  Bytes output;
+  std::vector<Event> spans;
+  std::vector<Event> checkpoints;
+  Bytes proof;
+};
+
+// `closeAfter`: events, after which the pass is closed whatever it does.
+Outcome Run(const Bytes& blob, size_t pieceBytes, size_t closeAfter, const Event* resume = nullptr) {
+  std::vector<Bytes> slots(3, Bytes(48 << 10));
+  registryfs::PassParameters parameters = {64 << 10, 4 << 10, 256 << 10, 200 << 10, 100000, {}, 48 << 10};
+  for (Bytes& slot : slots) parameters.slots.push_back(slot.data());
+  Consumer consumer;
+  registryfs::InflatePass pass(parameters, &consumer);
+  size_t offset = 0;
+  if (resume != nullptr) {
+    Require(pass.Resume(resume->compressedBitOffset, resume->uncompressedOffset, resume->bytes.data(),
+                        resume->bytes.size()),
+            "a checkpoint does not resume");
+    offset = resume->compressedBitOffset / 8;
+  }
+  pass.Start();
+  Outcome outcome;
+  const auto push = [&] {
+    if (offset >= blob.size()) return pass.Finish();
+    const size_t bytes = std::min(pieceBytes, blob.size() - offset);
+    pass.Push(blob.data() + offset, bytes);
+    offset += bytes;
+  };
+  push();
+  push();
+  for (size_t count = 0; count < closeAfter && !outcome.ended && !outcome.failed; ++count) {
+    Event event = consumer.Next();
+    switch (event.kind) {
+      case Event::Kind::kBlock: {
+        const uint8_t* data = slots[event.slot].data();
+        outcome.output.insert(outcome.output.end(), data, data + event.length);
+        pass.ReleaseSlot(event.slot);
+        break;
+      }
+      case Event::Kind::kConsumed:
+        push();
+        break;
+      case Event::Kind::kSpan:
+        outcome.spans.push_back(std::move(event));
+        break;
+      case Event::Kind::kCheckpoint:
+        outcome.checkpoints.push_back(std::move(event));
+        break;
+      case Event::Kind::kEnd:
+        outcome.ended = true;
+        outcome.proof = event.bytes;
+        break;
+      case Event::Kind::kFailure:
+        outcome.failed = true;
+        break;
+      default:
+        break;
+    }
+  }
+  pass.Close();
+  return outcome;
+}
+
+void InflateSpans(const Bytes& blob, const Bytes& data, const std::vector<Event>& spans) {
+  registryfs::SpanInflater inflater;
+  for (const Event& span : spans) {
+    Bytes target(span.length);
+    const size_t start = span.compressedBitOffset / 8;
+    const registryfs::SpanJob job = {blob.data() + start,
+                                     (span.compressedBitEnd + 7) / 8 - start,
+                                     static_cast<unsigned>(span.compressedBitOffset % 8),
+                                     span.atHeader,
+                                     span.bytes.data(),
+                                     span.bytes.size(),
+                                     span.windowLength,
+                                     0,
+                                     target.data(),
+                                     target.size(),
+                                     true,
+                                     span.crc32};
+    Require(inflater.Inflate(job) == nullptr, "a span does not inflate");
+    Require(std::equal(target.begin(), target.end(),
+                       data.begin() + static_cast<ptrdiff_t>(span.uncompressedOffset)),
+            "a span is wrong");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char**) {
+#ifdef PASS_STRESS_CANARY
+  // Is the sanitizer there? With an argument: a race, and a leak.
+  if (argc > 1) {
+    static int raced = 0;
+    std::thread other([] { ++raced; });
+    ++raced;
+    other.join();
+    static volatile int* leaked = new int[10];
+    leaked = nullptr;
+    return raced == 2 ? 0 : 1;
+  }
+#endif
+  const Bytes data = SomeData(1500000, 1);
+  const Bytes blob = Gzip(data);
+  const Outcome whole = Run(blob, 50000, SIZE_MAX);
+  Require(whole.ended && whole.output == data, "the output is wrong");
+  Require(whole.spans.size() > 5 && whole.checkpoints.size() > 2, "no spans or checkpoints");
+  std::thread other([&] { InflateSpans(blob, data, whole.spans); });
+  InflateSpans(blob, data, whole.spans);
+  other.join();
+  for (const Event& checkpoint : whole.checkpoints) {
+    const Outcome rest = Run(blob, 30000, SIZE_MAX, &checkpoint);
+    Require(rest.ended && rest.proof == whole.proof, "a resumed pass ends otherwise");
+  }
+  Bytes damaged = blob;
+  damaged[damaged.size() - 7] ^= 1;
+  Require(Run(damaged, 50000, SIZE_MAX).failed, "no failure");
+  for (size_t events = 0; events < 100; ++events)
+    Run(events % 2 ? damaged : blob, 20000 + 500 * events, events);
+  std::puts("pass_stress: well");
+  return 0;
+}

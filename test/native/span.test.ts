@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { gzipSync, inflateRawSync, deflateRawSync } from 'node:zlib'
+import fc from 'fast-check'
+import { inflateSpan, type SpanEvent, type SpanRequest } from '../../src/native.js'
+import { hasCode } from '../../src/util/errors.js'
+import { runPass } from '../support/run-pass.js'
+import { sampleData } from '../support/sample-data.js'
+
+const source = sampleData('mixed', 3_000_000)
+const blob = Buffer.concat([gzipSync(source.subarray(0, 1_000_003)), gzipSync(source.subarray(1_000_003))])
+const { spans } = await runPass(blob)
+
+function requestOf(span: SpanEvent, more: Partial<SpanRequest> = {}): SpanRequest {
+  return {
+    input: blob.subarray(Math.floor(span.compressedBitOffset / 8), Math.ceil(span.compressedBitEnd / 8)),
+    bitOffset: span.compressedBitOffset % 8,
+    atHeader: span.atHeader,
+    window: span.window,
+    windowLength: span.windowLength,
+    skipBytes: 0,
+    lengthBytes: span.uncompressedLength,
+    crc32: span.crc32,
+    ...more,
+  }
+}
+
+const isCorrupt = (error: unknown): boolean => hasCode(error, 'CORRUPT')
+const spanWithWindow = spans.find((span) => span.windowLength > 1000) as SpanEvent
+
+test('any piece of any span is the source there', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.nat(spans.length - 1), fc.nat(), fc.nat(), async (index, skipAt, lengthAt) => {
+      const span = spans[index] as SpanEvent
+      const skipBytes = skipAt % (span.uncompressedLength + 1)
+      const lengthBytes = lengthAt % (span.uncompressedLength - skipBytes + 1)
+      const bytes = await inflateSpan(requestOf(span, { skipBytes, lengthBytes, crc32: undefined }))
+      const start = span.uncompressedOffset + skipBytes
+      assert.ok(bytes.equals(source.subarray(start, start + lengthBytes)))
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a span in the middle of which a member ends goes on in the next one', () => {
+  const boundary = spans.find((span) => span.uncompressedOffset + span.uncompressedLength > 1_000_003)
+  assert.ok(boundary !== undefined && boundary.uncompressedOffset < 1_000_003)
+})
+
+test('a span goes on after an input and a window that are longer than needed', async () => {
+  const request = requestOf(spanWithWindow)
+  const input = blob.subarray(Math.floor(spanWithWindow.compressedBitOffset / 8))
+  const whole = Buffer.concat([
+    Buffer.alloc(32_768 - spanWithWindow.windowLength),
+    inflateRawSync(spanWithWindow.window),
+  ])
+  const bytes = await inflateSpan({ ...request, input, window: deflateRawSync(whole), windowLength: 32_768 })
+  assert.deepEqual(bytes, await inflateSpan(request))
+})
+
+test('a request with fractions and the like is INVALID', async () => {
+  for (const change of [
+    { bitOffset: 0.5 },
+    { bitOffset: NaN },
+    { windowLength: -1 },
+    { windowLength: NaN },
+    { skipBytes: -1 },
+    { lengthBytes: Infinity },
+  ]) {
+    await assert.rejects(
+      inflateSpan(requestOf(spanWithWindow, change)),
+      (error: unknown) => hasCode(error, 'INVALID'),
+      JSON.stringify(change),
+    )
+  }
+})
+
+test('a window keeps no byte that the span does not refer to', async () => {
+  let kept = 0
+  for (const span of spans.filter((one) => one.windowLength > 0)) {
+    const window = inflateRawSync(span.window)
+    assert.equal(window.length, span.windowLength)
+    const expected = source.subarray(span.uncompressedOffset - window.length, span.uncompressedOffset)
+    const used = [...window.keys()].filter((i) => window[i] !== 0)
+    assert.ok(used.every((i) => window[i] === expected[i]))
+    kept += used.length
+    for (const i of used.filter((_, nth) => nth % 97 === 0)) {
+      const changed = Buffer.from(window)
+      changed[i] = (changed[i] ?? 0) ^ 0x55
+      const request = requestOf(span, { window: deflateRawSync(changed) })
+      await assert.rejects(inflateSpan(request), isCorrupt, `byte ${String(i)} of ${String(window.length)}`)
+    }
+  }
+  assert.ok(kept > 1000, String(kept))
+})
