@@ -93,7 +93,10 @@ test('with the index but no chunks a random 64 KiB costs at most 4 MiB', async (
 
 test('zeros are read without fetching or inflating, and are zeros', async (t) => {
   const zeros = Buffer.alloc(64 << 20)
-  const fixture = await layerFixture(t, tarOf(file('zeros', zeros), file('text', sampleData('text', 100_000))))
+  const fixture = await layerFixture(
+    t,
+    tarOf(file('zeros', zeros), file('text', sampleData('text', 100_000))),
+  )
   await (await fixture.open()).ready()
   await rm(join(fixture.directory, 'chunks'), { recursive: true, force: true, maxRetries: 5 })
   const layer = await fixture.open()
