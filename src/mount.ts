@@ -35,7 +35,7 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   returnFreedMemory()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
-  const memory = new MemoryCache(Math.max(config.memoryBytes - passesBytes, config.memoryBytes / 2))
+  const memory = new MemoryCache(cacheShare(config.memoryBytes))
   const disk = new DiskChunkStore({
     directory: join(directory.path, 'chunks'),
     maximumBytes: config.cacheBytes,
@@ -74,6 +74,14 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
       await cache.settle()
     },
   }
+}
+
+/**
+ * What the cache gets of the budget: not what first passes may hold, nor the eighth that has been dropped and waits
+ * for the garbage collector.
+ */
+function cacheShare(memoryBytes: number): number {
+  return Math.max((memoryBytes * 7) / 8 - passesBytes, memoryBytes / 4)
 }
 
 async function statusOf(

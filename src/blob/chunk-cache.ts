@@ -57,7 +57,7 @@ export class ChunkCache {
     const key = keyOf(digest, index)
     this.#saving.set(key, payload)
     try {
-      const saved = await this.disk.save(digest, index, payload)
+      const saved = await this.#inBackground(this.disk.save(digest, index, payload))
       if (!saved) this.memory.put(key, copyOf(payload))
     } finally {
       this.#saving.delete(key)
@@ -67,13 +67,17 @@ export class ChunkCache {
   /** Keeps a chunk that owns its memory: in memory now, on disk in the background. */
   put(digest: Digest, index: number, payload: Buffer): void {
     this.memory.put(keyOf(digest, index), payload)
-    const saving = this.disk.save(digest, index, payload).finally(() => this.#background.delete(saving))
-    this.#background.add(saving)
+    void this.#inBackground(this.disk.save(digest, index, payload))
   }
 
-  /** Waits for what `put` writes in the background. */
+  /** Waits for everything that is being written. */
   async settle(): Promise<void> {
     await Promise.all(this.#background)
+  }
+
+  async #inBackground(saving: Promise<boolean>): Promise<boolean> {
+    this.#background.add(saving)
+    return saving.finally(() => this.#background.delete(saving))
   }
 
   async remove(digest: Digest, index: number): Promise<void> {

@@ -30,16 +30,17 @@ interface PinnedTag {
   readonly checkedAt: number
 }
 
-/** A flood of lookups of names that do not exist must not grow the memory. */
-const maximumNegatives = 10_000
+/** A flood of lookups must not grow the memory. */
+const maximumAnswers = 10_000
 
 export class ImageStore implements Images {
   readonly #options: ImageStoreOptions
   /** By repository and manifest digest. */
   readonly #images = new Map<string, Image>()
   readonly #tags = new Map<string, PinnedTag>()
-  /** References that do not exist, until when that is believed. */
+  /** References that do not exist, and that do without being opened, until when that is believed. */
   readonly #missing = new Map<string, number>()
+  readonly #present = new Map<string, number>()
   readonly #opening = new SingleFlight<string, Image>()
   readonly #probing = new SingleFlight<string, Digest | undefined>()
   /** Set by whoever counts open files: whether a tag of this image must not move now. */
@@ -58,7 +59,7 @@ export class ImageStore implements Images {
     return this.#opening
       .run(name, async () => work.call(this, name, reference), options)
       .catch((error: unknown) => {
-        if (hasCode(error, 'NOT_FOUND')) this.#remember404(name)
+        if (hasCode(error, 'NOT_FOUND')) this.#remember(this.#missing, name)
         throw error instanceof RegistryFsError ? error.within({ image: name }) : error
       })
   }
@@ -67,7 +68,8 @@ export class ImageStore implements Images {
     const name = formatReference(reference)
     const pinned = this.#tags.get(name)
     if (pinned !== undefined && this.#isFresh(pinned)) return true
-    if (this.#isMissing(name)) return false
+    if (isValid(this.#missing, name)) return false
+    if (isValid(this.#present, name)) return true
     if (reference.digest !== undefined) {
       return this.open(reference, options).then(
         () => true,
@@ -84,7 +86,7 @@ export class ImageStore implements Images {
         if (hasCode(error, 'NOT_FOUND', 'UNAUTHORIZED', 'DENIED')) return undefined
         throw error
       })
-    if (digest === undefined) this.#remember404(name)
+    this.#remember(digest === undefined ? this.#missing : this.#present, name)
     return digest !== undefined
   }
 
@@ -149,21 +151,21 @@ export class ImageStore implements Images {
     return performance.now() - pinned.checkedAt < this.#options.tagTtlMs
   }
 
-  #isMissing(name: string): boolean {
-    const until = this.#missing.get(name)
-    if (until === undefined) return false
-    if (performance.now() < until) return true
-    this.#missing.delete(name)
-    return false
-  }
-
   #throwIfMissing(name: string): void {
-    if (this.#isMissing(name))
+    if (isValid(this.#missing, name))
       throw new RegistryFsError('NOT_FOUND', 'no such image in the registry', { image: name })
   }
 
-  #remember404(name: string): void {
-    if (this.#missing.size >= maximumNegatives) this.#missing.delete(this.#missing.keys().next().value ?? '')
-    this.#missing.set(name, performance.now() + this.#options.tagTtlMs)
+  #remember(answers: Map<string, number>, name: string): void {
+    if (answers.size >= maximumAnswers) answers.delete(answers.keys().next().value ?? '')
+    answers.set(name, performance.now() + this.#options.tagTtlMs)
   }
+}
+
+function isValid(answers: Map<string, number>, name: string): boolean {
+  const until = answers.get(name)
+  if (until === undefined) return false
+  if (performance.now() < until) return true
+  answers.delete(name)
+  return false
 }

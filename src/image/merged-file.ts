@@ -1,6 +1,7 @@
 import type { ByteSource } from '../blob/source.js'
-import { memberSource, type Layer } from '../layer/layer.js'
+import type { Layer } from '../layer/layer.js'
 import type { LayerNode } from '../layer/layer-tree.js'
+import { memberSource } from '../layer/member-source.js'
 import type { TarMember } from '../tar/member.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'

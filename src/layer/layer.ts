@@ -7,7 +7,7 @@
 import { unlink } from 'node:fs/promises'
 import { CachedSource } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
-import { clampLength, type BlobSource, type ByteSource } from '../blob/source.js'
+import type { BlobSource, ByteSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
 import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
@@ -40,6 +40,8 @@ export interface LayerOptions {
 
 /** After a pass failed, so long everyone gets the same error without a new try. */
 const retryAfterMs = 2_000
+/** A hostile layer must not fill the log. */
+const loggedReasons = 10
 /** After this long without a read nobody follows the frontier any more. */
 const readingMs = 5_000
 
@@ -272,6 +274,9 @@ export class Layer implements ByteSource {
     const result = await pass.run()
     const { progress } = pass
     progress.tree.finish()
+    for (const reason of progress.tree.skipped.slice(0, loggedReasons)) {
+      log.warn({ layer: descriptor.digest }, `a member is not shown: ${reason}`)
+    }
     this.#fill(
       progress.tree,
       progress.spans,
@@ -384,16 +389,5 @@ export class Layer implements ByteSource {
       signal: this.#closing.signal,
       log,
     }
-  }
-}
-
-/** A member's bytes: the part of a layer's tar that follows its header. */
-export function memberSource(layer: Layer, dataOffset: number, size: number): ByteSource {
-  return {
-    size,
-    read: async (offset, length, options) => {
-      const wanted = clampLength(size, offset, length)
-      return wanted === 0 ? Buffer.alloc(0) : layer.read(dataOffset + offset, wanted, options)
-    },
   }
 }

@@ -87,6 +87,11 @@ export class FakeRegistry {
     return digest
   }
 
+  /** Other bytes under the same digest: what a broken registry or mirror would send. */
+  replaceBlob(digest: Digest, bytes: Buffer): void {
+    this.#blobs.set(digest, bytes)
+  }
+
   addBlob(bytes: Buffer): Digest {
     const digest = digestOf(bytes)
     this.#blobs.set(digest, bytes)

@@ -136,7 +136,7 @@ test('a name that the top-most layer has is found without reading the layers bel
   assert.equal(await contentOf(view, 'd/x'), '2')
   assert.equal(fixtures[0]?.blob.ranges.length, 0)
   assert.deepEqual(await namesIn(view, 'd'), ['x'])
-  assert.equal(fixtures[0]?.blob.ranges.length, 1)
+  assert.equal(fixtures[0].blob.ranges.length, 1)
 })
 
 test('watching a directory gives its entries once, the top-most first', async (t) => {

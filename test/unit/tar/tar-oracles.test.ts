@@ -144,7 +144,7 @@ test('tar-stream sees the same members', async () => {
   extraction.end(tar)
   for await (const entry of extraction) {
     const { name, type, size, mode, uid, gid, linkname } = entry.header
-    theirs.push([name, type, size, mode, uid, gid, linkname ?? ''])
+    theirs.push([name, type, size, mode, uid, gid, (linkname as string | null) ?? ''])
     entry.resume()
   }
   const ours = scan(tar).map(({ name, type, size, mode, uid, gid, linkName }) => [
