@@ -1,7 +1,7 @@
+import { SliceSource } from '../blob/slice-source.js'
 import type { ByteSource } from '../blob/source.js'
 import type { Layer } from '../layer/layer.js'
 import type { LayerNode } from '../layer/layer-tree.js'
-import { memberSource } from '../layer/member-source.js'
 import type { TarMember } from '../tar/member.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
@@ -52,7 +52,7 @@ export class MergedFile implements ImageNode {
         },
       )
     }
-    return memberSource(this.#layer, dataOffset, size)
+    return new SliceSource(this.#layer, dataOffset, size)
   }
 
   async lookup(): Promise<ImageNode | undefined> {
