@@ -8,37 +8,49 @@ namespace {
 
 constexpr unsigned kMaximumBits = 15;
 
-// One entry for every value of the next 15 bits: symbol << 4 | code length. Large, but a window needs a
-// handful.
-struct CodeTable {
-  uint16_t entries[1 << kMaximumBits];
+// Most symbols have codes of up to this many bits, and are found by them at once; a table for all 15 would
+// take longer to fill than a window's 32 KiB take to read.
+constexpr unsigned kFastBits = 10;
 
-  // False when the code is over-subscribed. Where it is incomplete, entries stay 0.
+struct CodeTable {
+  uint16_t fast[1 << kFastBits];  // by the next bits: symbol << 4 | code length; 0: a longer code, or none
+  uint16_t counts[kMaximumBits + 1];  // codes of each length
+  uint16_t symbols[288];              // in the order of their codes
+
+  // False when the code is over-subscribed. Where it is incomplete, nothing is found.
   bool Build(const uint8_t* lengths, unsigned count) {
-    unsigned counts[kMaximumBits + 1] = {};
+    std::memset(counts, 0, sizeof(counts));
     for (unsigned i = 0; i < count; ++i) counts[lengths[i]]++;
     counts[0] = 0;
-    unsigned next[kMaximumBits + 2] = {};
-    unsigned code = 0;
-    unsigned used = 0;
+    unsigned offsets[kMaximumBits + 2] = {};
+    int left = 1;
     for (unsigned bits = 1; bits <= kMaximumBits; ++bits) {
-      code = (code + counts[bits - 1]) << 1;
-      next[bits] = code;
-      used += counts[bits] << (kMaximumBits - bits);
+      left = left * 2 - counts[bits];
+      if (left < 0) return false;
+      offsets[bits + 1] = offsets[bits] + counts[bits];
     }
-    if (used > (1u << kMaximumBits)) return false;
-    std::memset(entries, 0, sizeof(entries));
     for (unsigned symbol = 0; symbol < count; ++symbol) {
-      const unsigned length = lengths[symbol];
-      if (length == 0) continue;
-      unsigned reversed = 0;
-      for (unsigned value = next[length]++, i = 0; i < length; ++i, value >>= 1)
-        reversed = reversed << 1 | (value & 1);
-      for (unsigned i = reversed; i < (1u << kMaximumBits); i += 1u << length) {
-        entries[i] = static_cast<uint16_t>(symbol << 4 | length);
+      if (lengths[symbol] != 0) symbols[offsets[lengths[symbol]]++] = static_cast<uint16_t>(symbol);
+    }
+    std::memset(fast, 0, sizeof(fast));
+    unsigned code = 0;
+    unsigned index = 0;
+    for (unsigned bits = 1; bits <= kFastBits; ++bits) {
+      code <<= 1;
+      for (unsigned n = 0; n < counts[bits]; ++n, ++code, ++index) {
+        const uint16_t entry = static_cast<uint16_t>(symbols[index] << 4 | bits);
+        for (unsigned i = Reversed(code, bits); i < (1u << kFastBits); i += 1u << bits) fast[i] = entry;
       }
     }
     return true;
+  }
+
+ private:
+  // A code's first bit is the lowest one of the stream.
+  static unsigned Reversed(unsigned code, unsigned bits) {
+    unsigned reversed = 0;
+    for (; bits > 0; --bits, code >>= 1) reversed = reversed << 1 | (code & 1);
+    return reversed;
   }
 };
 
@@ -49,10 +61,17 @@ class BitReader {
 
   // The next up to 32 bits; zeros beyond the end, which `overrun` tells.
   uint32_t Peek(unsigned count) const {
-    uint64_t value = 0;
     const size_t byte = position_ >> 3;
-    for (size_t i = 0; i < 6; ++i) {
-      if (byte + i < length_) value |= static_cast<uint64_t>(input_[byte + i]) << (8 * i);
+    uint64_t value = 0;
+    if (byte + 8 <= length_) {
+      const uint8_t* p = input_ + byte;
+      // Written out, it is one load.
+      value = static_cast<uint64_t>(p[0]) | static_cast<uint64_t>(p[1]) << 8 |
+              static_cast<uint64_t>(p[2]) << 16 | static_cast<uint64_t>(p[3]) << 24 |
+              static_cast<uint64_t>(p[4]) << 32 | static_cast<uint64_t>(p[5]) << 40 |
+              static_cast<uint64_t>(p[6]) << 48 | static_cast<uint64_t>(p[7]) << 56;
+    } else {
+      for (size_t i = 0; byte + i < length_; ++i) value |= static_cast<uint64_t>(input_[byte + i]) << (8 * i);
     }
     return static_cast<uint32_t>(value >> (position_ & 7)) & ((uint64_t{1} << count) - 1);
   }
@@ -62,10 +81,28 @@ class BitReader {
     return value;
   }
   int Decode(const CodeTable& table) {
-    const uint16_t entry = table.entries[Peek(kMaximumBits)];
-    if (entry == 0) return -1;
-    position_ += entry & 15;
-    return entry >> 4;
+    const uint32_t bits = Peek(kMaximumBits);
+    const uint16_t entry = table.fast[bits & ((1u << kFastBits) - 1)];
+    if (entry != 0) {
+      position_ += entry & 15;
+      return entry >> 4;
+    }
+    // Codes of a length are consecutive numbers, and begin where the shorter ones end (RFC 1951, 3.2.2).
+    unsigned code = 0;
+    unsigned first = 0;
+    unsigned index = 0;
+    for (unsigned length = 1; length <= kMaximumBits; ++length) {
+      code |= bits >> (length - 1) & 1;
+      const unsigned count = table.counts[length];
+      if (code < first + count) {
+        position_ += length;
+        return table.symbols[index + code - first];
+      }
+      index += count;
+      first = (first + count) << 1;
+      code <<= 1;
+    }
+    return -1;
   }
   void Align() { position_ = (position_ + 7) & ~size_t{7}; }
   void Skip(size_t bytes) { position_ += bytes * 8; }
@@ -160,8 +197,7 @@ bool MarkBlock(BitReader* reader, const Tables& tables, size_t outputBytes, size
 
 bool MarkReferences(const uint8_t* input, size_t length, unsigned bit, size_t outputBytes,
                     uint8_t marks[kWindowBytes]) {
-  // Per thread: 128 KiB is much for a stack.
-  static thread_local Tables tables;
+  Tables tables;
   BitReader reader(input, length, bit);
   size_t position = 0;
   while (position < outputBytes) {

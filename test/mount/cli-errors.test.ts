@@ -285,7 +285,7 @@ describe('bad input', { concurrency: 2 }, () => {
       const entries = await run('ls', ['-R', path], 60_000)
       assert.notEqual(entries.code, 0)
       assert.match(entries.stderr, new RegExp(`: ${bad.errno}\n`))
-      const facts = await run('getfattr', ['-R', '-d', '-m', 'user.registryfs.error', path], 60_000)
+      const facts = await run('getfattr', ['-d', '-m', 'user.registryfs.error', path], 60_000)
       assert.match(facts.stdout, new RegExp(`user\\.registryfs\\.error="[^\n]* ${bad.code}: `))
       assert.match(facts.stdout, bad.says)
       const status = await run('cat', [join(mount.path, '.registryfs/status.json')])

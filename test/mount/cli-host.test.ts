@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict'
+import { chmod, chown, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { findMount } from '../../src/fuse/mountinfo.js'
+import { FakeRegistry } from '../support/fake-registry.js'
+import { gzipLayer } from '../support/images.js'
+import { emptyMountPoint, output, run, type Ran } from '../support/mounted.js'
+import { mountImages, program, registryfs, sha256Of, sha256sum, statusOf } from '../support/registryfs.js'
+import { sampleData } from '../support/sample-data.js'
+import { dir, file, tarOf } from '../support/tar-of.js'
+import { temporaryDirectory } from '../support/temporary-directory.js'
+
+const options = { timeout: 120_000 }
+const isRoot = process.getuid?.() === 0
+const asRoot = { ...options, skip: isRoot ? false : 'needs root' }
+const disk = sampleData('mixed', 6 << 20)
+const layer = gzipLayer(tarOf(dir('disk/'), file('disk/downloaded', disk)))
+
+async function registryWithDisk(t: TestContext): Promise<FakeRegistry> {
+  const registry = await FakeRegistry.start()
+  t.after(async () => registry.stop())
+  registry.addImage('disk', 'v1', { layers: [layer] })
+  return registry
+}
+
+function assertRefused(ran: Ran, code: number, line: RegExp): void {
+  assert.equal(ran.code, code, ran.stderr)
+  assert.equal(ran.stdout, '')
+  assert.match(ran.stderr, /^registryfs: [^\n]+\n$/)
+  assert.match(ran.stderr, line)
+}
+
+test('a mount point that cannot be one', options, async (t) => {
+  const files = await temporaryDirectory(t)
+  const cache = join(files, 'cache')
+  const mount = async (path: string): Promise<Ran> => registryfs({ cache }, 'mount', path)
+  await writeFile(join(files, 'file'), '')
+  await symlink('nowhere', join(files, 'dangling'))
+  assertRefused(await mount(join(files, 'none')), 8, /mount point \S+none does not exist/)
+  assertRefused(await mount(join(files, 'none/deeper')), 8, /does not exist/)
+  assertRefused(await mount(join(files, 'dangling')), 8, /does not exist/)
+  assertRefused(await mount(join(files, 'file')), 8, /mount point \S+file is not a directory/)
+  assertRefused(await mount(join(files, 'file/below')), 8, /is not a directory/)
+  assertRefused(await mount(files), 8, /is not empty \(--nonempty/)
+  assertRefused(await mount('/'), 8, /the root directory cannot be the mount point/)
+  assertRefused(await mount('/proc'), 8, /\/proc is already a mount point \(proc\)/)
+})
+
+test('a place that is mounted already', options, async (t) => {
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const first = await mountImages(t, { cache })
+  for (const flags of [[], ['--nonempty'], ['--daemon', '--log-file', '/dev/null']]) {
+    const again = await registryfs({ cache: `${cache}-2` }, 'mount', ...flags, first.path)
+    assertRefused(again, 8, /is already mounted: registryfs umount /)
+  }
+  assert.equal(await first.stop(), 0)
+})
+
+test('no /dev/fuse', asRoot, async (t) => {
+  const path = await emptyMountPoint(t)
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const hide = 'mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9'
+  const command = `${hide} && exec "$0" "$@"`
+  for (const flags of [[], ['--daemon', '--log-file', `${cache}.log`]]) {
+    const args = [process.execPath, program, 'mount', ...flags, '--cache-dir', cache, path]
+    const ran = await run('unshare', ['-m', 'sh', '-c', command, ...args], 60_000)
+    assertRefused(ran, 8, /there is no \/dev\/fuse: modprobe fuse/)
+  }
+  assert.equal(findMount(path), undefined)
+})
+
+test('no permission for /dev/fuse', asRoot, async (t) => {
+  const path = await emptyMountPoint(t)
+  const files = await temporaryDirectory(t)
+  for (const one of [path, files]) await chown(one, 65_534, 65_534)
+  const device = join(files, 'fuse')
+  await writeFile(device, '')
+  await chmod(device, 0o600)
+  await chown(device, 0, 0)
+  const command = `mount --bind ${device} /dev/fuse && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0" "$@"`
+  const args = [process.execPath, program, 'mount', '--cache-dir', join(files, 'cache'), path]
+  const ran = await run('unshare', ['-m', 'sh', '-c', command, ...args], 60_000)
+  assertRefused(ran, 8, /no permission to open \/dev\/fuse/)
+})
+
+test('no libfuse', asRoot, async (t) => {
+  const path = await emptyMountPoint(t)
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const libraries = (await output('ldconfig', '-p')).matchAll(/libfuse\.so\.2 .* => (\S+)/g)
+  const paths = await Promise.all([...libraries].map(async ([, library = '']) => realpath(library)))
+  assert.ok(paths.length > 0)
+  const hide = [...new Set(paths)].map((library) => `mount --bind /dev/null ${library}`).join(' && ')
+  const args = [process.execPath, program, 'mount', '--cache-dir', cache, path]
+  const ran = await run('unshare', ['-m', 'sh', '-c', `${hide} && exec "$0" "$@"`, ...args], 60_000)
+  assertRefused(ran, 8, /libfuse2 is not installed: apt-get install libfuse2/)
+  assert.equal(findMount(path), undefined)
+})
+
+test('a full cache directory costs the persistence, not the mount', asRoot, async (t) => {
+  const registry = await registryWithDisk(t)
+  const cache = join(await temporaryDirectory(t), 'cache')
+  await mkdir(cache, { mode: 0o700 })
+  await output('mount', '-t', 'tmpfs', '-o', 'size=1m,mode=700', 'registryfs-test', cache)
+  t.after(async () => run('umount', ['-l', cache]))
+  const mount = await mountImages(t, {
+    cache,
+    images: [`d=${registry.host}/disk:v1`],
+    // Nothing kept in memory either, and no reserve that would stop writing before the disk is full.
+    flags: ['--free-reserve', '0', '--memory', '4M'],
+  })
+  const path = join(mount.path, 'd/disk/downloaded')
+  assert.equal(await sha256sum(path), sha256Of(disk))
+  assert.equal(await sha256sum(path), sha256Of(disk))
+  const status = await output('cat', join(mount.path, '.registryfs/status.json'))
+  assert.match(status, /"diskError": ".*no space left|"diskError": ".*ENOSPC/i)
+  assert.equal(await mount.stop(), 0)
+  assert.doesNotMatch(mount.log(), /"level":50/)
+  assert.match(mount.log(), /"level":40/)
+
+  const reference = `${registry.host}/disk:v1`
+  const ran = await registryfs({ cache }, 'cat', reference, 'disk/downloaded', '--length', '16')
+  assert.deepEqual([ran.code, ran.stderr], [0, ''])
+  assertRefused(await registryfs({ cache }, 'index', reference), 8, /cannot be saved|no space|ENOSPC|full/i)
+})
+
+/** A directory that root may not write to either. */
+async function readOnlyDirectory(t: TestContext): Promise<string> {
+  const path = join(await temporaryDirectory(t), 'cache')
+  await mkdir(path, { mode: 0o700 })
+  await output('mount', '-t', 'tmpfs', '-o', 'size=1m,mode=700', 'registryfs-test', path)
+  t.after(async () => run('umount', ['-l', path]))
+  await output('mount', '-o', 'remount,ro', path)
+  return path
+}
+
+test('an unwritable cache directory costs the persistence, not the mount', asRoot, async (t) => {
+  const registry = await registryWithDisk(t)
+  const cache = await readOnlyDirectory(t)
+  const reference = `${registry.host}/disk:v1`
+  const mount = await mountImages(t, { cache, images: [`d=${reference}`] })
+  assert.equal(await sha256sum(join(mount.path, 'd/disk/downloaded')), sha256Of(disk))
+  assert.match(
+    mount.log(),
+    /"level":40.*the cache directory .* cannot be used: .*going on without writing to it/,
+  )
+  const status = await output('cat', join(mount.path, '.registryfs/status.json'))
+  assert.match(status, /"readOnly": "the cache directory .* cannot be used/)
+  assert.equal(await mount.stop(), 0)
+  assert.doesNotMatch(mount.log(), /"level":50/)
+
+  const listed = await registryfs({ cache }, 'ls', reference, 'disk')
+  assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'downloaded\n', ''])
+  assertRefused(
+    await registryfs({ cache }, 'index', reference),
+    8,
+    /an index has nowhere to go: .*cannot be used/,
+  )
+})
+
+test('a cache directory that is a file, or others may write to', options, async (t) => {
+  const registry = await registryWithDisk(t)
+  const files = await temporaryDirectory(t)
+  const reference = `${registry.host}/disk:v1`
+  await writeFile(join(files, 'file'), '')
+  await mkdir(join(files, 'open'))
+  await chmod(join(files, 'open'), 0o777)
+  for (const name of ['file', 'open', 'file/below']) {
+    const cache = join(files, name)
+    const listed = await registryfs({ cache }, 'ls', reference, 'disk')
+    assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'downloaded\n', ''], name)
+    assertRefused(await registryfs({ cache }, 'index', reference), 8, /cannot be used/)
+  }
+})
+
+test('a cache that another registryfs writes to is only read', options, async (t) => {
+  const registry = await registryWithDisk(t)
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const reference = `${registry.host}/disk:v1`
+  const writer = await mountImages(t, { cache, images: [`d=${reference}`] })
+  assert.equal(await sha256sum(join(writer.path, 'd/disk/downloaded')), sha256Of(disk))
+  registry.forgetRequests()
+  const reader = await mountImages(t, { cache, images: [`d=${reference}`] })
+  assert.match(reader.log(), new RegExp(`in use by another registryfs \\(pid ${String(writer.pid)}\\)`))
+  assert.equal(await sha256sum(join(reader.path, 'd/disk/downloaded')), sha256Of(disk))
+  assert.equal((await statusOf(reader)).requests.blobRequests, 0)
+  assertRefused(
+    await registryfs({ cache }, 'index', reference),
+    8,
+    new RegExp(`an index has nowhere to go: .* in use by another registryfs \\(pid ${String(writer.pid)}\\)`),
+  )
+  assert.equal(await writer.stop(), 0)
+  const indexed = await registryfs({ cache }, 'index', reference)
+  assert.deepEqual([indexed.code, indexed.stderr], [0, ''])
+})
+
+test('what the command line does not know', options, async (t) => {
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const usage: readonly (readonly string[])[] = [
+    ['ls', '--bogus', 'x'],
+    ['ls', 'UPPER/case'],
+    ['ls', 'x', 'y', 'z'],
+    ['cat', 'x'],
+    ['cat', 'x', 'y', '--offset', '-1'],
+    ['cat', 'x', 'y', '--length', '1Q'],
+    ['ls', '--platform', 'nonsense', 'x'],
+    ['ls', '--log-level', 'loud', 'x'],
+    ['index'],
+    ['inspect'],
+    ['bogus'],
+    ['mount', '-o', 'bogus', '/tmp'],
+    ['mount', '-o', 'cache_size=much', '/tmp'],
+  ]
+  for (const words of usage) {
+    const { code, stderr, stdout } = await registryfs({ cache }, ...words)
+    assert.equal(code, 2, `${words.join(' ')}: ${stderr}`)
+    assert.equal(stdout, '')
+    // commander adds a hint in brackets on a line of its own.
+    const lines = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('('))
+    assert.equal(lines.length, 1, stderr)
+    assert.match(stderr, /^(registryfs|error): /)
+    assert.doesNotMatch(stderr, /\n\s+at /)
+  }
+})
