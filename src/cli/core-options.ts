@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Option, type Command } from 'commander'
 import { defaultConfig, type CoreConfig } from '../config.js'
 import { openCore, type Core } from '../mount.js'
@@ -26,8 +27,8 @@ export interface CoreFlags {
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
-/** `logLevel`: a command that prints a result is quiet on stderr unless asked; a mount tells what it does. */
-export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 'error'): Command {
+/** `logLevel`: a command says what went wrong in one line of its own, and logs only when asked; a mount tells what it does. */
+export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 'silent'): Command {
   return command
     .option(
       '--cache-dir <dir>',
@@ -93,6 +94,8 @@ export async function withCore(
   work: (core: CommandCore, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const controller = new AbortController()
+  // A recursive listing waits in as many places as there are directories.
+  setMaxListeners(0, controller.signal)
   const stop = (): void => {
     controller.abort()
   }

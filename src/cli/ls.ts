@@ -62,7 +62,11 @@ async function printDirectory(
     if (flags.recursive !== true || node.attributes.type !== 'directory') continue
     const walk = printDirectory(node, path, flags, context)
     if (isReady) await walk
-    else below.push(walk)
+    else {
+      // Reported by Promise.all below; until then it must not count as unhandled.
+      walk.catch(() => undefined)
+      below.push(walk)
+    }
   }
   await Promise.all(below)
 }

@@ -111,6 +111,10 @@ async function mount(
   // In the daemon stderr is the log file already.
   const file = isDaemonChild() ? undefined : flags.logFile
   const log = createLogger({ level: flags.logLevel, format: flags.logFormat, file })
+  // A daemon that dies takes the mount of everybody with it: a bug costs one request and is told with its stack.
+  process.on('unhandledRejection', (err) => {
+    log.error({ err }, 'a bug in registryfs: please report it')
+  })
   const plan = {
     mountPoint,
     aliases,

@@ -15,7 +15,11 @@ export async function explainNode(tree: Tree, node: TreeNode, options: ReadOptio
     if (!(error instanceof RegistryFsError)) throw error
     tree.errors.record(node, 'explain', error)
   }
-  const last = tree.errors.of(node)
+  // A directory is opened as what its name leads to, and so its errors are that one's.
+  const resolved = await node.resolve(options).catch(() => node)
+  const [last] = [tree.errors.of(node), tree.errors.of(resolved)]
+    .filter((error) => error !== undefined)
+    .sort((a, b) => b.time.localeCompare(a.time))
   if (last !== undefined) facts.set('error', `${last.time} ${last.operation}: ${last.code}: ${last.message}`)
   return facts
 }

@@ -284,6 +284,8 @@ export class Layer implements ByteSource {
       (index) => progress.sealOf(index),
       result.tarBytes,
     )
+    // Whoever waits need not wait for the disk.
+    progress.changed.notify()
     log.info(
       { layer: descriptor.digest, ms: Math.round(performance.now() - started), tarBytes: result.tarBytes },
       'first pass done',
@@ -348,7 +350,12 @@ export class Layer implements ByteSource {
     this.#state = 'failed'
     if (!hasCode(failure, 'ABORTED'))
       this.#options.log.error(
-        { layer: descriptor.digest, code: failure.code, err: error },
+        // Where in our code a foreseen error was made tells nobody anything.
+        {
+          layer: descriptor.digest,
+          code: failure.code,
+          ...(error instanceof RegistryFsError ? {} : { err: error }),
+        },
         failure.describe(),
       )
     const cleared = hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT') ? this.#purge() : Promise.resolve()
