@@ -164,7 +164,10 @@ export class DiskChunkStore {
     while (missing() > 0) {
       const oldest = this.#units.values().next().value
       if (oldest === undefined) {
-        this.lastError = 'the free-space reserve leaves no room for chunks'
+        this.#complain(
+          'no chunk can be cached',
+          new Error('the disk has no more free space than the reserve'),
+        )
         this.#writtenSinceCheck = Number.POSITIVE_INFINITY
         return false
       }

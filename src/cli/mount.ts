@@ -1,7 +1,8 @@
-import { Command, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { resolve } from 'node:path'
 import { fuseNativeBinding } from '../fuse/fuse-native.js'
 import { openCore } from '../mount.js'
+import { RegistryFsError } from '../util/errors.js'
 import { parseAliases } from './aliases.js'
 import { configOf, coreOptions, reportFailure, type CoreFlags } from './core-options.js'
 import { DaemonFailure, isDaemonChild, reportFailed, reportReady, startDaemon } from './daemonize.js'
@@ -84,9 +85,21 @@ function withListedOptions(command: Command): Request {
   const flags: MountFlags = command.opts()
   if (flags.option === undefined) return { flags, images: [] }
   const listed = parseMountOptions(flags.option, { fromMount: false, sloppy: false })
-  const parsed = mountOptions(new Command('mount').exitOverride()).parse(listed.flags, { from: 'user' })
+  const parsed = parseListed(listed.flags)
   const explicit = Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli')
   return { flags: { ...parsed.opts<MountFlags>(), ...Object.fromEntries(explicit) }, images: listed.images }
+}
+
+/** Throws INVALID with commander's words, in our way of saying them. */
+function parseListed(flags: readonly string[]): Command {
+  const silent = { writeErr: () => undefined, writeOut: () => undefined }
+  const inner = mountOptions(new Command('mount').exitOverride().configureOutput(silent))
+  try {
+    return inner.parse(flags, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    throw new RegistryFsError('INVALID', `mount options: ${error.message.replace(/^error: /, '')}`)
+  }
 }
 
 async function mount(

@@ -28,7 +28,17 @@ export async function resolvePath(
       if (trail.length > 1) trail.pop()
       continue
     }
-    const node = await (trail.at(-1) as ImageNode).lookup(Buffer.from(name), options)
+    const parent = trail.at(-1) as ImageNode
+    if (parent.attributes.type !== 'directory') {
+      throw new RegistryFsError(
+        'NOT_A_DIRECTORY',
+        `${path}: what ${JSON.stringify(name)} should be in is not a directory`,
+        {
+          image: formatReference(image.reference),
+        },
+      )
+    }
+    const node = await parent.lookup(Buffer.from(name), options)
     if (node === undefined) {
       throw new RegistryFsError('NOT_FOUND', `${path}: no ${JSON.stringify(name)} in the image`, {
         image: formatReference(image.reference),

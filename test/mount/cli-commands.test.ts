@@ -329,7 +329,10 @@ test('mount(8) mounts it as /etc/fstab says', { ...options, skip: !isFree }, asy
   const setup = await setUp(t)
   const path = await realpath(await emptyMountPoint(t))
   t.after(async () => rm(helper, { force: true }))
-  await symlink(program, helper)
+  // The compiled program is no executable, and knows by its name what it is called as.
+  const main = join(setup.files, 'mount.fuse.registryfs')
+  await symlink(program, main)
+  await writeFile(helper, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, { mode: 0o755 })
   const fstab = join(setup.files, 'fstab')
   const list = `ro,allow_other,_netdev,cache_dir=${setup.cache},log_file=${setup.files}/log,image=d=${setup.reference}`
   await writeFile(fstab, `registryfs ${path} fuse.registryfs ${list} 0 0\n`)

@@ -33,15 +33,15 @@ function assertRefused(ran: Ran, code: number, line: RegExp): void {
 
 /** A file system of 1 MiB of its own. */
 async function tinyDirectory(t: TestContext): Promise<string> {
-  let path: string | undefined
+  const mounts: string[] = []
   // Before the hook that removes what it lies in.
   t.after(async () => {
-    if (path !== undefined) await run('umount', ['-l', path])
+    for (const path of mounts) await run('umount', ['-l', path])
   })
   const directory = join(await temporaryDirectory(t), 'cache')
   await mkdir(directory, { mode: 0o700 })
   await output('mount', '-t', 'tmpfs', '-o', 'size=1m,mode=700', 'registryfs-test', directory)
-  path = directory
+  mounts.push(directory)
   return directory
 }
 
