@@ -14,6 +14,8 @@ namespace registryfs {
 Napi::Value ReturnFreedMemory(const Napi::CallbackInfo& info) {
 #ifdef __GLIBC__
   mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  // Else each buffer that libfuse frees after a read is cut off the heap, to be faulted in again by the next.
+  mallopt(M_TRIM_THRESHOLD, 32 << 20);
   // The threads of the addon and of libuv allocate little: more arenas only spread it.
   mallopt(M_ARENA_MAX, 2);
 #endif

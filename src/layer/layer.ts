@@ -123,22 +123,15 @@ export class Layer implements ByteSource {
     const parts: Buffer[] = []
     let done = 0
     while (done < length) {
-      const part = await this.#readSome(offset + done, length - done, options)
+      // Most reads find their bytes in memory: those pay for no deadline and wait for nothing.
+      const part =
+        this.#findSome(offset + done, length - done) ??
+        (await this.#readSome(offset + done, length - done, options))
       if (part === undefined) break
       parts.push(part)
       done += part.length
     }
     return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
-  }
-
-  /** `onProgress` for a progress bar: compressed bytes so far. */
-  async index(
-    options: ReadOptions & { readonly onProgress?: (compressedBytes: number) => void },
-  ): Promise<void> {
-    await this.until(() => {
-      options.onProgress?.(this.#pass?.progress.frontierCompressed ?? this.descriptor.size)
-      return undefined
-    }, options)
   }
 
   /** What can be said without reading the layer; looks for an index file. */
@@ -170,14 +163,16 @@ export class Layer implements ByteSource {
     await this.#running
   }
 
+  /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
+  #findSome(offset: number, length: number): Buffer | undefined {
+    return this.#pass?.recent.find(offset, length) ?? this.#source?.findSome(offset, length)
+  }
+
   async #readSome(offset: number, length: number, options: ReadOptions): Promise<Buffer | undefined> {
     const ready = (): Buffer | SpanSource | undefined => {
-      const pass = this.#pass
-      if (pass !== undefined) {
-        const recent = pass.recent.find(offset, length)
-        if (recent !== undefined) return recent
-      }
-      const spans = this.#contents?.spans ?? pass?.progress.spans
+      const found = this.#findSome(offset, length)
+      if (found !== undefined) return found
+      const spans = this.#contents?.spans ?? this.#pass?.progress.spans
       return spans?.find(offset) === undefined ? undefined : this.#source
     }
     this.#waitingReaders++
@@ -284,8 +279,6 @@ export class Layer implements ByteSource {
       (index) => progress.sealOf(index),
       result.tarBytes,
     )
-    // Whoever waits need not wait for the disk.
-    progress.changed.notify()
     log.info(
       { layer: descriptor.digest, ms: Math.round(performance.now() - started), tarBytes: result.tarBytes },
       'first pass done',

@@ -37,6 +37,21 @@ export class SpanSource {
     this.#options = options
   }
 
+  /** The same as readSome where it needs neither fetching nor inflating; undefined else. */
+  findSome(offset: number, length: number): Buffer | undefined {
+    const { spans, memory, digest } = this.#options
+    const index = spans.find(offset)
+    if (index === undefined) return undefined
+    const span = spans.get(index)
+    const at = offset - span.uncompressedOffset
+    if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))
+    if (span.uncompressedLength > longestKeptSpanBytes) return undefined
+    const bytes = memory.find(spanKey(digest, span.uncompressedOffset))
+    if (bytes === undefined) return undefined
+    this.#readAhead(index)
+    return bytes.subarray(at, Math.min(bytes.length, at + length))
+  }
+
   /** A view of up to `length` bytes at `offset`, at least one; undefined beyond the spans that are known. */
   async readSome(offset: number, length: number, options: ReadOptions): Promise<Buffer | undefined> {
     const { spans } = this.#options
