@@ -41,7 +41,8 @@ else
   echo '== threads alone: left out (apt-get install zlib1g-dev libssl-dev)'
 fi
 
-# 2. The addon in Node.
+# 2. The addon in Node. Its leaks are not looked for here: Node takes it out of memory before the report, and has
+# leaks and races of its own to tell.
 echo '== in Node: AddressSanitizer, UndefinedBehaviorSanitizer'
 GYP_DEFINES=sanitize=1 scripts/build-native.sh >build.log 2>&1 || {
   tail -n 30 build.log
@@ -51,30 +52,35 @@ addon=native/build/Release/registryfs.node
 [[ $(nm -D "$addon") == *__asan_report* ]] || die 'the addon was not built with AddressSanitizer'
 node_modules/.bin/tsc --outDir build --tsBuildInfoFile build/info --noCheck --incremental
 
-# Node is not built with it, so the library comes first. Leaks of Node's own would be told in the hundreds.
+# Node is not built with it, so the library comes first.
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)"
 ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=16
 UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 export LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS
 
-# Libraries whose loading is an error of either kind, in a Node that has the addon.
+# Libraries whose loading is an error of some kind, in a Node that has the addon.
 canary() {
-  local name=$1 expected=$2 code=$3
+  local name=$1 code=$2
   echo "#include <cstdlib>
-    __attribute__((constructor)) static void Canary() { volatile int three = 3; $code }" >"$name.cc"
+    static volatile char* bytes = static_cast<char*>(malloc(3));
+    static volatile int three = 3;
+    __attribute__((constructor(65535))) static void Canary() { $code }" >"$name.cc"
   LD_PRELOAD='' g++ -shared -fPIC -fsanitize=address,undefined -o "$name.so" "$name.cc"
-  if node -e "require('./$addon'); process.dlopen({ exports: {} }, './$name.so')" >canary.log 2>&1 ||
-    ! grep -q "$expected" canary.log; then
-    cat canary.log
-    die "$name is not found"
-  fi
+  (ulimit -c 0; node -e "require('./$addon'); process.dlopen({ exports: {} }, './$name.so')") >canary.log 2>&1 || true
 }
-canary heap-overflow 'AddressSanitizer: heap-buffer-overflow' \
-  'volatile char* bytes = static_cast<char*>(malloc(3)); bytes[three] = 1;'
-canary use-after-free 'AddressSanitizer: heap-use-after-free' \
-  'volatile char* bytes = static_cast<char*>(malloc(3)); free((void*)bytes); bytes[0] = 1;'
-canary shift 'runtime error: shift exponent' 'three = 1 << (three * 20);'
-echo 'the sanitizers see an overflow, a use after free and a bad shift'
+found() {
+  grep -q "$1" canary.log || {
+    cat canary.log
+    die "nobody finds the $1"
+  }
+}
+canary overflow 'bytes = static_cast<char*>(malloc(3)); bytes[three] = 1;'
+found 'AddressSanitizer: heap-buffer-overflow'
+canary freed 'bytes = static_cast<char*>(malloc(3)); free((void*)bytes); bytes[0] = 1;'
+found 'AddressSanitizer: heap-use-after-free'
+canary shift 'three = 1 << (three * 20);'
+found 'runtime error: shift exponent'
+echo 'an overflow, a use after free and a bad shift are found'
 
 files=("${tests[@]/#/build/}")
 node --enable-source-maps --test --test-reporter=spec --test-concurrency=1 --test-timeout=1800000 "${files[@]/%.ts/.js}"

@@ -1,5 +1,5 @@
-// The addon's threads without Node, for ThreadSanitizer and LeakSanitizer, which Node itself does not stand:
-// passes that run to the end, fail, resume and are closed at random moments.
+// The addon's threads without Node, whose own races and leaks would drown ours in ThreadSanitizer and
+// LeakSanitizer: passes that run to the end, fail, resume and are closed at random moments.
 // scripts/test-native-sanitized.sh.
 #include <zlib.h>
 
