@@ -32,7 +32,7 @@ import { OrderedDownload } from './ordered-download.js'
 import { PassProgress } from './pass-progress.js'
 import { SpanBuilder } from './span-builder.js'
 
-/** Why these: performance.md-style measurements are in docs/ARCHITECTURE.md, Decisions. */
+/** Why these: docs/ARCHITECTURE.md, Decisions. */
 export const spacingBytes = 1 << 20
 const minimumCompressedBytes = 128 << 10
 const maximumSpanBytes = 4 << 20

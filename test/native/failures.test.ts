@@ -11,6 +11,7 @@ import {
   type SpanEvent,
   type SpanRequest,
 } from '../../src/native.js'
+import { spanRequest } from '../support/span-request.js'
 import { RegistryFsError } from '../../src/util/errors.js'
 import { gzipMember } from '../support/gzip-shapes.js'
 import { runPass, type PassOutcome, type RunOptions } from '../support/run-pass.js'
@@ -159,17 +160,7 @@ const source = Buffer.concat([sampleData('text', 400_000), sampleData('sparse', 
 const blob = gzipSync(source)
 
 function request(span: SpanEvent, changes: Partial<SpanRequest> = {}): SpanRequest {
-  return {
-    input: blob.subarray(Math.floor(span.compressedBitOffset / 8), Math.ceil(span.compressedBitEnd / 8)),
-    bitOffset: span.compressedBitOffset % 8,
-    atHeader: span.atHeader,
-    window: span.window,
-    windowLength: span.windowLength,
-    skipBytes: 0,
-    lengthBytes: span.uncompressedLength,
-    crc32: span.crc32,
-    ...changes,
-  }
+  return spanRequest(blob, span, changes)
 }
 
 const corrupt = (error: unknown): boolean =>

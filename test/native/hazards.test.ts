@@ -17,6 +17,7 @@ import {
   type PassEvent,
   type PassOptions,
 } from '../../src/native.js'
+import { spanRequest } from '../support/span-request.js'
 import { runPass } from '../support/run-pass.js'
 import { sampleData } from '../support/sample-data.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
@@ -204,18 +205,7 @@ test('a consumer that gives no slot back stops the pass, which waits without wor
 test('many passes and spans at once do not disturb each other', async () => {
   const { spans } = await runPass(blob)
   const passes = Array.from({ length: 6 }, async (_, i) => runPass(blob, { pieceBytes: 10_000 * (i + 1) }))
-  const pieces = [...spans, ...spans, ...spans].map(async (span) =>
-    inflateSpan({
-      input: blob.subarray(Math.floor(span.compressedBitOffset / 8), Math.ceil(span.compressedBitEnd / 8)),
-      bitOffset: span.compressedBitOffset % 8,
-      atHeader: span.atHeader,
-      window: span.window,
-      windowLength: span.windowLength,
-      skipBytes: 0,
-      lengthBytes: span.uncompressedLength,
-      crc32: span.crc32,
-    }),
-  )
+  const pieces = [...spans, ...spans, ...spans].map(async (span) => inflateSpan(spanRequest(blob, span)))
   const inflated = Buffer.concat(await Promise.all(pieces))
   assert.ok(inflated.equals(Buffer.concat([source, source, source])))
   for (const { output, last } of await Promise.all(passes)) {

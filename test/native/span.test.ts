@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { gzipSync, inflateRawSync, deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { inflateSpan, type SpanEvent, type SpanRequest } from '../../src/native.js'
+import { spanRequest } from '../support/span-request.js'
 import { hasCode } from '../../src/util/errors.js'
 import { runPass } from '../support/run-pass.js'
 import { sampleData } from '../support/sample-data.js'
@@ -12,17 +13,7 @@ const blob = Buffer.concat([gzipSync(source.subarray(0, 1_000_003)), gzipSync(so
 const { spans } = await runPass(blob)
 
 function requestOf(span: SpanEvent, more: Partial<SpanRequest> = {}): SpanRequest {
-  return {
-    input: blob.subarray(Math.floor(span.compressedBitOffset / 8), Math.ceil(span.compressedBitEnd / 8)),
-    bitOffset: span.compressedBitOffset % 8,
-    atHeader: span.atHeader,
-    window: span.window,
-    windowLength: span.windowLength,
-    skipBytes: 0,
-    lengthBytes: span.uncompressedLength,
-    crc32: span.crc32,
-    ...more,
-  }
+  return spanRequest(blob, span, more)
 }
 
 const isCorrupt = (error: unknown): boolean => hasCode(error, 'CORRUPT')
