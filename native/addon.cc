@@ -6,6 +6,7 @@
 #include "addon_api.h"
 #include "bare_inflate.h"
 #include "file_lock.h"
+#include "fuse_channel_binding.h"
 #include "pass_binding.h"
 #include "process_settings.h"
 #include "span_binding.h"
@@ -35,6 +36,8 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Pass", registryfs::PassBinding::Define(env));
   exports.Set("inflateSpan", Napi::Function::New<InflateSpan>(env, "inflateSpan"));
   exports.Set("bareInflate", Napi::Function::New<registryfs::BareInflate>(env, "bareInflate"));
+  exports.Set("FuseChannel", registryfs::FuseChannelBinding::Define(env));
+  exports.Set("mountFuse", Napi::Function::New<registryfs::MountFuseAsync>(env, "mountFuse"));
   exports.Set("closeOnExec", Napi::Function::New<registryfs::CloseOnExec>(env, "closeOnExec"));
   exports.Set("returnFreedMemory",
               Napi::Function::New<registryfs::ReturnFreedMemory>(env, "returnFreedMemory"));

@@ -133,7 +133,51 @@ export interface SpanRequest {
   readonly crc32: number | undefined
 }
 
+export interface FuseMountRequest {
+  readonly mountPoint: string
+  readonly source: string
+  /** Of mount(2): MS_*. */
+  readonly flags: number
+  /** Of the kernel's fuse, beside those that every mount needs. */
+  readonly kernelOptions: string
+  /** All of it, for `fusermount3 -o`. */
+  readonly helperOptions: string
+}
+
+export interface FuseMountResult {
+  /** An open /dev/fuse whose mount is there; -1 when it failed. */
+  readonly descriptor: number
+  /** 0 where fusermount3 failed. */
+  readonly errno: number
+  readonly step: 'open' | 'mount' | 'helper'
+  /** What fusermount3 said. */
+  readonly message: string
+}
+
+/** A mount's /dev/fuse, read by a thread of the addon. */
+export interface FuseChannel {
+  /** Answers request `unique` with an error, or with what the parts say together. The errno of the kernel's refusal, or 0. */
+  reply(unique: number, errno: number, parts: readonly Buffer[]): number
+  /** FUSE_NOTIFY_*. Blocks while the kernel has the page locked that it is about. */
+  notify(code: number, parts: readonly Buffer[]): number
+  /** Lets go of the mount, which is dead then if it is still there; safe to call more than once. */
+  close(): void
+}
+
+export interface FuseChannelEvents {
+  /** On the main thread: one or more whole requests (linux/fuse.h). */
+  readonly onRequests: (bytes: Buffer) => void
+  /** The connection has ended, with this errno: ENODEV after an unmount, ECONNABORTED when it was cut. */
+  readonly onEnd: (errno: number) => void
+}
+
 interface Addon {
+  readonly FuseChannel: new (
+    descriptor: number,
+    onRequests: FuseChannelEvents['onRequests'],
+    onEnd: FuseChannelEvents['onEnd'],
+  ) => FuseChannel
+  mountFuse(request: FuseMountRequest, done: (result: FuseMountResult) => void): void
   readonly Pass: new (options: PassOptions) => InflatePass
   inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
   bareInflate(input: readonly Buffer[]): Promise<number>
@@ -206,6 +250,18 @@ export async function inflateSpan(request: SpanRequest): Promise<Buffer> {
       else reject(new RegistryFsError('CORRUPT', `gzip: ${problem}`))
     })
   })
+}
+
+/** Mounts, by mount(2) or through fusermount3; not on the main thread. Never rejects. */
+export async function mountFuse(request: FuseMountRequest): Promise<FuseMountResult> {
+  return new Promise((resolve) => {
+    load().mountFuse(request, resolve)
+  })
+}
+
+/** Starts to read requests; the descriptor belongs to the channel from now on. */
+export function openFuseChannel(descriptor: number, events: FuseChannelEvents): FuseChannel {
+  return new (load().FuseChannel)(descriptor, events.onRequests, events.onEnd)
 }
 
 /** CPU seconds that plain inflate takes for one gzip member in memory: the benchmark's floor. */

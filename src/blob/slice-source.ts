@@ -1,5 +1,4 @@
-import type { ReadOptions } from '../util/abort.js'
-import { clampLength, type ByteSource } from './source.js'
+import { clampLength, type ByteSource, type SourceReadOptions } from './source.js'
 
 /** The bytes [start, start + size) of another source: a member of a tar. */
 export class SliceSource implements ByteSource {
@@ -13,7 +12,7 @@ export class SliceSource implements ByteSource {
     this.size = size
   }
 
-  async read(offset: number, length: number, options?: ReadOptions): Promise<Buffer> {
+  async read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer> {
     return this.#source.read(this.#start + offset, clampLength(this.size, offset, length), options)
   }
 }

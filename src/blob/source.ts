@@ -12,7 +12,15 @@ export interface ByteSource {
    * Resolves to exactly `length` bytes from `offset`, fewer only where the source ends, none at or beyond its end.
    * The buffer may be a view into a cache: never write to it.
    */
-  read(offset: number, length: number, options?: ReadOptions): Promise<Buffer>
+  read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer>
+}
+
+export interface SourceReadOptions extends ReadOptions {
+  /**
+   * At least `length` bytes that the answer may be put together in, where it does not lie in one piece: memory that is
+   * made anew for each read costs more than filling it. Written to only in the moment before the read resolves.
+   */
+  readonly scratch?: Buffer | undefined
 }
 
 export interface ReadIntoOptions extends ReadOptions {

@@ -52,6 +52,7 @@ const valued: ReadonlyMap<string, string> = new Map([
   ['log_level', '--log-level'],
   ['log_format', '--log-format'],
   ['fsname', '--source'],
+  ['binding', '--binding'],
 ])
 
 /** Parses `a,b=c,...` as of mount(8) and fstab(5); `\,` and `\\` stand for themselves. Throws INVALID. */

@@ -1,6 +1,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { resolve } from 'node:path'
+import type { FuseBinding } from '../fuse/binding.js'
 import { fuseNativeBinding } from '../fuse/fuse-native.js'
+import { nativeBinding } from '../fuse/native-binding.js'
 import { openCore } from '../mount.js'
 import { RegistryFsError } from '../util/errors.js'
 import { parseAliases } from './aliases.js'
@@ -20,8 +22,14 @@ interface MountFlags extends CoreFlags {
   readonly logFile?: string
   readonly host?: readonly string[]
   readonly source: string
+  readonly binding: keyof typeof bindings
   readonly option?: readonly string[]
 }
+
+const bindings = { native: nativeBinding, 'fuse-native': fuseNativeBinding } satisfies Record<
+  string,
+  FuseBinding
+>
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
@@ -66,6 +74,11 @@ function mountOptions(command: Command): Command {
     )
     .option('-d, --daemon', 'go to the background once the mount answers')
     .option('--log-file <file>', 'messages go there')
+    .addOption(
+      new Option('--binding <name>', 'how to talk to the kernel: by itself, or through libfuse2')
+        .choices(Object.keys(bindings))
+        .default('native'),
+    )
     .addOption(new Option('--source <name>', 'what mount and df show as the device').default('registryfs'))
     .option(
       '-o, --option <list>',
@@ -141,7 +154,7 @@ async function mount(
     allowNonEmpty: flags.nonempty ?? false,
   }
   await runMount(plan, {
-    binding: fuseNativeBinding,
+    binding: bindings[flags.binding],
     openCore: async () => openCore({ ...config, configuredHosts }, log),
     log,
     onReady: async () => {

@@ -8,6 +8,7 @@
  */
 import type { NodeAttributes } from '../image/image.js'
 import type { Inode } from '../tree/inode-table.js'
+import type { SourceReadOptions } from '../blob/source.js'
 import type { ReadOptions } from '../util/abort.js'
 import type { Logger } from '../util/log.js'
 
@@ -18,6 +19,8 @@ export type FileHandle = number & { readonly __brand: 'FileHandle' }
 
 export interface Attributes extends NodeAttributes {
   readonly inode: Inode
+  /** How long these may be believed; Infinity once they cannot change. */
+  readonly validMs: number
 }
 
 export interface LookupResult {
@@ -26,6 +29,12 @@ export interface LookupResult {
   /** How long this name may be taken for this inode without asking; Infinity inside an image. */
   readonly validMs: number
 }
+
+/**
+ * What the kernel may keep of something open: nothing; its content until it is opened again; or for ever, because it
+ * was proven and cannot change.
+ */
+export type Caching = 'none' | 'until-reopened' | 'for-ever'
 
 export interface DirectoryEntry {
   /** Bytes as in the image, at most 1023, without slash or NUL. */
@@ -49,13 +58,19 @@ export interface FuseOperations {
   getattrOfHandle(handle: FileHandle, options?: ReadOptions): Promise<Attributes>
   readlink(inode: Inode, options?: ReadOptions): Promise<Buffer>
   open(inode: Inode, options?: ReadOptions): Promise<FileHandle>
-  /** Fills `target` from its start; fewer bytes than it holds only at the end of the file. */
-  read(handle: FileHandle, offset: number, target: Buffer, options?: ReadOptions): Promise<number>
+  /** `length` bytes, fewer only at the end of the file; a view that must not be written to. */
+  read(handle: FileHandle, offset: number, length: number, options?: SourceReadOptions): Promise<Buffer>
   release(handle: FileHandle): void
   opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle>
   /** All entries, with `.` and `..`, the same at every call. */
   readdir(handle: FileHandle, options?: ReadOptions): Promise<readonly DirectoryEntry[]>
+  /**
+   * The lookup of an entry (by its place in what readdir gave), made by the way: undefined where it would have to wait.
+   */
+  lookupEntry(handle: FileHandle, index: number): LookupResult | undefined
   releasedir(handle: FileHandle): void
+  /** Of an open file or directory. */
+  cachingOf(handle: FileHandle): Caching
   /** NO_ATTRIBUTE when there is none. */
   getxattr(inode: Inode, name: string, options?: ReadOptions): Promise<Buffer>
   /** What is known at once: undefined when there is none, or when it takes a request. */

@@ -11,7 +11,7 @@ export async function withProgressDeadline<T>(
   deadlineMs: number,
   what: string,
   image: Image | undefined,
-  outer: AbortSignal | undefined,
+  outers: readonly (AbortSignal | undefined)[],
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController()
@@ -32,10 +32,10 @@ export async function withProgressDeadline<T>(
     }, deadlineMs)
   }
   const onAbort = (): void => {
-    controller.abort(outer?.reason)
+    controller.abort(outers.find((outer) => outer?.aborted)?.reason)
   }
-  if (outer?.aborted === true) onAbort()
-  outer?.addEventListener('abort', onAbort, { once: true })
+  if (outers.some((outer) => outer?.aborted)) onAbort()
+  for (const outer of outers) outer?.addEventListener('abort', onAbort, { once: true })
   // Not asked for now, for it costs more than most requests: the first deadline counts any progress at all.
   watch(0)
   try {
@@ -43,7 +43,7 @@ export async function withProgressDeadline<T>(
   } finally {
     over = true
     clearTimeout(timer)
-    outer?.removeEventListener('abort', onAbort)
+    for (const outer of outers) outer?.removeEventListener('abort', onAbort)
   }
 }
 

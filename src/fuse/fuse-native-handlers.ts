@@ -1,9 +1,10 @@
 import { constants } from 'node:os'
-import { describeError, RegistryFsError } from '../util/errors.js'
+import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { DirectoryEntry, FileHandle, FuseOperations, Inode } from './binding.js'
-import { errnoOf } from './errno.js'
+import { failureErrno } from './failure.js'
 import type { Handler, Reply } from './fuse-native-library.js'
+import { accessModeMask, quickNames } from './kernel-constants.js'
 import type { PathWalker } from './path-walker.js'
 import { formatShownName } from './shown-name.js'
 import { encodeEntryStat, encodeStat } from './stat-array.js'
@@ -13,9 +14,6 @@ const maxShownName = 1023
 
 /** PATH_MAX: what libfuse2 gives readlink, NUL included. */
 const maxShownTarget = 4095
-
-/** Names that only the kernel and ls ask for, of every file: answered without a request, or the cost of ls -l doubles. */
-const quickNames = /^(security|system|trusted)\./
 
 /** Memory of libfuse that a request lends us until its answer. */
 type Lent = Buffer
@@ -36,10 +34,7 @@ export function fuseNativeHandlers(
       try {
         return await work()
       } catch (error) {
-        const result = -errnoOf(error)
-        if (error instanceof RegistryFsError)
-          log.trace({ operation: name, code: error.code }, describeError(error))
-        else log.error({ operation: name, err: error }, `${name} failed unexpectedly`)
+        const result = -failureErrno(name, error, log)
         return () => {
           fail(result)
         }
@@ -107,9 +102,9 @@ export function fuseNativeHandlers(
         reply(result, 0, lent)
       }
       serve('read', fail, async () => {
-        const bytes = await operations.read(handle, high * 0x1_0000_0000 + low, target.subarray(0, length))
+        const bytes = await operations.read(handle, high * 0x1_0000_0000 + low, length)
         return () => {
-          reply(bytes, 0, lent)
+          reply(bytes.copy(target), 0, lent)
         }
       })
     },
@@ -197,9 +192,6 @@ export function fuseNativeHandlers(
     },
   }
 }
-
-/** fcntl.h; node:fs has the parts only. */
-const accessModeMask = 3
 
 /** getxattr(2): a size of 0 asks for the length only; fewer bytes than the value has are ERANGE. */
 function giveValue(value: Buffer, target: Lent): number {

@@ -1,9 +1,10 @@
 import { setMaxListeners } from 'node:events'
-import type { ByteSource } from '../blob/source.js'
+import type { ByteSource, SourceReadOptions } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
 import type { TreeEntry, TreeLookup, TreeNode } from '../tree/node.js'
+import { nameValidMs } from '../tree/place.js'
 import type { Tree } from '../tree/tree.js'
 import type { ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
@@ -11,6 +12,7 @@ import { Lazy } from '../util/lazy.js'
 import type { Logger } from '../util/log.js'
 import type {
   Attributes,
+  Caching,
   DirectoryEntry,
   FileHandle,
   FileSystemStatus,
@@ -37,8 +39,13 @@ interface OpenFile extends OpenNode {
 }
 
 interface OpenDirectory extends OpenNode {
-  readonly entries: Lazy<readonly TreeEntry[]>
+  readonly listing: Lazy<readonly DirectoryEntry[]>
+  /** Of that listing, once it was made: without `.` and `..`. */
+  entries: readonly TreeEntry[]
 }
+
+/** `.` and `..` come first. */
+const dotEntries = 2
 
 export interface OperationsOptions {
   /** Of each request; a running first pass that gets on extends it. */
@@ -126,14 +133,17 @@ export class TreeOperations implements FuseOperations {
     return this.#pinned({ inode, node, source })
   }
 
-  async read(handle: FileHandle, offset: number, target: Buffer, options?: ReadOptions): Promise<number> {
+  async read(
+    handle: FileHandle,
+    offset: number,
+    length: number,
+    options?: SourceReadOptions,
+  ): Promise<Buffer> {
     const file = this.#handles.get(handle)
     if (!('source' in file)) throw new RegistryFsError('IS_A_DIRECTORY', 'is a directory')
-    const bytes = await this.#run('read', file.node, options, async (signal) =>
-      file.source.read(offset, target.length, { signal }),
+    return this.#run('read', file.node, options, async (signal) =>
+      file.source.read(offset, length, { signal, scratch: options?.scratch }),
     )
-    // Only here, with the answer in hand: once a deadline has answered, the memory of `target` is the binding's again.
-    return bytes.copy(target)
   }
 
   release(handle: FileHandle): void {
@@ -148,28 +158,38 @@ export class TreeOperations implements FuseOperations {
       directory.resolve({ signal }),
     )
     // Not before it is read: opening alone, as every tree walker does, need not wait for a first pass.
-    const entries = new Lazy(async () =>
-      this.#run('readdir', node, undefined, async (signal) => node.entries({ signal })),
-    )
-    return this.#pinned({ inode, node, entries })
+    const listing = new Lazy(async () => {
+      open.entries = await this.#run('readdir', node, undefined, async (signal) => node.entries({ signal }))
+      return this.#listed(inode, open.entries)
+    })
+    const open: OpenDirectory = { inode, node, listing, entries: [] }
+    return this.#pinned(open)
   }
 
   async readdir(handle: FileHandle): Promise<readonly DirectoryEntry[]> {
-    const directory = this.#handles.get(handle)
-    if (!('entries' in directory)) throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
-    const entries = await directory.entries.get()
-    const listed: DirectoryEntry[] = [
-      { name: Buffer.from('.'), type: 'directory', inode: directory.inode },
-      { name: Buffer.from('..'), type: 'directory', inode: undefined },
-    ]
-    for (const { name, type, node } of entries) {
-      listed.push({ name, type, inode: node === undefined ? undefined : this.#inodes.numberOf(node) })
-    }
-    return listed
+    return this.#directory(handle).listing.get()
+  }
+
+  lookupEntry(handle: FileHandle, index: number): LookupResult | undefined {
+    const directory = this.#directory(handle)
+    const node = directory.entries[index - dotEntries]?.node
+    const attributes = node?.attributes
+    if (node === undefined || attributes === undefined) return undefined
+    this.#count('lookup')
+    const inode = this.#inodes.acquire(node)
+    // As lookup has it: a name whose directory can move is believed as long as that.
+    const validMs = directory.node.image !== undefined && this.#isFixed(directory) ? Infinity : nameValidMs
+    return { inode, attributes: attributesOf(inode, node, attributes), validMs }
   }
 
   releasedir(handle: FileHandle): void {
     this.release(handle)
+  }
+
+  cachingOf(handle: FileHandle): Caching {
+    const open = this.#handles.get(handle)
+    if (open.node.image === undefined) return 'none'
+    return open.node.image.isProven && this.#isFixed(open) ? 'for-ever' : 'until-reopened'
   }
 
   peekxattr(inode: Inode, name: string): Buffer | undefined {
@@ -216,6 +236,29 @@ export class TreeOperations implements FuseOperations {
     return attributesOf(inode, node, attributes)
   }
 
+  #directory(handle: FileHandle): OpenDirectory {
+    const directory = this.#handles.get(handle)
+    if (!('listing' in directory)) throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
+    return directory
+  }
+
+  #listed(inode: Inode, entries: readonly TreeEntry[]): readonly DirectoryEntry[] {
+    return [
+      { name: Buffer.from('.'), type: 'directory', inode },
+      { name: Buffer.from('..'), type: 'directory', inode: undefined },
+      ...entries.map(({ name, type, node }) => ({
+        name,
+        type,
+        inode: node === undefined ? undefined : this.#inodes.numberOf(node),
+      })),
+    ]
+  }
+
+  /** What was opened is the node of that inode itself, not what its name leads to at the moment. */
+  #isFixed(open: OpenNode): boolean {
+    return this.#inodes.numberOf(open.node) === open.inode
+  }
+
   #count(operation: string): void {
     this.#requests.set(operation, (this.#requests.get(operation) ?? 0) + 1)
   }
@@ -234,10 +277,9 @@ export class TreeOperations implements FuseOperations {
     name?: Buffer,
   ): Promise<T> {
     this.#count(operation)
-    const { signal: stopping } = this.#stopping
-    const outer = options?.signal === undefined ? stopping : AbortSignal.any([options.signal, stopping])
+    const outers = [this.#stopping.signal, options?.signal]
     try {
-      return await withProgressDeadline(this.#options.deadlineMs, operation, node.image, outer, work)
+      return await withProgressDeadline(this.#options.deadlineMs, operation, node.image, outers, work)
     } catch (error) {
       if (!hasCode(error, ...ordinary)) {
         this.#record(name === undefined ? operation : `${operation} ${formatShownName(name)}`, node, error)
@@ -260,5 +302,7 @@ export class TreeOperations implements FuseOperations {
 function attributesOf(inode: Inode, node: TreeNode, attributes: NodeAttributes): Attributes {
   // POSIX: st_size of a link is the length of its target; tar leaves it 0.
   const size = node.type === 'symlink' ? node.linkName.length : attributes.size
-  return { ...attributes, size, inode }
+  // A directory of many names may be another image's in a moment; a file's link count grows while its layer is read.
+  const validMs = node.type !== 'directory' && node.image?.isProven === true ? Infinity : nameValidMs
+  return { ...attributes, size, inode, validMs }
 }

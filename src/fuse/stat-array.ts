@@ -1,18 +1,9 @@
 import type { NodeAttributes } from '../image/image.js'
 import type { Attributes, Inode } from './binding.js'
+import { encodeDevice, typeBits } from './mode.js'
 
 /** fuse-native's struct stat: 18 numbers of 32 bits, larger ones as low and high half (its getStatArray and populate_stat). */
 const fields = 18
-
-/** S_IFMT bits, inode(7). */
-const typeBits: Readonly<Record<NodeAttributes['type'], number>> = {
-  file: 0o100000,
-  directory: 0o040000,
-  symlink: 0o120000,
-  'character-device': 0o020000,
-  'block-device': 0o060000,
-  fifo: 0o010000,
-}
 
 /** libfuse's FUSE_UNKNOWN_INO. */
 const unknownInode = 0xffffffff
@@ -42,11 +33,6 @@ export function encodeStat(attributes: Attributes): Uint32Array {
   const milliseconds = attributes.mtimeSeconds * 1000 + Math.floor(attributes.mtimeNanoseconds / 1_000_000)
   for (const field of [12, 14, 16]) setDouble(stat, field, Math.max(0, milliseconds))
   return stat
-}
-
-/** The kernel's new_encode_dev, which is also what glibc's makedev gives in its lower 32 bits. */
-export function encodeDevice(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)) >>> 0
 }
 
 function setDouble(stat: Uint32Array, field: number, value: number): void {

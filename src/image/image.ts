@@ -69,6 +69,8 @@ export interface Image {
   /** `os/architecture[/variant]` of the config; undefined until it was fetched, or when it says nothing. */
   readonly platform: string | undefined
   readonly root: ImageNode
+  /** Every layer was read, and proven against its digest: nothing of the image can change any more. */
+  readonly isProven: boolean
   layerStatus(): Promise<readonly LayerStatus[]>
   /** Waits until every layer was read and proven. */
   index(options?: ReadOptions): Promise<void>

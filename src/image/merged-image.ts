@@ -38,6 +38,10 @@ export class MergedImage implements Image {
     return this.#platform
   }
 
+  get isProven(): boolean {
+    return this.#layers.every((layer) => layer.state === 'ready')
+  }
+
   async layerStatus(): Promise<readonly LayerStatus[]> {
     const config = await this.#config.get().catch(() => undefined)
     if (config?.platform !== undefined) this.#platform = formatPlatform(config.platform)

@@ -7,7 +7,8 @@
 import { unlink } from 'node:fs/promises'
 import { CachedSource } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
-import type { BlobSource, ByteSource } from '../blob/source.js'
+import { joined } from '../blob/joined.js'
+import type { BlobSource, ByteSource, SourceReadOptions } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
 import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
@@ -118,7 +119,7 @@ export class Layer implements ByteSource {
     }
   }
 
-  async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
+  async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
     this.#lastReadAt = performance.now()
     const parts: Buffer[] = []
     let done = 0
@@ -131,7 +132,7 @@ export class Layer implements ByteSource {
       parts.push(part)
       done += part.length
     }
-    return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+    return joined(parts, done, options.scratch)
   }
 
   /** What can be said without reading the layer; looks for an index file. */

@@ -168,6 +168,7 @@ class MemoryImage implements Image {
   readonly manifest: ImageManifest
   readonly platform = 'linux/amd64'
   readonly root: ImageNode
+  readonly isProven = true
   layers: readonly LayerStatus[] = []
 
   constructor(reference: Reference, root: MemoryContents, digest: Digest) {

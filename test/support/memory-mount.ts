@@ -1,6 +1,7 @@
 /** A program for mount tests: mounts images that are made of JavaScript objects. SIGUSR2 moves the tag `moving:1`. */
 import { runMount } from '../../src/cli/run-mount.js'
 import { fuseNativeBinding } from '../../src/fuse/fuse-native.js'
+import { nativeBinding } from '../../src/fuse/native-binding.js'
 import { parseReference } from '../../src/registry/reference.js'
 import { describeError, RegistryFsError } from '../../src/util/errors.js'
 import { pino } from 'pino'
@@ -102,7 +103,7 @@ const core = {
 }
 try {
   await runMount(plan, {
-    binding: fuseNativeBinding,
+    binding: flags.includes('--fuse-native') ? fuseNativeBinding : nativeBinding,
     openCore: async () => Promise.resolve(core),
     log: pino({ level: 'info' }, pino.destination({ dest: 2, sync: true })),
     onReady: async () => Promise.resolve(),

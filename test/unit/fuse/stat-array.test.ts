@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Attributes, Inode } from '../../../src/fuse/binding.js'
-import { encodeDevice, encodeStat } from '../../../src/fuse/stat-array.js'
+import { encodeDevice } from '../../../src/fuse/mode.js'
+import { encodeStat } from '../../../src/fuse/stat-array.js'
 
 const attributes: Attributes = {
   inode: 12 as Inode,
@@ -14,6 +15,7 @@ const attributes: Attributes = {
   mtimeNanoseconds: 123_456_789,
   deviceMajor: 0,
   deviceMinor: 0,
+  validMs: 1_000,
   linkCount: 2,
 }
 

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "addon_api.h"
+#include "fuse_channel.h"
+
+namespace registryfs {
+
+// FuseChannel as a class of JavaScript: new FuseChannel(descriptor, onRequests, onEnd).
+class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+  explicit FuseChannelBinding(const Napi::CallbackInfo& info);
+  ~FuseChannelBinding() override { CloseChannel(); }
+
+ private:
+  // What the reading thread sends: requests, or the end.
+  struct Message {
+    std::vector<uint8_t> requests;
+    int error = -1;
+  };
+  // Outlives this object in calls that are on their way.
+  struct Shared {
+    FuseChannelBinding* owner;
+  };
+
+  Napi::Value Reply(const Napi::CallbackInfo& info);
+  Napi::Value Notify(const Napi::CallbackInfo& info);
+  Napi::Value Close(const Napi::CallbackInfo& info);
+  Napi::Value Write(uint64_t unique, int32_t error, const Napi::Value& parts);
+  void CloseChannel();
+  static void CleanUp(void* self);
+  static void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Shared>* context,
+                      Message* message);
+
+  Napi::Env env_;
+  std::shared_ptr<Shared> shared_;
+  Napi::FunctionReference onEnd_;
+  Napi::TypedThreadSafeFunction<std::shared_ptr<Shared>, Message, Deliver> messages_;
+  std::unique_ptr<FuseChannel> channel_;
+};
+
+// (request, done): see src/native.ts.
+Napi::Value MountFuseAsync(const Napi::CallbackInfo& info);
+
+}  // namespace registryfs
