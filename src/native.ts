@@ -232,18 +232,22 @@ export function openPass(options: PassOptions): InflatePass {
   }
 }
 
-/** Inflates a span, or a piece of it, on the addon's threads. CORRUPT when the bytes are not what the request says. */
-export async function inflateSpan(request: SpanRequest): Promise<Buffer> {
+/**
+ * Inflates a span, or a piece of it, on the addon's threads, into `into` (of `lengthBytes`) where there is one. CORRUPT
+ * when the bytes are not what the request says.
+ */
+export async function inflateSpan(request: SpanRequest, into?: Buffer): Promise<Buffer> {
   const { lengthBytes, skipBytes, bitOffset, windowLength } = request
   if (
     ![lengthBytes, skipBytes].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0) ||
     ![bitOffset, windowLength].every((count) => Number.isInteger(count) && count >= 0) ||
     bitOffset > 7 ||
+    (into !== undefined && into.length !== lengthBytes) ||
     windowLength > 32_768
   ) {
     throw new RegistryFsError('INVALID', 'a span request is out of range')
   }
-  const target = Buffer.allocUnsafeSlow(lengthBytes)
+  const target = into ?? Buffer.allocUnsafeSlow(lengthBytes)
   return new Promise((resolve, reject) => {
     load().inflateSpan(request, target, (problem) => {
       if (problem === null) resolve(target)

@@ -53,6 +53,27 @@ export class CachedSource implements ByteSource {
     return joined
   }
 
+  /**
+   * Fills `target` from `offset`, from the disk without a look at the rest of its chunks, and so unchecked: for who
+   * checks what comes of it, and then discards.
+   */
+  async fillUnchecked(offset: number, target: Buffer, options: ReadOptions = {}): Promise<void> {
+    const { first, end } = piecesOf(offset, target.length, chunkBytes)
+    await Promise.all(
+      Array.from({ length: end - first }, async (_, i) => {
+        const index = first + i
+        const start = Math.max(offset, index * chunkBytes)
+        const part = target.subarray(start - offset, (index + 1) * chunkBytes - offset)
+        const within = start - index * chunkBytes
+        if (!this.#fetching.has(index)) {
+          if (await this.#cache.readPart(this.#digest, index, within, part)) return
+        }
+        const chunk = await this.#chunk(index, end, options)
+        chunk.copy(part, 0, within)
+      }),
+    )
+  }
+
   /** Forgets what is cached of these bytes, for they did not inflate; the next read fetches them anew. */
   async discard(offset: number, length: number): Promise<void> {
     const { first, end } = piecesOf(offset, clampLength(this.size, offset, length), chunkBytes)

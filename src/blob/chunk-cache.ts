@@ -1,5 +1,6 @@
 import { SingleFlight } from '../util/single-flight.js'
 import type { Digest } from '../util/digest.js'
+import { Lease } from './buffer-pool.js'
 import type { DiskChunkStore } from './disk-chunk-store.js'
 import type { MemoryCache } from './memory-cache.js'
 
@@ -34,19 +35,30 @@ export class ChunkCache {
     return this.memory.has(key) || this.#saving.has(key) || this.disk.has(digest, index)
   }
 
-  /** A view that must not be written to; undefined when the chunk is nowhere. */
+  /** Checked; a view that must not be written to; undefined when the chunk is nowhere. */
   async find(digest: Digest, index: number, payloadBytes: number): Promise<Buffer | undefined> {
     const key = keyOf(digest, index)
     const saving = this.#saving.get(key)
     // The buffer that is being written belongs to its owner, who reuses it as soon as the write is done.
     if (saving !== undefined) return Buffer.from(saving)
     const cached = this.memory.find(key)
-    if (cached !== undefined) return cached
+    if (cached !== undefined) return cached.bytes
     return this.#loading.run(key, async () => {
       const loaded = await this.disk.load(digest, index, payloadBytes)
-      if (loaded !== undefined) this.memory.put(key, loaded)
+      if (loaded !== undefined) this.memory.put(key, Lease.of(loaded))
       return loaded
     })
+  }
+
+  /**
+   * Fills `target` with a chunk's bytes from `offset` in it. Those from the disk are not checked, so that no more is
+   * read than was asked for: only for who can tell. False when the chunk is not at hand.
+   */
+  async readPart(digest: Digest, index: number, offset: number, target: Buffer): Promise<boolean> {
+    const key = keyOf(digest, index)
+    const known = this.#saving.get(key) ?? this.memory.peek(key)?.bytes
+    if (known === undefined) return this.disk.readPart(digest, index, offset, target)
+    return known.copy(target, 0, offset) === target.length
   }
 
   /**
@@ -58,7 +70,7 @@ export class ChunkCache {
     this.#saving.set(key, payload)
     try {
       const saved = await this.#inBackground(this.disk.save(digest, index, payload))
-      if (!saved) this.memory.put(key, copyOf(payload))
+      if (!saved) this.memory.put(key, Lease.of(copyOf(payload)))
     } finally {
       this.#saving.delete(key)
     }
@@ -66,7 +78,7 @@ export class ChunkCache {
 
   /** Keeps a chunk that owns its memory: in memory now, on disk in the background. */
   put(digest: Digest, index: number, payload: Buffer): void {
-    this.memory.put(keyOf(digest, index), payload)
+    this.memory.put(keyOf(digest, index), Lease.of(payload))
     void this.#inBackground(this.disk.save(digest, index, payload))
   }
 

@@ -4,7 +4,7 @@
  * across restarts by file time. It may be slow or broken, never wrong and never fatal: a bad unit is deleted and
  * counts as a miss, a full or failing disk means that chunks are not kept.
  */
-import { mkdir, open, readdir, rm, stat, statfs, unlink, utimes } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, stat, statfs, unlink, utimes, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestAlgorithm, digestHex, tryParseDigest, type Digest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
@@ -109,10 +109,29 @@ export class DiskChunkStore {
       await this.remove(digest, index)
       return undefined
     }
-    this.#units.delete(key)
-    this.#units.set(key, unit)
-    this.#touch(key, path)
+    this.#used(key, unit, path)
     return payload
+  }
+
+  /** Fills `target` from `offset` of the chunk, whose checksum is not looked at; false when it is not there, or shorter. */
+  async readPart(digest: Digest, index: number, offset: number, target: Buffer): Promise<boolean> {
+    const key = keyOf(digest, index)
+    const unit = this.#units.get(key)
+    if (unit === undefined) return false
+    const path = this.#path(digest, index)
+    try {
+      const handle = await open(path, 'r')
+      try {
+        if ((await fill(handle, target, unitHeaderBytes + offset)) < target.length) return false
+      } finally {
+        await handle.close()
+      }
+    } catch {
+      // Whoever loads it whole tells why.
+      return false
+    }
+    this.#used(key, unit, path)
+    return true
   }
 
   /** True when the chunk is on disk afterwards. */
@@ -195,6 +214,13 @@ export class DiskChunkStore {
     return unit
   }
 
+  #used(key: string, unit: Unit, path: string): void {
+    // Unless it was dropped meanwhile.
+    if (!this.#units.delete(key)) return
+    this.#units.set(key, unit)
+    this.#touch(key, path)
+  }
+
   #touch(key: string, path: string): void {
     const now = Date.now()
     if (this.#options.readOnly || now - (this.#touched.get(key) ?? 0) < touchEveryMs) return
@@ -233,14 +259,19 @@ async function readUnit(path: string, bytes: number): Promise<Buffer | undefined
   try {
     // One byte more than expected: a longer file shows itself without a stat.
     const buffer = Buffer.allocUnsafeSlow(bytes + 1)
-    let filled = 0
-    while (filled < buffer.length) {
-      const { bytesRead } = await handle.read(buffer, filled, buffer.length - filled)
-      if (bytesRead === 0) break
-      filled += bytesRead
-    }
-    return filled === bytes ? buffer.subarray(0, bytes) : undefined
+    return (await fill(handle, buffer, 0)) === bytes ? buffer.subarray(0, bytes) : undefined
   } finally {
     await handle.close()
   }
+}
+
+/** Resolves to how much of `target` the file had from `offset`. */
+async function fill(handle: FileHandle, target: Buffer, offset: number): Promise<number> {
+  let filled = 0
+  while (filled < target.length) {
+    const { bytesRead } = await handle.read(target, filled, target.length - filled, offset + filled)
+    if (bytesRead === 0) break
+    filled += bytesRead
+  }
+  return filled
 }

@@ -1,22 +1,30 @@
 import { LRUCache } from 'lru-cache'
+import { BufferPool, type Lease } from './buffer-pool.js'
 
 /**
  * The process's one budget for bytes that can be made again: chunks and spans of all layers. Keys are
  * `chunk:<digest>:<index>` and `span:<digest>:<index>:<piece>`; the least recently used goes first.
  */
 export class MemoryCache {
-  readonly #entries: LRUCache<string, Buffer>
+  /** For what is to be kept here, and for what takes turns with it. */
+  readonly pool = new BufferPool()
+  readonly #entries: LRUCache<string, Lease>
   readonly maximumBytes: number
+  readonly #longest: number
   hits = 0
   misses = 0
 
   constructor(maximumBytes: number) {
     this.maximumBytes = maximumBytes
+    // A unit of more than an eighth would push out everything else for one reader.
+    this.#longest = Math.max(1, Math.floor(maximumBytes / 8))
     this.#entries = new LRUCache({
       maxSize: Math.max(1, maximumBytes),
-      // A unit of more than an eighth would push out everything else for one reader.
-      maxEntrySize: Math.max(1, Math.floor(maximumBytes / 8)),
-      sizeCalculation: (bytes) => Math.max(1, bytes.buffer.byteLength),
+      maxEntrySize: this.#longest,
+      sizeCalculation: (lease) => Math.max(1, lease.heldBytes),
+      dispose: (lease) => {
+        lease.release()
+      },
     })
   }
 
@@ -28,16 +36,24 @@ export class MemoryCache {
     return this.#entries.has(key)
   }
 
-  find(key: string): Buffer | undefined {
-    const bytes = this.#entries.get(key)
-    if (bytes === undefined) this.misses++
+  /** To be looked at before anything is awaited, or held. */
+  find(key: string): Lease | undefined {
+    const lease = this.#entries.get(key)
+    if (lease === undefined) this.misses++
     else this.hits++
-    return bytes
+    return lease
   }
 
-  /** `bytes` must own its memory: the whole ArrayBuffer counts, for it stays alive with it. */
-  put(key: string, bytes: Buffer): void {
-    this.#entries.set(key, bytes)
+  /** The same for who has other places to look: neither a hit nor a miss. */
+  peek(key: string): Lease | undefined {
+    return this.#entries.get(key)
+  }
+
+  /** Holds it as long as there is room; all the memory behind it counts. */
+  put(key: string, lease: Lease): void {
+    // A unit that is too long is not kept, and then lru-cache disposes of nothing.
+    if (lease.heldBytes > this.#longest) return
+    this.#entries.set(key, lease.hold())
   }
 
   remove(key: string): void {

@@ -7,7 +7,6 @@
 import { unlink } from 'node:fs/promises'
 import { CachedSource } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
-import { joined } from '../blob/joined.js'
 import type { BlobSource, ByteSource, SourceReadOptions } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
@@ -121,18 +120,17 @@ export class Layer implements ByteSource {
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
     this.#lastReadAt = performance.now()
-    const parts: Buffer[] = []
-    let done = 0
-    while (done < length) {
+    const target = options.scratch?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
+    let filled = 0
+    while (filled < length) {
+      const rest = target.subarray(filled)
       // Most reads find their bytes in memory: those pay for no deadline and wait for nothing.
-      const part =
-        this.#findSome(offset + done, length - done) ??
-        (await this.#readSome(offset + done, length - done, options))
-      if (part === undefined) break
-      parts.push(part)
-      done += part.length
+      const bytes =
+        this.#findSome(offset + filled, rest) || (await this.#readSome(offset + filled, rest, options))
+      if (bytes === 0) break
+      filled += bytes
     }
-    return joined(parts, done, options.scratch)
+    return target.subarray(0, filled)
   }
 
   /** What can be said without reading the layer; looks for an index file. */
@@ -165,26 +163,28 @@ export class Layer implements ByteSource {
   }
 
   /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
-  #findSome(offset: number, length: number): Buffer | undefined {
-    return this.#pass?.recent.find(offset, length) ?? this.#source?.findSome(offset, length)
+  #findSome(offset: number, target: Buffer): number {
+    return this.#pass?.recent.find(offset, target) || (this.#source?.findSome(offset, target) ?? 0)
   }
 
-  async #readSome(offset: number, length: number, options: ReadOptions): Promise<Buffer | undefined> {
-    const ready = (): Buffer | SpanSource | undefined => {
-      const found = this.#findSome(offset, length)
-      if (found !== undefined) return found
+  /** Fills the start of `target`; 0 at the end of the layer. */
+  async #readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
+    const ready = (): number | SpanSource | undefined => {
+      const found = this.#findSome(offset, target)
+      if (found > 0) return found
       const spans = this.#contents?.spans ?? this.#pass?.progress.spans
       return spans?.find(offset) === undefined ? undefined : this.#source
     }
     this.#waitingReaders++
     const found = await this.until(ready, options).finally(() => this.#waitingReaders--)
-    if (found === undefined || Buffer.isBuffer(found)) return found
+    if (found === undefined) return 0
+    if (typeof found === 'number') return found
     const where = { layer: this.descriptor.digest, offset }
     return withDeadline(
       this.#options.readDeadlineMs,
       'reading from the registry',
       options.signal,
-      async (signal) => found.readSome(offset, length, { signal }),
+      async (signal) => found.readSome(offset, target, { signal }),
     ).catch(async (error: unknown) => {
       if (hasCode(error, 'CORRUPT') && this.#contents !== undefined) await this.#forgetIndex()
       throw error instanceof RegistryFsError ? error.within(where) : error

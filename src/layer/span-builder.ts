@@ -1,9 +1,9 @@
-import { zeros } from '../blob/zeros.js'
+import type { Lease } from '../blob/buffer-pool.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import type { BlockEvent } from '../native.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
-const usualSpanBytes = (1 << 20) + (160 << 10)
+const usualSpanBytes = (1 << 20) + (128 << 10)
 /** A longer span is read in pieces later (span-source.ts) and not kept whole. */
 export const longestKeptSpanBytes = 16 << 20
 
@@ -25,7 +25,7 @@ export class SpanBuilder {
   #start = 0
   #filled = 0
   /** Undefined while all of it is zero. */
-  #buffer: Buffer | undefined
+  #lease: Lease | undefined
   #tooLong = false
 
   constructor(digest: string, memory: MemoryCache) {
@@ -38,46 +38,55 @@ export class SpanBuilder {
     if (this.#tooLong) return
     if (this.#start + this.#filled !== block.uncompressedOffset) {
       this.#start = block.uncompressedOffset
-      this.#filled = 0
-      this.#buffer = undefined
+      this.#drop()
     }
     const needed = this.#filled + bytes.length
     if (needed > longestKeptSpanBytes) {
       this.#tooLong = true
-      this.#filled = 0
-      this.#buffer = undefined
+      this.#drop()
       return
     }
-    if (this.#buffer !== undefined || !block.zero) bytes.copy(this.#roomFor(needed), this.#filled)
+    if (this.#lease !== undefined || !block.zero) bytes.copy(this.#roomFor(needed), this.#filled)
     this.#filled = needed
   }
 
   /** A span ends here and the next one begins. */
   cut(offset: number): void {
-    if (this.#buffer !== undefined && this.#start === this.#spanStart) {
-      this.#memory.put(spanKey(this.#digest, this.#start), this.#buffer.subarray(0, this.#filled))
+    if (this.#lease !== undefined && this.#start === this.#spanStart) {
+      this.#lease.shorten(this.#filled)
+      this.#memory.put(spanKey(this.#digest, this.#start), this.#lease)
     }
-    this.#buffer = undefined
+    this.#drop()
     this.#spanStart = offset
     this.#start = offset
-    this.#filled = 0
     this.#tooLong = false
   }
 
-  /** A view of up to `length` bytes at `offset`, at least one; undefined when they are not here. */
-  find(offset: number, length: number): Buffer | undefined {
+  /** Fills the start of `target` from `offset`: how much, 0 when those bytes are not here. */
+  find(offset: number, target: Buffer): number {
     const at = offset - this.#start
-    if (at < 0 || at >= this.#filled) return undefined
-    const wanted = Math.min(this.#filled - at, length)
-    return this.#buffer === undefined ? zeros(wanted) : this.#buffer.subarray(at, at + wanted)
+    if (at < 0 || at >= this.#filled) return 0
+    const wanted = Math.min(this.#filled - at, target.length)
+    if (this.#lease !== undefined) return this.#lease.bytes.copy(target, 0, at, at + wanted)
+    target.fill(0, 0, wanted)
+    return wanted
+  }
+
+  #drop(): void {
+    this.#lease?.release()
+    this.#lease = undefined
+    this.#filled = 0
   }
 
   #roomFor(bytes: number): Buffer {
-    if (this.#buffer !== undefined && this.#buffer.length >= bytes) return this.#buffer
-    const longer = Buffer.allocUnsafeSlow(Math.max(usualSpanBytes, bytes, (this.#buffer?.length ?? 0) * 2))
-    if (this.#buffer === undefined) longer.fill(0, 0, this.#filled)
-    else this.#buffer.copy(longer, 0, 0, this.#filled)
-    this.#buffer = longer
-    return longer
+    const { pool } = this.#memory
+    const before = this.#lease
+    if (before !== undefined && before.bytes.length >= bytes) return before.bytes
+    const longer = pool.take(Math.max(usualSpanBytes, bytes, (before?.bytes.length ?? 0) * 2))
+    if (before === undefined) longer.bytes.fill(0, 0, this.#filled)
+    else before.bytes.copy(longer.bytes, 0, 0, this.#filled)
+    before?.release()
+    this.#lease = longer
+    return longer.bytes
   }
 }

@@ -3,9 +3,10 @@
  * its seek point in the addon -> memory cache. The span is the unit; one longer than `longestKeptSpanBytes` (an
  * encoder that made a single huge deflate block) is read in pieces, each inflated from the span's start.
  */
+import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
-import { zeros } from '../blob/zeros.js'
+import type { ByteSource } from '../blob/source.js'
 import { inflateSpan } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
@@ -28,7 +29,7 @@ export interface SpanSourceOptions {
 
 export class SpanSource {
   readonly #options: SpanSourceOptions
-  readonly #inflating = new SingleFlight<string, Buffer>()
+  readonly #inflating = new SingleFlight<string, Lease>()
   readonly #recent = new Set<number>()
   /** Spans inflated so far, for status and benchmarks. */
   inflated = 0
@@ -37,34 +38,34 @@ export class SpanSource {
     this.#options = options
   }
 
-  /** The same as readSome where it needs neither fetching nor inflating; undefined else. */
-  findSome(offset: number, length: number): Buffer | undefined {
+  /** The same as readSome where it needs neither fetching nor inflating; 0 else. */
+  findSome(offset: number, target: Buffer): number {
     const { spans, memory, digest } = this.#options
     const index = spans.find(offset)
-    if (index === undefined) return undefined
+    if (index === undefined) return 0
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
-    if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))
-    if (span.uncompressedLength > longestKeptSpanBytes) return undefined
-    const bytes = memory.find(spanKey(digest, span.uncompressedOffset))
-    if (bytes === undefined) return undefined
+    if (span.zero) return fillZeros(target, span.uncompressedLength - at)
+    if (span.uncompressedLength > longestKeptSpanBytes) return 0
+    const found = memory.find(spanKey(digest, span.uncompressedOffset))
+    if (found === undefined) return 0
     this.#readAhead(index)
-    return bytes.subarray(at, Math.min(bytes.length, at + length))
+    return found.bytes.copy(target, 0, at)
   }
 
-  /** A view of up to `length` bytes at `offset`, at least one; undefined beyond the spans that are known. */
-  async readSome(offset: number, length: number, options: ReadOptions): Promise<Buffer | undefined> {
+  /** Fills the start of `target` from `offset`: resolves to how much, at least one byte; 0 beyond the spans that are known. */
+  async readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
     const { spans } = this.#options
     const index = spans.find(offset)
-    if (index === undefined) return undefined
+    if (index === undefined) return 0
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
-    if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))
+    if (span.zero) return fillZeros(target, span.uncompressedLength - at)
     const piece = span.uncompressedLength > longestKeptSpanBytes ? Math.floor(at / pieceBytes) : 0
     this.#readAhead(index)
-    const bytes = await this.#piece(index, span, piece, options)
-    const start = at - piece * pieceBytes
-    return bytes.subarray(start, Math.min(bytes.length, start + length))
+    const known = this.#options.memory.peek(pieceKey(this.#options.digest, span, piece))
+    const found = known ?? (await abortable(this.#piece(index, span, piece), options.signal))
+    return found.bytes.copy(target, 0, at - piece * pieceBytes)
   }
 
   /** A reader that came from the span before will want the next one: inflate it meanwhile. */
@@ -78,28 +79,28 @@ export class SpanSource {
     if (!this.#recent.has(index - 1) || index + 1 >= spans.count) return
     const next = spans.get(index + 1)
     if (next.zero || next.uncompressedLength > longestKeptSpanBytes) return
+    if (this.#options.memory.has(pieceKey(this.#options.digest, next, 0))) return
     // A failure shows itself to whoever reads that span.
-    this.#piece(index + 1, next, 0, {}).catch(() => undefined)
+    this.#piece(index + 1, next, 0).catch(() => undefined)
   }
 
-  async #piece(index: number, span: Span, piece: number, options: ReadOptions): Promise<Buffer> {
+  /** To be looked at before anything else is awaited. */
+  async #piece(index: number, span: Span, piece: number): Promise<Lease> {
     const { digest, memory } = this.#options
-    const key =
-      piece === 0
-        ? spanKey(digest, span.uncompressedOffset)
-        : `${spanKey(digest, span.uncompressedOffset)}:${String(piece)}`
-    const cached = memory.find(key)
-    if (cached !== undefined) return cached
-    const flight = this.#inflating.run(key, async () => {
-      const bytes = await this.#inflateTrusted(index, span, piece)
-      memory.put(key, bytes)
-      return bytes
+    const key = pieceKey(digest, span, piece)
+    return this.#inflating.run(key, async () => {
+      const lease = await this.#inflateTrusted(index, span, piece)
+      memory.put(key, lease)
+      // All who wait for this flight go on before the event loop does: until then it is held for them.
+      setImmediate(() => {
+        lease.release()
+      })
+      return lease
     })
-    return abortable(flight, options.signal)
   }
 
   /** Once more with fetched bytes when those from the cache do not inflate: the cache may be wrong, never the reader's problem. */
-  async #inflateTrusted(index: number, span: Span, piece: number): Promise<Buffer> {
+  async #inflateTrusted(index: number, span: Span, piece: number): Promise<Lease> {
     try {
       return await this.#inflate(index, span, piece)
     } catch (error) {
@@ -110,32 +111,56 @@ export class SpanSource {
     }
   }
 
-  async #inflate(index: number, span: Span, piece: number): Promise<Buffer> {
-    const { windows, compressed } = this.#options
+  async #inflate(index: number, span: Span, piece: number): Promise<Lease> {
+    const { windows, compressed, memory } = this.#options
     const whole = span.uncompressedLength <= longestKeptSpanBytes
     const skipBytes = whole ? 0 : piece * pieceBytes
+    const lengthBytes = whole
+      ? span.uncompressedLength
+      : Math.min(pieceBytes, span.uncompressedLength - skipBytes)
     const { offset, length } = compressedRange(span)
-    const [input, window] = await Promise.all([
-      compressed.read(offset, length),
+    const input = memory.pool.take(length)
+    const lease = memory.pool.take(lengthBytes)
+    // Given back only when all went well: after a failure another part of the read may still be on its way into them.
+    const [window] = await Promise.all([
       span.windowLength === 0 ? Buffer.alloc(0) : windows.load(index),
+      // Its own checksum proves a whole span; of a piece there is none.
+      whole ? compressed.fillUnchecked(offset, input.bytes) : fillFrom(compressed, offset, input.bytes),
     ])
     this.inflated++
-    return inflateSpan({
-      input,
+    const request = {
+      input: input.bytes,
       bitOffset: span.compressedBitOffset % 8,
       atHeader: span.atHeader,
       window,
       windowLength: span.windowLength,
       skipBytes,
-      lengthBytes: whole
-        ? span.uncompressedLength
-        : Math.min(pieceBytes, span.uncompressedLength - skipBytes),
+      lengthBytes,
       crc32: whole ? span.crc32 : undefined,
-    })
+    }
+    await inflateSpan(request, lease.bytes)
+    input.release()
+    return lease
   }
 }
 
 function compressedRange(span: Span): { offset: number; length: number } {
   const offset = Math.floor(span.compressedBitOffset / 8)
   return { offset, length: Math.ceil(span.compressedBitEnd / 8) - offset }
+}
+
+async function fillFrom(source: ByteSource, offset: number, target: Buffer): Promise<void> {
+  const bytes = await source.read(offset, target.length)
+  bytes.copy(target)
+}
+
+function fillZeros(target: Buffer, length: number): number {
+  const filled = Math.min(length, target.length)
+  target.fill(0, 0, filled)
+  return filled
+}
+
+function pieceKey(digest: string, span: Span, piece: number): string {
+  const key = spanKey(digest, span.uncompressedOffset)
+  return piece === 0 ? key : `${key}:${String(piece)}`
 }
