@@ -17,6 +17,7 @@
         "gzip_header.cc",
         "hash_lane.cc",
         "inflate_pass.cc",
+        "page_store.cc",
         "pass_binding.cc",
         "pass_points.cc",
         "process_settings.cc",

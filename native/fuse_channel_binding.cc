@@ -12,11 +12,23 @@ namespace registryfs {
 namespace {
 // A read's answer is a header and a handful of views.
 constexpr uint32_t kMaximumParts = 64;
+
+// `parts`: an array of buffers.
+int Gather(const Napi::Value& parts, iovec* gathered) {
+  int count = 0;
+  const Napi::Array array = parts.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length() && i < kMaximumParts; ++i) {
+    const auto part = array.Get(i).As<Napi::Buffer<uint8_t>>();
+    if (part.Length() > 0) gathered[count++] = {part.Data(), part.Length()};
+  }
+  return count;
+}
 }  // namespace
 
 Napi::Function FuseChannelBinding::Define(Napi::Env env) {
   return DefineClass(env, "FuseChannel",
                      {InstanceMethod<&FuseChannelBinding::Reply>("reply"),
+                      InstanceMethod<&FuseChannelBinding::Store>("store"),
                       InstanceMethod<&FuseChannelBinding::Notify>("notify"),
                       InstanceMethod<&FuseChannelBinding::Close>("close")});
 }
@@ -46,6 +58,16 @@ Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
                -info[1].As<Napi::Number>().Int32Value(), info[2]);
 }
 
+Napi::Value FuseChannelBinding::Store(const Napi::CallbackInfo& info) {
+  if (!channel_) return Napi::Boolean::New(env_, false);
+  iovec parts[kMaximumParts];
+  const int count = Gather(info[2], parts);
+  const auto number = [&info](size_t i) {
+    return static_cast<uint64_t>(info[i].As<Napi::Number>().DoubleValue());
+  };
+  return Napi::Boolean::New(env_, channel_->Store(number(0), number(1), parts, count));
+}
+
 Napi::Value FuseChannelBinding::Notify(const Napi::CallbackInfo& info) {
   return Write(0, info[0].As<Napi::Number>().Int32Value(), info[1]);
 }
@@ -54,16 +76,8 @@ Napi::Value FuseChannelBinding::Write(uint64_t unique, int32_t error, const Napi
   if (!channel_) return Napi::Number::New(env_, ENODEV);
   fuse_out_header header = {sizeof(header), error, unique};
   iovec written[kMaximumParts + 1] = {{&header, sizeof(header)}};
-  int count = 1;
-  if (parts.IsArray()) {
-    const Napi::Array array = parts.As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length() && i < kMaximumParts; ++i) {
-      const auto part = array.Get(i).As<Napi::Buffer<uint8_t>>();
-      if (part.Length() == 0) continue;
-      written[count++] = {part.Data(), part.Length()};
-      header.len += static_cast<uint32_t>(part.Length());
-    }
-  }
+  const int count = 1 + Gather(parts, written + 1);
+  for (int i = 1; i < count; ++i) header.len += static_cast<uint32_t>(written[i].iov_len);
   return Napi::Number::New(env_, channel_->Write(written, count));
 }
 

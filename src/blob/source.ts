@@ -13,6 +13,20 @@ export interface ByteSource {
    * The buffer may be a view into a cache: never write to it.
    */
   read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer>
+
+  /**
+   * Shows what a running first pass inflates of it, as long as somebody reads; returns how to end that. Not all sources
+   * can, and none promises to show everything.
+   */
+  follow?(follower: Follower): () => void
+}
+
+/** Is shown bytes of a source that come by although nobody asked for them just now. */
+export interface Follower {
+  /** `bytes` of the source from `offset`: only to be looked at, and only now. */
+  passing(offset: number, bytes: Buffer): void
+  /** What came by turned out to be wrong. */
+  failed(): void
 }
 
 export interface SourceReadOptions extends ReadOptions {

@@ -18,9 +18,11 @@ import type {
   FileSystemStatus,
   FuseOperations,
   LookupResult,
+  PageCache,
 } from './binding.js'
 import { withProgressDeadline } from './deadline.js'
 import { explainNode, factPrefix } from './facts.js'
+import { FollowedFiles } from './followed-files.js'
 import { HandleTable } from './handles.js'
 import { formatShownName } from './shown-name.js'
 
@@ -36,6 +38,7 @@ interface OpenNode {
 
 interface OpenFile extends OpenNode {
   readonly source: ByteSource
+  readonly unfollow: (() => void) | undefined
 }
 
 interface OpenDirectory extends OpenNode {
@@ -71,6 +74,7 @@ export class TreeOperations implements FuseOperations {
   readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
   readonly #stopping = new AbortController()
   readonly #requests = new Map<string, number>()
+  #followed: FollowedFiles | undefined
 
   constructor(tree: Tree, options: OperationsOptions) {
     this.#tree = tree
@@ -78,6 +82,10 @@ export class TreeOperations implements FuseOperations {
     this.#inodes = new InodeTable(tree.root)
     // Each waiting request listens; a hundred of them are no leak.
     setMaxListeners(0, this.#stopping.signal)
+  }
+
+  usePageCache(pages: PageCache): void {
+    this.#followed = new FollowedFiles(pages)
   }
 
   /** Gives up all requests that wait, with EINTR, and all that come. */
@@ -130,7 +138,9 @@ export class TreeOperations implements FuseOperations {
   async open(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
     const node = this.#inodes.get(inode)
     const source = await this.#run('open', node, options, async (signal) => node.open({ signal }))
-    return this.#pinned({ inode, node, source })
+    const canChange = node.image !== undefined && !node.image.isProven
+    const unfollow = canChange ? this.#followed?.add(inode, source) : undefined
+    return this.#pinned({ inode, node, source, unfollow })
   }
 
   async read(
@@ -148,6 +158,7 @@ export class TreeOperations implements FuseOperations {
 
   release(handle: FileHandle): void {
     const open = this.#handles.remove(handle)
+    if (open !== undefined && 'unfollow' in open) open.unfollow?.()
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }
 

@@ -7,7 +7,7 @@
 import { unlink } from 'node:fs/promises'
 import { CachedSource } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
-import type { BlobSource, ByteSource, SourceReadOptions } from '../blob/source.js'
+import type { BlobSource, ByteSource, Follower, SourceReadOptions } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
 import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
@@ -71,6 +71,7 @@ export class Layer implements ByteSource {
   #running: Promise<void> | undefined
   #indexBytes = 0
   readonly #closing = new AbortController()
+  readonly #followers = new Set<Follower>()
 
   constructor(options: LayerOptions) {
     this.descriptor = options.descriptor
@@ -131,6 +132,11 @@ export class Layer implements ByteSource {
       filled += bytes
     }
     return target.subarray(0, filled)
+  }
+
+  follow(follower: Follower): () => void {
+    this.#followers.add(follower)
+    return () => this.#followers.delete(follower)
   }
 
   /** What can be said without reading the layer; looks for an index file. */
@@ -342,6 +348,7 @@ export class Layer implements ByteSource {
     this.#pass = undefined
     this.#source = undefined
     this.#state = 'failed'
+    for (const follower of this.#followers) follower.failed()
     if (!hasCode(failure, 'ABORTED'))
       this.#options.log.error(
         // Where in our code a foreseen error was made tells nobody anything.
@@ -387,6 +394,9 @@ export class Layer implements ByteSource {
       journalPath: readOnly ? undefined : `${indexPath}.journal`,
       diffId,
       isBeingRead: () => this.#waitingReaders > 0 || performance.now() - this.#lastReadAt < readingMs,
+      onPassing: (offset, bytes) => {
+        for (const follower of this.#followers) follower.passing(offset, bytes)
+      },
       signal: this.#closing.signal,
       log,
     }
