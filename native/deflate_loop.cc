@@ -25,12 +25,17 @@ REGISTRYFS_INLINE unsigned ValueOf(CodeEntry entry, uint64_t bits) {
 REGISTRYFS_INLINE void CopyMatch(uint8_t* out, unsigned distance, unsigned length) {
   uint8_t* const end = out + length;
   const uint8_t* from = out - distance;
-  if (distance >= 16) {
-    do {
+  if (__builtin_expect(distance >= 16, 1)) {
+    // Most matches are no longer than this, and a jump that is guessed wrong costs more than a copy.
+    std::memcpy(out, from, 16);
+    std::memcpy(out + 16, from + 16, 16);
+    out += 32;
+    from += 32;
+    while (__builtin_expect(out < end, 0)) {
       std::memcpy(out, from, 16);
       out += 16;
       from += 16;
-    } while (out < end);
+    }
     return;
   }
   if (distance == 1) {
@@ -58,8 +63,8 @@ REGISTRYFS_INLINE void CopyMatch(uint8_t* out, unsigned distance, unsigned lengt
   }
 }
 
-REGISTRYFS_INLINE DeflateStep FastLoop(DeflateCursor* cursor, const CodeEntry* const literals,
-                                       const CodeEntry* const distances, const char** problem) {
+DeflateStep FastLoop(DeflateCursor* cursor, const CodeEntry* const literals, const CodeEntry* const distances,
+                     const char** problem) {
   const uint8_t* next = cursor->next;
   const uint8_t* const inputLimit = cursor->end - kFastInput;
   uint8_t* out = cursor->out;
@@ -210,26 +215,6 @@ DeflateStep CarefulLoop(DeflateCursor* cursor, const CodeEntry* literals, const 
   return DeflateStep::kLimit;
 }
 
-DeflateStep PlainFastLoop(DeflateCursor* cursor, const CodeEntry* literals, const CodeEntry* distances,
-                          const char** problem) {
-  return FastLoop(cursor, literals, distances, problem);
-}
-
-#ifdef __x86_64__
-// Shifts by any register, and masks, in one instruction each.
-__attribute__((target("bmi,bmi2,avx2"))) DeflateStep Bmi2FastLoop(DeflateCursor* cursor,
-                                                                  const CodeEntry* literals,
-                                                                  const CodeEntry* distances,
-                                                                  const char** problem) {
-  return FastLoop(cursor, literals, distances, problem);
-}
-
-const auto kFastLoop =
-    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx2") ? Bmi2FastLoop : PlainFastLoop;
-#else
-constexpr auto kFastLoop = PlainFastLoop;
-#endif
-
 }  // namespace
 
 DeflateStep DecodeSymbols(DeflateCursor* cursor, const CodeEntry* literals, const CodeEntry* distances,
@@ -238,7 +223,7 @@ DeflateStep DecodeSymbols(DeflateCursor* cursor, const CodeEntry* literals, cons
   while (step == DeflateStep::kGoOn) {
     if (cursor->out >= cursor->limit) return DeflateStep::kLimit;
     const bool fast = cursor->end - cursor->next > kFastInput;
-    step = (fast ? kFastLoop : CarefulLoop)(cursor, literals, distances, problem);
+    step = (fast ? FastLoop : CarefulLoop)(cursor, literals, distances, problem);
   }
   return step;
 }
