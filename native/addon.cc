@@ -33,6 +33,8 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   }
   inflateEnd(&probe);
   env.SetInstanceData(new AddonData(env));
+  exports.Set("slotHeadBytes", static_cast<double>(registryfs::kSlotHeadBytes));
+  exports.Set("slotTailBytes", static_cast<double>(registryfs::kSlotTailBytes));
   exports.Set("Pass", registryfs::PassBinding::Define(env));
   exports.Set("inflateSpan", Napi::Function::New<InflateSpan>(env, "inflateSpan"));
   exports.Set("bareInflate", Napi::Function::New<registryfs::BareInflate>(env, "bareInflate"));

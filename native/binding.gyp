@@ -9,6 +9,9 @@
       "sources": [
         "addon.cc",
         "bare_inflate.cc",
+        "deflate_codes.cc",
+        "deflate_decoder.cc",
+        "deflate_loop.cc",
         "event_queue.cc",
         "file_lock.cc",
         "fuse_channel.cc",

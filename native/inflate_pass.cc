@@ -7,7 +7,7 @@ namespace registryfs {
 
 namespace {
 // Close waits for one step; a step makes no more than this.
-constexpr uint64_t kStepBytes = 1 << 20;
+constexpr ptrdiff_t kStepBytes = 256 << 10;
 
 bool IsZero(const uint8_t* data, size_t length) {
   return data[0] == 0 && std::memcmp(data, data + 1, length - 1) == 0;
@@ -15,9 +15,7 @@ bool IsZero(const uint8_t* data, size_t length) {
 }  // namespace
 
 InflatePass::InflatePass(PassParameters parameters, EventSink* sink)
-    : parameters_(std::move(parameters)), sink_(sink), slotHolders_(parameters_.slots.size(), 0) {
-  inflateInit2(&stream_, -15);
-}
+    : parameters_(std::move(parameters)), sink_(sink), slotHolders_(parameters_.slots.size(), 0) {}
 
 void InflatePass::Start() {
   if (!span_) BeginSpan(0, true);
@@ -67,8 +65,6 @@ void InflatePass::Close() {
   if (tarLane_) tarLane_->Stop();
   if (inflateThread_.joinable()) inflateThread_.join();
   if (windowThread_.joinable()) windowThread_.join();
-  inflateEnd(&stream_);
-  stream_ = {};
 }
 
 void InflatePass::Run() {
@@ -149,7 +145,8 @@ bool InflatePass::ReadHeader() {
     return false;
   }
   if (result == GzipHeader::Result::kDone) {
-    inflateReset2(&stream_, -15);
+    decoder_.Reset();
+    history_ = 0;
     memberCrc_ = 0;
     memberBytes_ = 0;
     state_ = State::kData;
@@ -163,7 +160,7 @@ void InflatePass::Prime() {
   lastByte_ = input_.data[inputUsed_];
   if (bit != 0) {
     Consumed(input_.data + inputUsed_, 1);
-    inflatePrime(&stream_, static_cast<int>(8 - bit), lastByte_ >> bit);
+    decoder_.Reset(8 - bit, lastByte_ >> bit);
     inputUsed_++;
   }
   state_ = State::kData;
@@ -176,71 +173,53 @@ bool InflatePass::IsDue() const {
          out >= parameters_.maximumSpanBytes;
 }
 
-// So much output that no due point is passed by.
-uInt InflatePass::OutputLimit() const {
-  uint64_t limit = std::min<uint64_t>(parameters_.slotBytes - slotFilled_, kStepBytes);
-  const uint64_t out = produced_ - spanStart_;
-  if (out < parameters_.spacingBytes) {
-    limit = std::min(limit, parameters_.spacingBytes - out);
-  } else if (out < parameters_.maximumSpanBytes) {
-    limit = std::min(limit, parameters_.maximumSpanBytes - out);
-  }
-  return static_cast<uInt>(limit);
-}
-
-uInt InflatePass::InputLimit() const {
-  uint64_t limit = std::min<uint64_t>(input_.length - inputUsed_, kStepBytes);
-  const uint64_t in = inputStart_ + inputUsed_ - spanInputStart_;
-  if (produced_ - spanStart_ >= parameters_.spacingBytes && in < parameters_.minimumCompressedBytes) {
-    limit = std::min(limit, parameters_.minimumCompressedBytes - in);
-  }
-  return static_cast<uInt>(limit);
-}
-
 bool InflatePass::InflateStep() {
   if (slot_ < 0 && !AcquireSlot()) return false;
-  const bool due = IsDue();
   const uint8_t* const from = input_.data + inputUsed_;
-  const uInt inputLimit = InputLimit();
-  const uInt outputLimit =
-      due ? static_cast<uInt>(std::min<uint64_t>(parameters_.slotBytes - slotFilled_, kStepBytes))
-          : OutputLimit();
-  stream_.next_in = const_cast<uint8_t*>(from);
-  stream_.avail_in = inputLimit;
-  stream_.next_out = parameters_.slots[static_cast<size_t>(slot_)] + slotFilled_;
-  stream_.avail_out = outputLimit;
-  // Z_BLOCK returns at every block boundary, and each return copies the window: only where a point is wanted.
-  const int result = inflate(&stream_, due ? Z_BLOCK : Z_NO_FLUSH);
-  const size_t in = inputLimit - stream_.avail_in;
-  const size_t out = outputLimit - stream_.avail_out;
-  outputPending_ = stream_.avail_out == 0;
+  const uint8_t* const fromEnd = input_.data + input_.length;
+  const uint8_t* next = from;
+  uint8_t* out = outputEnd_;
+  uint8_t* const full = parameters_.slots[static_cast<size_t>(slot_)] +
+                        (parameters_.slotBytes - DeflateDecoder::kMaximumOverrun);
+  const DeflateDecoder::Status status =
+      decoder_.Decode(&next, from + std::min(fromEnd - from, kStepBytes), outputEnd_ - history_, &out,
+                      outputEnd_ + std::min(full - outputEnd_, kStepBytes));
+  const size_t in = static_cast<size_t>(next - from);
+  outputPending_ = status == DeflateDecoder::Status::kLimit;
   inputUsed_ += in;
   if (in > 0) lastByte_ = from[in - 1];
   Consumed(from, in);
-  Produced(out);
-  if (result == Z_STREAM_END) {
-    FinishWindowInput();
-    trailerHave_ = 0;
-    state_ = State::kTrailer;
-  } else if (result != Z_OK && result != Z_BUF_ERROR) {
-    Fail(result != Z_MEM_ERROR, stream_.msg != nullptr ? stream_.msg : "inflate failed");
-    return false;
-  } else if ((stream_.data_type & 192) == 128 && IsDue() && produced_ > spanStart_) {
-    // Between two blocks; also where the end of the input at hand has stopped inflate there.
-    CutHere((inputStart_ + inputUsed_) * 8 - static_cast<uint64_t>(stream_.data_type & 7), false);
+  Produced(static_cast<size_t>(out - outputEnd_));
+  switch (status) {
+    case DeflateDecoder::Status::kStreamEnd:
+      FinishWindowInput();
+      trailerHave_ = 0;
+      state_ = State::kTrailer;
+      break;
+    case DeflateDecoder::Status::kCorrupt:
+      Fail(true, decoder_.problem());
+      return false;
+    case DeflateDecoder::Status::kBlockEnd:
+      if (IsDue() && produced_ > spanStart_)
+        CutHere((inputStart_ + inputUsed_) * 8 - decoder_.unusedBits(), false);
+      break;
+    default:
+      break;
   }
-  if (slotFilled_ == parameters_.slotBytes) EmitBlock();
+  if (slot_ >= 0 && outputEnd_ >= full) EmitBlock();
   return true;
 }
 
 void InflatePass::Produced(size_t bytes) {
   if (bytes == 0) return;
-  const uint8_t* data = parameters_.slots[static_cast<size_t>(slot_)] + slotFilled_;
+  const uint8_t* const data = outputEnd_;
   segmentCrc_ = static_cast<uint32_t>(crc32(segmentCrc_, data, static_cast<uInt>(bytes)));
   segmentBytes_ += bytes;
   const bool zero = IsZero(data, bytes);
   spanZero_ = spanZero_ && zero;
   slotZero_ = slotZero_ && zero;
+  outputEnd_ += bytes;
+  history_ = std::min(history_ + bytes, kWindowBytes);
   slotFilled_ += bytes;
   produced_ += bytes;
   if (collecting_ && produced_ - spanStart_ >= kWindowBytes) FinishWindowInput();
@@ -314,6 +293,8 @@ bool InflatePass::AcquireSlot() {
         slot_ = static_cast<int>(i);
         slotFilled_ = 0;
         slotZero_ = true;
+        if (history_ > 0) std::memmove(parameters_.slots[i] - history_, outputEnd_ - history_, history_);
+        outputEnd_ = parameters_.slots[i];
         return true;
       }
     }

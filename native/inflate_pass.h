@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "deflate_decoder.h"
 #include "event.h"
 #include "gzip_header.h"
 #include "hash_lane.h"
@@ -26,9 +27,14 @@ struct PassParameters {
   uint64_t maximumSpanBytes;
   uint64_t checkpointBytes;
   uint64_t chunkBytes;
+  // Where the blocks begin. The decoder writes up to kSlotHeadBytes before them, for what matches refer to,
+  // and kSlotTailBytes behind slotBytes.
   std::vector<uint8_t*> slots;
-  size_t slotBytes;
+  size_t slotBytes;  // no less than kSlotTailBytes
 };
+
+constexpr size_t kSlotHeadBytes = kWindowBytes;
+constexpr size_t kSlotTailBytes = DeflateDecoder::kSlackBytes;
 
 // The threads of one first pass over a gzip blob; knows nothing of JavaScript.
 //
@@ -84,8 +90,6 @@ class InflatePass {
   void Consumed(const uint8_t* from, size_t bytes);
   void CloseSegment();
   bool IsDue() const;
-  uInt OutputLimit() const;
-  uInt InputLimit() const;
 
   // Seek points, windows and checkpoints (pass_points.cc).
   void BeginSpan(uint64_t bitOffset, bool atHeader);
@@ -123,7 +127,7 @@ class InflatePass {
   std::vector<int> slotHolders_;  // JavaScript and the tar lane
 
   // The inflate thread's own.
-  z_stream stream_ = {};
+  DeflateDecoder decoder_;
   GzipHeader header_;
   State state_ = State::kHeader;
   Input input_ = {nullptr, 0};
@@ -133,6 +137,11 @@ class InflatePass {
   uint8_t lastByte_ = 0;     // the last one that inflate took
   int slot_ = -1;
   size_t slotFilled_ = 0;
+  // The member's output up to now: `history_` bytes before `outputEnd_`, in a slot that may be somebody
+  // else's by now, to be read, or in `resumedWindow_`.
+  uint8_t* outputEnd_ = nullptr;
+  size_t history_ = 0;
+  std::vector<uint8_t> resumedWindow_;
   bool outputPending_ = false;  // the last step ended for want of room: more may come without input
   uint64_t produced_ = 0;       // tar bytes
   uint64_t spanStart_ = 0;

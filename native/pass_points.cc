@@ -78,11 +78,7 @@ void InflatePass::CutHere(uint64_t bitOffset, bool atHeader) {
 }
 
 std::vector<uint8_t> InflatePass::CurrentWindow() {
-  std::vector<uint8_t> window(kWindowBytes);
-  uInt length = 0;
-  inflateGetDictionary(&stream_, window.data(), &length);
-  window.resize(length);
-  return window;
+  return std::vector<uint8_t>(outputEnd_ - history_, outputEnd_);
 }
 
 void InflatePass::FinishWindowInput() {
@@ -229,8 +225,10 @@ bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffs
   memberCrc_ = head.memberCrc;
   memberBytes_ = head.memberBytes;
   state_ = State::kPrime;
-  if (inflateSetDictionary(&stream_, window, head.windowBytes) != Z_OK) return false;
-  span_->job.window.assign(window, window + head.windowBytes);
+  resumedWindow_.assign(window, window + head.windowBytes);
+  history_ = head.windowBytes;
+  outputEnd_ = resumedWindow_.data() + history_;
+  span_->job.window = resumedWindow_;
   span_->job.bit = static_cast<unsigned>(compressedBitOffset % 8);
   return true;
 }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "deflate_decoder.h"
+
 namespace registryfs {
 
 struct SpanJob {
@@ -35,12 +37,13 @@ class SpanInflater {
 
  private:
   const char* Prepare(const SpanJob& job);
-  const char* Fill(uint8_t* target, size_t length);
+  const char* Decode(const SpanJob& job);
   const char* NextMember();
 
-  z_stream stream_ = {};
+  DeflateDecoder decoder_;
   z_stream windowStream_ = {};
-  std::vector<uint8_t> scratch_;
+  std::vector<uint8_t> scratch_;  // a window, output, and what the decoder may write behind that
+  size_t history_ = 0;            // before the output
   const uint8_t* next_ = nullptr;
   size_t left_ = 0;
 };

@@ -19,7 +19,17 @@ die() {
   exit 1
 }
 
-# 1. The threads alone: a race or a leak ends the program with a report.
+# 1. The decoder alone, against zlib.
+if [[ -f /usr/include/zlib.h ]]; then
+  echo '== decoder alone: AddressSanitizer, UndefinedBehaviorSanitizer'
+  g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+    -o decoder-fuzz test/native/decoder_fuzz.cc native/deflate_*.cc -lz
+  ./decoder-fuzz "${REGISTRYFS_FUZZ_SECONDS:-60}"
+else
+  echo '== decoder alone: left out (apt-get install zlib1g-dev)'
+fi
+
+# 2. The threads alone: a race or a leak ends the program with a report.
 stress() {
   local name=$1 canary=$2
   shift 2
@@ -41,7 +51,7 @@ else
   echo '== threads alone: left out (apt-get install zlib1g-dev libssl-dev)'
 fi
 
-# 2. The addon in Node. Its leaks are not looked for here: Node takes it out of memory before the report, and has
+# 3. The addon in Node. Its leaks are not looked for here: Node takes it out of memory before the report, and has
 # leaks and races of its own to tell.
 echo '== in Node: AddressSanitizer, UndefinedBehaviorSanitizer'
 GYP_DEFINES=sanitize=1 scripts/build-native.sh >build.log 2>&1 || {

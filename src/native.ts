@@ -96,7 +96,7 @@ export interface PassOptions {
   /** A checkpoint comes at the first seek point after this much output since the last one. */
   readonly checkpointBytes: number
   readonly chunkBytes: number
-  /** Buffers that the inflater fills, lent until close; all of one size. */
+  /** From `allocateSlots`, lent until close: whoever changes them changes what is inflated next. */
   readonly slots: readonly Buffer[]
   /** A CheckpointEvent's; then the first pushed byte must be the one that holds bit `compressedBitOffset`. */
   readonly resume?:
@@ -183,6 +183,9 @@ interface Addon {
     onEnd: FuseChannelEvents['onEnd'],
   ) => FuseChannel
   mountFuse(request: FuseMountRequest, done: (result: FuseMountResult) => void): void
+  /** What the inflater writes before the slots of a pass, and behind them. */
+  readonly slotHeadBytes: number
+  readonly slotTailBytes: number
   readonly Pass: new (options: PassOptions) => InflatePass
   inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
   bareInflate(input: readonly Buffer[]): Promise<number>
@@ -207,6 +210,17 @@ function load(): Addon {
   return addon
 }
 
+/** Buffers that a pass fills, all of `bytes`. There is room around them: matches are copied from what lies before the output. */
+export function allocateSlots(count: number, bytes: number): readonly Buffer[] {
+  const { slotHeadBytes, slotTailBytes } = load()
+  return Array.from({ length: count }, () =>
+    Buffer.allocUnsafeSlow(slotHeadBytes + bytes + slotTailBytes).subarray(
+      slotHeadBytes,
+      slotHeadBytes + bytes,
+    ),
+  )
+}
+
 /** Starts the threads of a pass. Throws CORRUPT when `resume` is no checkpoint of this addon, INVALID for bad options. */
 export function openPass(options: PassOptions): InflatePass {
   const slotBytes = options.slots[0]?.length ?? 0
@@ -217,8 +231,13 @@ export function openPass(options: PassOptions): InflatePass {
     options.checkpointBytes,
     options.chunkBytes,
   ]
-  if (slotBytes === 0 || options.slots.some((slot) => slot.length !== slotBytes)) {
-    throw new RegistryFsError('INVALID', 'the slots of a pass must be of one size')
+  const { Pass, slotHeadBytes, slotTailBytes } = load()
+  const isSlot = ({ length, byteOffset, buffer }: Buffer): boolean =>
+    length === slotBytes &&
+    byteOffset >= slotHeadBytes &&
+    byteOffset + length + slotTailBytes <= buffer.byteLength
+  if (slotBytes < slotTailBytes || !options.slots.every(isSlot)) {
+    throw new RegistryFsError('INVALID', 'the slots of a pass must be of one size, and have room around them')
   }
   if (
     !sizes.every((size) => Number.isSafeInteger(size) && size > 0) ||
@@ -229,7 +248,6 @@ export function openPass(options: PassOptions): InflatePass {
       'the sizes of a pass must be positive, its longest span no shorter than the spacing',
     )
   }
-  const { Pass } = load()
   try {
     return new Pass(options)
   } catch (error) {

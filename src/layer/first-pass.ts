@@ -13,6 +13,7 @@ import { CachedSource } from '../blob/cached-source.js'
 import { chunkBytes, chunkLength, type ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import {
+  allocateSlots,
   openPass,
   type CheckpointEvent,
   type InflatePass,
@@ -155,7 +156,7 @@ export class FirstPass {
       },
       ...(checkpoint === undefined ? {} : { resume: checkpoint.scanner }),
     })
-    this.#slots = Array.from({ length: slotCount }, () => Buffer.allocUnsafeSlow(slotBytes))
+    this.#slots = allocateSlots(slotCount, slotBytes)
     this.#pass = openPass({
       spacingBytes,
       minimumCompressedBytes,

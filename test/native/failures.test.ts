@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { deflateRawSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import {
+  allocateSlots,
   inflateSpan,
   openPass,
   type FailureEvent,
@@ -134,7 +135,7 @@ test('nothing comes after a failure, also when nobody closes', async () => {
   const blob = gzipSync(source, { level: 1 })
   const damaged = flipped(blob, (blob.length - 6) * 8)
   const events: PassEvent[] = []
-  const slots = Array.from({ length: 40 }, () => Buffer.alloc(64 << 10))
+  const slots = allocateSlots(40, 64 << 10)
   await new Promise<void>((resolve) => {
     const pass = openPass({
       spacingBytes: 64 << 10,
@@ -320,7 +321,7 @@ test('a checkpoint that is damaged, cut, or of another place does not resume', a
       maximumSpanBytes: 64 << 10,
       checkpointBytes: 1,
       chunkBytes: 1000,
-      slots: [Buffer.alloc(1000)],
+      slots: allocateSlots(1, 1000),
       resume,
       onEvents: () => undefined,
     }).close()

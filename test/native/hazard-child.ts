@@ -3,7 +3,14 @@ import { readdirSync } from 'node:fs'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { inflateSpan, lockFile, openPass, type InflatePass, type PassEvent } from '../../src/native.js'
+import {
+  allocateSlots,
+  inflateSpan,
+  lockFile,
+  openPass,
+  type InflatePass,
+  type PassEvent,
+} from '../../src/native.js'
 import { sampleData } from '../support/sample-data.js'
 
 const say = (what: string): void => {
@@ -20,7 +27,7 @@ function open(onEvents?: (events: readonly PassEvent[], pass: InflatePass) => vo
     maximumSpanBytes: 256 << 10,
     checkpointBytes: 1 << 20,
     chunkBytes: 100_000,
-    slots: Array.from({ length: slots }, () => Buffer.alloc(64 << 10)),
+    slots: allocateSlots(slots, 64 << 10),
     onEvents: (events) => {
       if (onEvents) onEvents(events, pass)
       else for (const event of events) if (event.kind === 'block') pass.releaseSlot(event.slot)
@@ -37,7 +44,7 @@ function openAndForget(): void {
     maximumSpanBytes: 256 << 10,
     checkpointBytes: 1 << 20,
     chunkBytes: 100_000,
-    slots: [Buffer.alloc(64 << 10), Buffer.alloc(64 << 10)],
+    slots: allocateSlots(2, 64 << 10),
     onEvents: ignore,
   })
   pass.push(blob)

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
 import {
+  allocateSlots,
   inflateSpan,
   lockFile,
   openPass,
@@ -35,7 +36,7 @@ const sizes = {
 }
 
 function open(onEvents: PassOptions['onEvents'], slotCount = 4): InflatePass {
-  const slots = Array.from({ length: slotCount }, () => Buffer.alloc(64 << 10))
+  const slots = allocateSlots(slotCount, 64 << 10)
   return openPass({ ...sizes, slots, onEvents })
 }
 
@@ -134,7 +135,7 @@ test('a closed pass takes every call, and does nothing', async () => {
 
 test('slots that were not lent, or are released twice, change nothing', async () => {
   const parts: Buffer[] = []
-  const slots = Array.from({ length: 3 }, () => Buffer.alloc(64 << 10))
+  const slots = allocateSlots(3, 64 << 10)
   const last = await new Promise<PassEvent>((resolve) => {
     const pass = openPass({
       ...sizes,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { constants, gunzipSync, gzipSync } from 'node:zlib'
-import { openPass, type PassEvent } from '../../src/native.js'
+import { allocateSlots, openPass, type PassEvent } from '../../src/native.js'
 import { sampleData } from '../support/sample-data.js'
 
 /** Pushes the pieces one by one, each when nothing more comes of the one before; how much output each has made. */
@@ -14,7 +14,7 @@ async function outputAfterEach(pieces: readonly Buffer[], slotBytes = 48 << 10):
     maximumSpanBytes: 1 << 20,
     checkpointBytes: 1 << 20,
     chunkBytes: 100_000,
-    slots: Array.from({ length: 4 }, () => Buffer.alloc(slotBytes)),
+    slots: allocateSlots(4, slotBytes),
     onEvents: (batch) => {
       events.push(...batch)
       for (const event of batch) if (event.kind === 'block') pass.releaseSlot(event.slot)

@@ -1,4 +1,5 @@
 import {
+  allocateSlots,
   openPass,
   type CheckpointEvent,
   type PassEvent,
@@ -24,7 +25,7 @@ export interface RunOptions extends Partial<Omit<PassOptions, 'onEvents' | 'slot
 /** Feeds a whole gzip blob through a pass; small distances between points, so that small inputs have many. */
 export async function runPass(blob: Buffer, options: RunOptions = {}): Promise<PassOutcome> {
   const { pieceBytes = 64 << 10, slotBytes = 48 << 10, keepOutput = true, ...rest } = options
-  const slots = Array.from({ length: 4 }, () => Buffer.alloc(slotBytes))
+  const slots = allocateSlots(4, slotBytes)
   const blocks: Buffer[] = []
   const events: PassEvent[] = []
   const start = Math.floor((options.resume?.compressedBitOffset ?? 0) / 8)
