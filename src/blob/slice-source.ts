@@ -1,5 +1,6 @@
 import type { ReadOptions } from '../util/abort.js'
-import { clampLength, type ByteSource } from './source.js'
+import { seekSource } from './seek.js'
+import { clampLength, type ByteSource, type Whence } from './source.js'
 
 /** The bytes [start, start + size) of another source: a member of a tar. */
 export class SliceSource implements ByteSource {
@@ -15,5 +16,11 @@ export class SliceSource implements ByteSource {
 
   async read(offset: number, length: number, options?: ReadOptions): Promise<Buffer> {
     return this.#source.read(this.#start + offset, clampLength(this.size, offset, length), options)
+  }
+
+  async seek(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number> {
+    const last = Math.min(end, this.size)
+    const start = this.#start
+    return (await seekSource(this.#source, whence, start + offset, start + last, options)) - start
   }
 }

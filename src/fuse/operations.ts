@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import type { ByteSource } from '../blob/source.js'
+import { seekSource } from '../blob/seek.js'
+import type { ByteSource, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
@@ -49,6 +50,7 @@ export interface OperationsOptions {
 /** Answers that are part of ordinary life and say nothing about the health of a node. */
 const ordinary = [
   'NO_ATTRIBUTE',
+  'NO_DATA',
   'ABORTED',
   'IS_A_DIRECTORY',
   'NOT_A_DIRECTORY',
@@ -111,7 +113,8 @@ export class TreeOperations implements FuseOperations {
   async getattrOfHandle(handle: FileHandle, options?: ReadOptions): Promise<Attributes> {
     const { inode, node, ...open } = this.#handles.get(handle)
     const attributes = await this.#getattr(inode, node, options)
-    return 'source' in open ? { ...attributes, size: open.source.size } : attributes
+    if (!('source' in open) || open.source.size === attributes.size) return attributes
+    return attributesOf(inode, node, { ...attributes, size: open.source.size, blocks: undefined })
   }
 
   async readlink(inode: Inode): Promise<Buffer> {
@@ -134,6 +137,20 @@ export class TreeOperations implements FuseOperations {
     )
     // Only here, with the answer in hand: once a deadline has answered, the memory of `target` is the binding's again.
     return bytes.copy(target)
+  }
+
+  async lseek(handle: FileHandle, offset: number, whence: Whence, options?: ReadOptions): Promise<number> {
+    const file = this.#handles.get(handle)
+    if (!('source' in file)) throw new RegistryFsError('INVALID', 'is a directory')
+    const { source, node } = file
+    if (offset < 0 || offset >= source.size) throw new RegistryFsError('NO_DATA', 'not within the file')
+    const found = await this.#run('lseek', node, options, async (signal) =>
+      seekSource(source, whence, offset, source.size, { signal }),
+    )
+    if (whence === 'data' && found === source.size) {
+      throw new RegistryFsError('NO_DATA', 'nothing but a hole follows')
+    }
+    return found
   }
 
   release(handle: FileHandle): void {
@@ -260,5 +277,5 @@ export class TreeOperations implements FuseOperations {
 function attributesOf(inode: Inode, node: TreeNode, attributes: NodeAttributes): Attributes {
   // POSIX: st_size of a link is the length of its target; tar leaves it 0.
   const size = node.type === 'symlink' ? node.linkName.length : attributes.size
-  return { ...attributes, size, inode }
+  return { ...attributes, size, blocks: attributes.blocks ?? Math.ceil(size / 512), inode }
 }
