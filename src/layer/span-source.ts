@@ -13,6 +13,7 @@ import { SingleFlight } from '../util/single-flight.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { longestKeptSpanBytes, spanKey } from './span-builder.js'
 import type { Windows } from './windows.js'
+import type { ZeroMap } from './zero-map.js'
 
 const pieceBytes = 8 << 20
 /** Readers that go forward, to tell them from random ones: this many recent spans are remembered. */
@@ -22,6 +23,7 @@ export interface SpanSourceOptions {
   readonly digest: string
   readonly spans: SeekTable
   readonly windows: Windows
+  readonly zeros: ZeroMap
   readonly compressed: CachedSource
   readonly memory: MemoryCache
 }
@@ -39,9 +41,17 @@ export class SpanSource {
 
   /** The same as readSome where it needs neither fetching nor inflating; undefined else. */
   findSome(offset: number, length: number): Buffer | undefined {
-    const { spans, memory, digest } = this.#options
+    const { spans, zeros: map } = this.#options
     const index = spans.find(offset)
-    if (index === undefined) return undefined
+    // A span in memory first: it gives all at once where zeros and data alternate.
+    const found = index === undefined ? undefined : this.#findInSpan(index, offset, length)
+    if (found !== undefined) return found
+    const zeroBytes = map.zerosAt(offset)
+    return zeroBytes === 0 ? undefined : zeros(Math.min(length, zeroBytes))
+  }
+
+  #findInSpan(index: number, offset: number, length: number): Buffer | undefined {
+    const { spans, memory, digest } = this.#options
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
     if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))

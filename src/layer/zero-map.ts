@@ -1,7 +1,6 @@
 import type { Whence } from '../blob/source.js'
+import { blockBytes } from '../tar/block.js'
 
-/** Zeros are told from data in blocks of this many bytes, as tar aligns its members. */
-export const zeroGrainBytes = 512
 /** A shorter run is not worth its place. */
 export const shortestRunBytes = 4096
 export const maximumRuns = 1_000_000
@@ -26,7 +25,7 @@ export class ZeroMap {
   #knownBytes = 0
   #complete = false
   /** Grows when the map is full. */
-  #shortestBlocks = shortestRunBytes / zeroGrainBytes
+  #shortestBlocks = shortestRunBytes / blockBytes
 
   constructor(runsAtMost = maximumRuns) {
     this.#maximumRuns = runsAtMost
@@ -43,8 +42,8 @@ export class ZeroMap {
 
   /** One that begins within the last run, or where it ends, makes that one longer; one before it is ignored. */
   append(offset: number, length: number): void {
-    const start = Math.ceil(offset / zeroGrainBytes)
-    const end = Math.floor((offset + length) / zeroGrainBytes)
+    const start = Math.ceil(offset / blockBytes)
+    const end = Math.floor((offset + length) / blockBytes)
     if (end <= start || end > maximumBlock) return
     const last = this.#count - 1
     if (last >= 0) {
@@ -66,28 +65,36 @@ export class ZeroMap {
 
   /** Blocks of the tar were scanned up to here, and all runs appended that had come out. */
   advance(frontierBytes: number): void {
-    const last = this.#count === 0 ? 0 : (this.#ends[this.#count - 1] as number) * zeroGrainBytes
     // A run that is shorter as yet may go on behind the frontier.
-    const certain = Math.floor((frontierBytes - shortestRunBytes) / zeroGrainBytes) * zeroGrainBytes
-    this.#knownBytes = Math.max(this.#knownBytes, certain, last)
+    const certain = Math.floor((frontierBytes - shortestRunBytes) / blockBytes) * blockBytes
+    this.#knownBytes = Math.max(this.#knownBytes, certain, this.end)
   }
 
   complete(): void {
     this.#complete = true
   }
 
-  get(index: number): ZeroRun {
+  /** Where the last run ends, as yet. */
+  get end(): number {
+    return this.#count === 0 ? 0 : (this.#ends[this.#count - 1] as number) * blockBytes
+  }
+
+  *runs(): Generator<ZeroRun> {
+    for (let i = 0; i < this.#count; i++) yield this.#get(i)
+  }
+
+  #get(index: number): ZeroRun {
     const start = this.#starts[index] ?? 0
     return {
-      offset: start * zeroGrainBytes,
-      length: ((this.#ends[index] ?? start) - start) * zeroGrainBytes,
+      offset: start * blockBytes,
+      length: ((this.#ends[index] ?? start) - start) * blockBytes,
     }
   }
 
   /** Zeros from `offset` on; 0 where there is data, or nothing is known. */
   zerosAt(offset: number): number {
     const i = this.#find(offset)
-    return i < 0 ? 0 : Math.max(0, (this.#ends[i] as number) * zeroGrainBytes - offset)
+    return i < 0 ? 0 : Math.max(0, (this.#ends[i] as number) * blockBytes - offset)
   }
 
   /** The first byte from `offset` on that is data; undefined when that is not known yet. */
@@ -103,7 +110,7 @@ export class ZeroMap {
   holeFrom(offset: number): number | undefined {
     if (this.zerosAt(offset) > 0) return offset
     const next = this.#find(offset) + 1
-    if (next < this.#count) return (this.#starts[next] as number) * zeroGrainBytes
+    if (next < this.#count) return (this.#starts[next] as number) * blockBytes
     if (this.#complete) return Infinity
     return this.#knownBytes > offset ? this.#knownBytes : undefined
   }
@@ -118,16 +125,23 @@ export class ZeroMap {
 
   /** Bytes of [offset, offset + length) that lie in holes. */
   zerosWithin(offset: number, length: number): number {
-    return this.within(offset, offset + length).reduce((sum, run) => sum + run.length, 0)
+    const end = offset + length
+    let sum = 0
+    for (let i = Math.max(0, this.#find(offset)); i < this.#count; i++) {
+      const start = (this.#starts[i] as number) * blockBytes
+      if (start >= end) break
+      sum += Math.max(0, Math.min(end, (this.#ends[i] as number) * blockBytes) - Math.max(offset, start))
+    }
+    return sum
   }
 
   /** What lies in [offset, end), both rounded down to blocks, runs cut off at both. */
   within(offset: number, end: number): readonly ZeroRun[] {
-    const first = offset - (offset % zeroGrainBytes)
-    const last = end - (end % zeroGrainBytes)
+    const first = offset - (offset % blockBytes)
+    const last = end - (end % blockBytes)
     const runs: ZeroRun[] = []
     for (let i = Math.max(0, this.#find(first)); i < this.#count; i++) {
-      const run = this.get(i)
+      const run = this.#get(i)
       if (run.offset >= last) break
       const start = Math.max(first, run.offset)
       const length = Math.min(last, run.offset + run.length) - start
@@ -142,7 +156,7 @@ export class ZeroMap {
     let high = this.#count - 1
     while (low < high) {
       const middle = (low + high + 1) >> 1
-      if ((this.#starts[middle] as number) * zeroGrainBytes <= offset) low = middle
+      if ((this.#starts[middle] as number) * blockBytes <= offset) low = middle
       else high = middle - 1
     }
     return low
