@@ -28,6 +28,7 @@
         "span_binding.cc",
         "span_inflater.cc",
         "window_maker.cc",
+        "zero_scanner.cc",
       ],
       # Inflate, CRC-32 and SHA-256 are the ones that the node binary exports (doc/api/addons.md), with Node's headers.
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include\")"],

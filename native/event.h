@@ -8,7 +8,7 @@ namespace registryfs {
 
 // What a pass tells JavaScript; src/native.ts says what each means.
 struct Event {
-  enum class Kind { kBlock, kCut, kSpan, kCheckpoint, kChunk, kConsumed, kEnd, kFailure };
+  enum class Kind { kZeros, kBlock, kCut, kSpan, kCheckpoint, kChunk, kConsumed, kEnd, kFailure };
 
   explicit Event(Kind kindOf) : kind(kindOf) {}
 
@@ -24,8 +24,9 @@ struct Event {
   bool zero = false;     // block, span: every byte is 0
   bool corrupt = false;  // failure: the data's fault, not ours
   std::vector<uint8_t>
-      bytes;            // span: window; checkpoint: state; chunk, end: sha256 (end: blob's, then tar's)
-  std::string message;  // failure
+      bytes;  // span: window; checkpoint: state; chunk, end: sha256 (end: blob's, then tar's)
+  std::vector<uint64_t> runs;  // zeros: offset and length of one after another
+  std::string message;         // failure
 };
 
 // Takes events from any thread.

@@ -15,6 +15,13 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
   Napi::Object object = Napi::Object::New(env);
   const auto number = [&](const char* name, uint64_t value) { object.Set(name, static_cast<double>(value)); };
   switch (event.kind) {
+    case Event::Kind::kZeros: {
+      object.Set("kind", "zeros");
+      Napi::Float64Array runs = Napi::Float64Array::New(env, event.runs.size());
+      for (size_t i = 0; i < event.runs.size(); ++i) runs[i] = static_cast<double>(event.runs[i]);
+      object.Set("runs", runs);
+      break;
+    }
     case Event::Kind::kBlock:
       object.Set("kind", "block");
       object.Set("zero", event.zero);

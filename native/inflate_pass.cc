@@ -8,10 +8,6 @@ namespace registryfs {
 namespace {
 // Close waits for one step; a step makes no more than this.
 constexpr ptrdiff_t kStepBytes = 256 << 10;
-
-bool IsZero(const uint8_t* data, size_t length) {
-  return data[0] == 0 && std::memcmp(data, data + 1, length - 1) == 0;
-}
 }  // namespace
 
 InflatePass::InflatePass(PassParameters parameters, EventSink* sink)
@@ -215,7 +211,7 @@ void InflatePass::Produced(size_t bytes) {
   const uint8_t* const data = outputEnd_;
   segmentCrc_ = static_cast<uint32_t>(crc32(segmentCrc_, data, static_cast<uInt>(bytes)));
   segmentBytes_ += bytes;
-  const bool zero = IsZero(data, bytes);
+  const bool zero = zeros_.Add(data, bytes);
   spanZero_ = spanZero_ && zero;
   slotZero_ = slotZero_ && zero;
   outputEnd_ += bytes;
@@ -310,6 +306,9 @@ void InflatePass::EmitBlock() {
     std::lock_guard<std::mutex> lock(slotMutex_);
     slotHolders_[slot] = 2;
   }
+  Event zeros(Event::Kind::kZeros);
+  zeros.runs = zeros_.Take();
+  if (!zeros.runs.empty()) sink_->Emit(std::move(zeros));
   Event event(Event::Kind::kBlock);
   event.slot = slot;
   event.length = slotFilled_;

@@ -18,6 +18,7 @@
 #include "hash_lane.h"
 #include "sha256.h"
 #include "window_maker.h"
+#include "zero_scanner.h"
 
 namespace registryfs {
 
@@ -98,7 +99,7 @@ class InflatePass {
   void FinishWindowInput();
   void MakeCheckpoint(uint64_t bitOffset, bool atHeader);
   std::vector<uint8_t> EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar, const Event& place,
-                                   uint32_t memberCrc, uint64_t memberBytes,
+                                   uint32_t memberCrc, uint64_t memberBytes, uint64_t zeroStart,
                                    const std::vector<uint8_t>& window) const;
   std::vector<uint8_t> CurrentWindow();
   void Settle(const OrderedPointer& item);
@@ -149,6 +150,7 @@ class InflatePass {
   uint32_t spanCrc_ = 0;
   bool spanZero_ = true;
   bool slotZero_ = true;
+  ZeroScanner zeros_;
   uint32_t segmentCrc_ = 0;  // since the last end of a span or member
   uint64_t segmentBytes_ = 0;
   uint32_t memberCrc_ = 0;

@@ -8,7 +8,7 @@ namespace registryfs {
 
 namespace {
 constexpr uint32_t kStateMagic = 0x4b434652;  // 'RFCK'
-constexpr uint32_t kStateVersion = 1;
+constexpr uint32_t kStateVersion = 2;
 
 struct StateHead {
   uint32_t magic;
@@ -18,10 +18,11 @@ struct StateHead {
   uint64_t memberBytes;
   uint64_t compressedBitOffset;
   uint64_t uncompressedOffset;
+  uint64_t zeroStart;
   uint32_t windowBytes;
   uint32_t atHeader;
 };
-static_assert(sizeof(StateHead) == 48, "no padding: the state is written as it lies in memory");
+static_assert(sizeof(StateHead) == 56, "no padding: the state is written as it lies in memory");
 
 // SHA256_Update trusts `num`, an index into the block at hand.
 bool IsAfter(const SHA256_CTX& context, uint64_t bytes) {
@@ -144,10 +145,11 @@ void InflatePass::MakeCheckpoint(uint64_t bitOffset, bool atHeader) {
     std::lock_guard<std::mutex> lock(orderedMutex_);
     ordered_.push_back(item);
   }
-  const auto taken = [this, item, snapshots, memberCrc = memberCrc_, memberBytes = memberBytes_] {
+  const auto taken = [this, item, snapshots, memberCrc = memberCrc_, memberBytes = memberBytes_,
+                      zeroStart = zeros_.start()] {
     if (snapshots->left.fetch_sub(1) != 1) return;
-    item->event.bytes =
-        EncodeState(snapshots->blob, snapshots->tar, item->event, memberCrc, memberBytes, snapshots->window);
+    item->event.bytes = EncodeState(snapshots->blob, snapshots->tar, item->event, memberCrc, memberBytes,
+                                    zeroStart, snapshots->window);
     Settle(item);
   };
   blobLane_->Mark([this, snapshots, taken] {
@@ -162,7 +164,7 @@ void InflatePass::MakeCheckpoint(uint64_t bitOffset, bool atHeader) {
 
 std::vector<uint8_t> InflatePass::EncodeState(const SHA256_CTX& blob, const SHA256_CTX& tar,
                                               const Event& place, uint32_t memberCrc, uint64_t memberBytes,
-                                              const std::vector<uint8_t>& window) const {
+                                              uint64_t zeroStart, const std::vector<uint8_t>& window) const {
   StateHead head = {};
   head.magic = kStateMagic;
   head.version = kStateVersion;
@@ -171,6 +173,7 @@ std::vector<uint8_t> InflatePass::EncodeState(const SHA256_CTX& blob, const SHA2
   head.memberBytes = memberBytes;
   head.compressedBitOffset = place.compressedBitOffset;
   head.uncompressedOffset = place.uncompressedOffset;
+  head.zeroStart = zeroStart;
   head.windowBytes = static_cast<uint32_t>(window.size());
   head.atHeader = place.atHeader ? 1 : 0;
   std::vector<uint8_t> state;
@@ -209,6 +212,7 @@ bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffs
   std::memcpy(&context, state + sizeof(head) + sizeof(context), sizeof(context));
   if (!IsAfter(context, uncompressedOffset)) return false;
   tarSha_.set_context(context);
+  if (!zeros_.Resume(uncompressedOffset, head.zeroStart)) return false;
   const uint8_t* window = state + sizeof(head) + 2 * sizeof(context);
   produced_ = uncompressedOffset;
   lastCheckpoint_ = produced_;

@@ -29,6 +29,16 @@ export interface SpanEvent {
   readonly zero: boolean
 }
 
+/**
+ * Runs of zeros: whole 512-byte blocks of the tar, at least 4096 bytes each. In order with the blocks, and before the one
+ * in which they lie; a run that goes on in the next block is reported in pieces without a gap.
+ */
+export interface ZerosEvent {
+  readonly kind: 'zeros'
+  /** Uncompressed offset and length of one after another. */
+  readonly runs: Float64Array
+}
+
 /** `length` uncompressed bytes lie at the start of slots[slot], until releaseSlot(slot). In order, without gaps. */
 export interface BlockEvent {
   readonly kind: 'block'
@@ -85,7 +95,15 @@ export interface FailureEvent {
 }
 
 export type PassEvent =
-  SpanEvent | BlockEvent | CutEvent | CheckpointEvent | ChunkEvent | ConsumedEvent | EndEvent | FailureEvent
+  | SpanEvent
+  | ZerosEvent
+  | BlockEvent
+  | CutEvent
+  | CheckpointEvent
+  | ChunkEvent
+  | ConsumedEvent
+  | EndEvent
+  | FailureEvent
 
 export interface PassOptions {
   /** A seek point comes at the first deflate block boundary after this much output and `minimumCompressedBytes` of input ... */

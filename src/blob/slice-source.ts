@@ -1,4 +1,6 @@
-import { clampLength, type ByteSource, type Follower, type SourceReadOptions } from './source.js'
+import type { ReadOptions } from '../util/abort.js'
+import { seekSource } from './seek.js'
+import { clampLength, type ByteSource, type Follower, type SourceReadOptions, type Whence } from './source.js'
 
 /** The bytes [start, start + size) of another source: a member of a tar. */
 export class SliceSource implements ByteSource {
@@ -30,5 +32,11 @@ export class SliceSource implements ByteSource {
 
   async read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer> {
     return this.#source.read(this.#start + offset, clampLength(this.size, offset, length), options)
+  }
+
+  async seek(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number> {
+    const last = Math.min(end, this.size)
+    const start = this.#start
+    return (await seekSource(this.#source, whence, start + offset, start + last, options)) - start
   }
 }

@@ -1,5 +1,8 @@
 import type { ReadOptions } from '../util/abort.js'
 
+/** lseek(2)'s SEEK_DATA and SEEK_HOLE. */
+export type Whence = 'data' | 'hole'
+
 /**
  * The one interface for bytes: everything from a member of an image down to the socket is a ByteSource, and every
  * feature decorates one.
@@ -13,6 +16,12 @@ export interface ByteSource {
    * The buffer may be a view into a cache: never write to it.
    */
   read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer>
+
+  /**
+   * The first byte of [offset, end) that is data, or that lies in a hole (zeros that take no reading); `end` where
+   * there is none. May say data where there are zeros, never the other way round. Absent: all is data (seek.ts).
+   */
+  seek?(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number>
 
   /**
    * Shows what a running first pass inflates of it, as long as somebody reads; returns how to end that. Not all sources

@@ -35,6 +35,7 @@ const byErrorCode: Readonly<Record<ErrorCode, number>> = {
   BAD_HANDLE: exitCodes.failure,
   INVALID: exitCodes.usage,
   NO_ATTRIBUTE: exitCodes.failure,
+  NO_DATA: exitCodes.failure,
   HOST: exitCodes.host,
 }
 

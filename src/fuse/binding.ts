@@ -6,12 +6,14 @@
  * RegistryFsError is a bug of ours, and the binding logs it with its stack. Every LookupResult
  * counts one lookup of its inode until the binding calls forget. The signal is aborted when nobody waits any more.
  */
+import type { Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import type { Inode } from '../tree/inode-table.js'
 import type { SourceReadOptions } from '../blob/source.js'
 import type { ReadOptions } from '../util/abort.js'
 import type { Logger } from '../util/log.js'
 
+export type { Whence } from '../blob/source.js'
 export type { Inode } from '../tree/inode-table.js'
 
 /** An open file or directory; never 0. */
@@ -21,6 +23,8 @@ export interface Attributes extends NodeAttributes {
   readonly inode: Inode
   /** How long these may be believed; Infinity once they cannot change. */
   readonly validMs: number
+  /** st_blocks: units of 512 bytes, without holes where those are known. */
+  readonly blocks: number
 }
 
 export interface LookupResult {
@@ -75,6 +79,11 @@ export interface FuseOperations {
   open(inode: Inode, options?: ReadOptions): Promise<FileHandle>
   /** `length` bytes, fewer only at the end of the file; a view that must not be written to. */
   read(handle: FileHandle, offset: number, length: number, options?: SourceReadOptions): Promise<Buffer>
+  /**
+   * lseek(2) with SEEK_DATA or SEEK_HOLE: the end of a file is a hole. NO_DATA at or beyond the end, and for data where
+   * nothing but a hole follows.
+   */
+  lseek(handle: FileHandle, offset: number, whence: Whence, options?: ReadOptions): Promise<number>
   release(handle: FileHandle): void
   opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle>
   /** All entries, with `.` and `..`, the same at every call. */

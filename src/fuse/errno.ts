@@ -25,6 +25,8 @@ const errnoByCode: Readonly<Record<ErrorCode, number>> = {
   BAD_HANDLE: errno.EBADF,
   INVALID: errno.EINVAL,
   NO_ATTRIBUTE: errno.ENODATA,
+  // lseek(2) says so.
+  NO_DATA: errno.ENXIO,
   HOST: errno.EIO,
 }
 

@@ -147,7 +147,7 @@ function writeEntry(bytes: Buffer, at: number, found: LookupResult, attributesVa
 function writeAttributes(bytes: Buffer, at: number, attributes: Attributes): void {
   writeNumber(bytes, at, attributes.inode)
   writeNumber(bytes, at + 8, attributes.size)
-  writeNumber(bytes, at + 16, Math.ceil(attributes.size / 512))
+  writeNumber(bytes, at + 16, attributes.blocks)
   for (const field of [24, 32, 40]) bytes.writeBigInt64LE(BigInt(attributes.mtimeSeconds), at + field)
   for (const field of [48, 52, 56]) bytes.writeUInt32LE(attributes.mtimeNanoseconds, at + field)
   bytes.writeUInt32LE(typeBits[attributes.type] | (attributes.mode & 0o7777), at + 60)

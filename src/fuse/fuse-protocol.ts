@@ -5,6 +5,8 @@
  * 64-bit numbers become doubles: inode numbers, handles and request numbers are far below 2^53. A number that is not
  * is decoded inexactly and then names nothing.
  */
+import type { Whence } from '../blob/source.js'
+
 export const opcodes = {
   lookup: 1,
   forget: 2,
@@ -56,6 +58,9 @@ export const initFlags = {
 export const openFlags = { directIo: 1 << 0, keepCache: 1 << 1, cacheDirectory: 1 << 3 } as const
 
 const headerBytes = 40
+/** lseek(2) */
+const seekData = 3
+const seekHole = 4
 const getattrHasHandle = 1
 
 export interface FuseRequest {
@@ -152,12 +157,17 @@ export function decodeInterrupt(body: Buffer): number {
   return readNumber(body, 0)
 }
 
-export function decodeSeek(body: Buffer): {
+export interface SeekRequest {
   readonly handle: number
   readonly offset: number
-  readonly whence: number
-} {
-  return { handle: readNumber(body, 0), offset: readNumber(body, 8), whence: body.readUInt32LE(16) }
+  /** Undefined: none that the kernel asks a file system for. */
+  readonly whence: Whence | undefined
+}
+
+export function decodeSeek(body: Buffer): SeekRequest {
+  const number = body.readUInt32LE(16)
+  const whence = number === seekData ? 'data' : number === seekHole ? 'hole' : undefined
+  return { handle: readNumber(body, 0), offset: readNumber(body, 8), whence }
 }
 
 function readNumber(bytes: Buffer, at: number): number {

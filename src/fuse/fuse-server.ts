@@ -15,6 +15,7 @@ import {
   encodeFileSystemStatus,
   encodeInit,
   encodeOpened,
+  encodeSeek,
   encodeXattrSize,
   maxReadBytes,
 } from './fuse-answers.js'
@@ -29,6 +30,7 @@ import {
   decodeOpen,
   decodeRead,
   decodeRequests,
+  decodeSeek,
   decodeXattr,
   isChange,
   opcodes,
@@ -84,6 +86,7 @@ export class FuseServer {
       },
       readdir: async (request, signal) => this.#readdir(request, signal),
       releasedir: async ({ body }) => this.#release(body),
+      lseek: async (request, signal) => this.#seek(request, signal),
     }
     this.#work = new Map(
       Object.entries(work).map(([name, run]) => [opcodes[name as keyof typeof opcodes], { name, run }]),
@@ -218,6 +221,12 @@ export class FuseServer {
     const bytes = await this.#operations.read(handle as FileHandle, offset, length, { signal, scratch })
     this.#answer(request, 0, [bytes])
     this.#scratches.give(scratch)
+  }
+
+  async #seek({ body }: FuseRequest, signal: AbortSignal): Promise<Body> {
+    const { handle, offset, whence } = decodeSeek(body)
+    if (whence === undefined) return errno.EINVAL
+    return [encodeSeek(await this.#operations.lseek(handle as FileHandle, offset, whence, { signal }))]
   }
 
   async #release(body: Buffer): Promise<readonly Buffer[]> {

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import type { ByteSource, SourceReadOptions } from '../blob/source.js'
+import { seekSource } from '../blob/seek.js'
+import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
@@ -59,6 +60,7 @@ export interface OperationsOptions {
 /** Answers that are part of ordinary life and say nothing about the health of a node. */
 const ordinary = [
   'NO_ATTRIBUTE',
+  'NO_DATA',
   'ABORTED',
   'IS_A_DIRECTORY',
   'NOT_A_DIRECTORY',
@@ -126,7 +128,8 @@ export class TreeOperations implements FuseOperations {
   async getattrOfHandle(handle: FileHandle, options?: ReadOptions): Promise<Attributes> {
     const { inode, node, ...open } = this.#handles.get(handle)
     const attributes = await this.#getattr(inode, node, options)
-    return 'source' in open ? { ...attributes, size: open.source.size } : attributes
+    if (!('source' in open) || open.source.size === attributes.size) return attributes
+    return attributesOf(inode, node, { ...attributes, size: open.source.size, blocks: undefined })
   }
 
   async readlink(inode: Inode): Promise<Buffer> {
@@ -154,6 +157,20 @@ export class TreeOperations implements FuseOperations {
     return this.#run('read', file.node, options, async (signal) =>
       file.source.read(offset, length, { signal, scratch: options?.scratch }),
     )
+  }
+
+  async lseek(handle: FileHandle, offset: number, whence: Whence, options?: ReadOptions): Promise<number> {
+    const file = this.#handles.get(handle)
+    if (!('source' in file)) throw new RegistryFsError('INVALID', 'is a directory')
+    const { source, node } = file
+    if (offset < 0 || offset >= source.size) throw new RegistryFsError('NO_DATA', 'not within the file')
+    const found = await this.#run('lseek', node, options, async (signal) =>
+      seekSource(source, whence, offset, source.size, { signal }),
+    )
+    if (whence === 'data' && found === source.size) {
+      throw new RegistryFsError('NO_DATA', 'nothing but a hole follows')
+    }
+    return found
   }
 
   release(handle: FileHandle): void {
@@ -315,5 +332,6 @@ function attributesOf(inode: Inode, node: TreeNode, attributes: NodeAttributes):
   const size = node.type === 'symlink' ? node.linkName.length : attributes.size
   // A directory of many names may be another image's in a moment; a file's link count grows while its layer is read.
   const validMs = node.type !== 'directory' && node.image?.isProven === true ? Infinity : nameValidMs
-  return { ...attributes, size, inode, validMs }
+  const blocks = attributes.blocks ?? Math.ceil(size / 512)
+  return { ...attributes, size, blocks, inode, validMs }
 }

@@ -28,7 +28,7 @@ export function encodeStat(attributes: Attributes): Uint32Array {
   stat[6] = attributes.linkCount
   stat[8] = encodeDevice(attributes.deviceMajor, attributes.deviceMinor)
   stat[9] = blockBytes
-  setDouble(stat, 10, Math.ceil(attributes.size / 512))
+  setDouble(stat, 10, attributes.blocks)
   // Milliseconds, unsigned: what is finer, or before 1970, is lost in this binding.
   const milliseconds = attributes.mtimeSeconds * 1000 + Math.floor(attributes.mtimeNanoseconds / 1_000_000)
   for (const field of [12, 14, 16]) setDouble(stat, field, Math.max(0, milliseconds))

@@ -20,6 +20,8 @@ export interface NodeAttributes {
   readonly deviceMinor: number
   /** Hard links to this node inside its layer; 1 for directories. */
   readonly linkCount: number
+  /** Units of 512 bytes that are data; undefined where no holes are known (yet). */
+  readonly blocks?: number | undefined
 }
 
 /** Where a node's bytes lie; undefined fields: a directory that no layer names. */

@@ -2,6 +2,7 @@ import { SliceSource } from '../blob/slice-source.js'
 import type { ByteSource } from '../blob/source.js'
 import type { Layer } from '../layer/layer.js'
 import type { LayerNode } from '../layer/layer-tree.js'
+import { blockBytes, paddedBytes } from '../tar/block.js'
 import type { TarMember } from '../tar/member.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
@@ -14,6 +15,7 @@ export class MergedFile implements ImageNode {
   readonly #layerIndex: number
   readonly #node: LayerNode
   readonly #member: TarMember
+  #blocks: number | undefined
 
   constructor(layer: Layer, layerIndex: number, node: LayerNode) {
     this.#layer = layer
@@ -24,7 +26,18 @@ export class MergedFile implements ImageNode {
 
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
-    return memberAttributes(this.#member, this.#node.linkCount)
+    return { ...memberAttributes(this.#member, this.#node.linkCount), blocks: this.#dataBlocks }
+  }
+
+  /** Counted once: what is known of a layer that was read does not change. */
+  get #dataBlocks(): number | undefined {
+    const { type, unsupported, size, dataOffset } = this.#member
+    if (type !== 'file' || unsupported !== undefined) return undefined
+    if (this.#blocks === undefined && this.#layer.zeros !== undefined) {
+      const storedBytes = paddedBytes(size)
+      this.#blocks = (storedBytes - this.#layer.zeros.zerosWithin(dataOffset, storedBytes)) / blockBytes
+    }
+    return this.#blocks
   }
 
   get origin(): NodeOrigin {

@@ -79,6 +79,8 @@ export class FirstPass {
   #newSeals: Seal[] = []
   /** Members before this one are in the journal. */
   #journaledMembers = 0
+  /** Runs of zeros are in the journal up to here. */
+  #journaledZeros = 0
   #failure: unknown
   readonly #ended = new Deferred<FirstPassResult>()
 
@@ -149,6 +151,7 @@ export class FirstPass {
       this.progress.restore(journal.entries)
       this.recent.cut(this.progress.frontierUncompressed)
       this.#journaledMembers = this.progress.members.length
+      this.#journaledZeros = this.progress.zeros.end
     }
     this.#scanner = new TarScanner({
       onMember: (member: TarMember) => {
@@ -212,6 +215,9 @@ export class FirstPass {
   #takeOne(event: PassEvent): void {
     const { progress } = this
     switch (event.kind) {
+      case 'zeros':
+        progress.addZeros(event.runs)
+        break
       case 'block': {
         const bytes = (this.#slots[event.slot] as Buffer).subarray(0, event.length)
         this.#scanner?.push(bytes, event.uncompressedOffset)
@@ -219,7 +225,7 @@ export class FirstPass {
           this.recent.add(bytes, event)
           if (!event.zero) this.#options.onPassing(event.uncompressedOffset, bytes)
         }
-        progress.frontierUncompressed = event.uncompressedOffset + event.length
+        progress.advance(event.uncompressedOffset + event.length)
         this.#pass?.releaseSlot(event.slot)
         break
       }
@@ -264,8 +270,13 @@ export class FirstPass {
     const { members } = this.progress
     let end = this.#journaledMembers
     while (end < members.length && (members[end] as TarMember).headerOffset < scanner.headerOffset) end++
+    // One that goes on behind the checkpoint is found again too, from its beginning.
+    const zeros = this.progress.zeros.within(this.#journaledZeros, event.uncompressedOffset)
+    const lastZeros = zeros.at(-1)
+    if (lastZeros !== undefined) this.#journaledZeros = lastZeros.offset + lastZeros.length
     this.#journal?.append({
       spans: this.#newSpans,
+      zeros,
       members: members.slice(this.#journaledMembers, end),
       seals: this.#newSeals,
       checkpoint: { ...event, scanner },
@@ -277,7 +288,8 @@ export class FirstPass {
 
   #end(tarBytes: number, blobSha256: Buffer, tarSha256: Buffer): void {
     this.#scanner?.end(tarBytes)
-    this.progress.frontierUncompressed = tarBytes
+    this.progress.advance(tarBytes)
+    this.progress.zeros.complete()
     this.#prove(tarBytes, blobSha256.toString('hex'), tarSha256.toString('hex')).then(
       this.#ended.resolve,
       this.#ended.reject,

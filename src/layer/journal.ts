@@ -15,9 +15,11 @@ import type { Logger } from '../util/log.js'
 import { decodeMembers, encodeMembers } from './member-codec.js'
 import { decodeScannerState, encodeScannerState } from './scanner-state-codec.js'
 import { decodeSection, encodeSection, FieldReader, FieldWriter } from './sections.js'
+import { decodeZeros, encodeZeros } from './zero-codec.js'
+import type { ZeroRun } from './zero-map.js'
 
-const version = 1
-const sectionTypes = { header: 16, spans: 17, members: 18, seals: 19, checkpoint: 20 } as const
+const version = 2
+const sectionTypes = { header: 16, spans: 17, members: 18, seals: 19, checkpoint: 20, zeros: 21 } as const
 const maximumMembersBytes = 1 << 30
 
 export interface Seal {
@@ -40,6 +42,7 @@ export interface JournalEntry {
   readonly spans: readonly SpanEvent[]
   readonly members: readonly TarMember[]
   readonly seals: readonly Seal[]
+  readonly zeros: readonly ZeroRun[]
   readonly checkpoint: Checkpoint
 }
 
@@ -134,7 +137,7 @@ function decodeJournal(
   if (header === undefined || !bytes.subarray(0, header.next).equals(encodeHeader(identity))) return undefined
   const entries: JournalEntry[] = []
   let keepBytes = header.next
-  let pending: { spans?: SpanEvent[]; members?: readonly TarMember[]; seals?: Seal[] } = {}
+  let pending: { spans?: SpanEvent[]; members?: readonly TarMember[]; seals?: Seal[]; zeros?: Buffer } = {}
   for (let offset = header.next; ;) {
     const decoded = decodeSection(bytes, offset)
     if (decoded === undefined) break
@@ -144,10 +147,14 @@ function decodeJournal(
     else if (type === sectionTypes.members)
       pending.members = decodeMembers(inflateSync(payload, { maxOutputLength: maximumMembersBytes }))
     else if (type === sectionTypes.seals) pending.seals = decodeSeals(payload)
+    else if (type === sectionTypes.zeros) pending.zeros = payload
     else if (type === sectionTypes.checkpoint) {
-      const { spans, members, seals } = pending
-      if (spans === undefined || members === undefined || seals === undefined) return undefined
-      entries.push({ spans, members, seals, checkpoint: decodeCheckpoint(payload) })
+      const { spans, members, seals, zeros } = pending
+      if (spans === undefined || members === undefined || seals === undefined || zeros === undefined)
+        return undefined
+      const checkpoint = decodeCheckpoint(payload)
+      const runs = [...decodeZeros(zeros, checkpoint.uncompressedOffset)]
+      entries.push({ spans, members, seals, zeros: runs, checkpoint })
       pending = {}
       keepBytes = offset
     } else return undefined
@@ -189,6 +196,7 @@ function encodeEntry(entry: JournalEntry): Buffer {
     encodeSection(sectionTypes.spans, spans.done()),
     encodeSection(sectionTypes.members, deflateSync(encodeMembers(entry.members), { level: 1 })),
     encodeSection(sectionTypes.seals, seals.done()),
+    encodeSection(sectionTypes.zeros, encodeZeros(entry.zeros)),
     encodeSection(sectionTypes.checkpoint, last.done()),
   ])
 }

@@ -2,6 +2,7 @@ import type { TarMember } from '../tar/member.js'
 import type { Digest, DiffId } from '../util/digest.js'
 import type { SeekTable } from './seek-table.js'
 import type { Windows } from './windows.js'
+import type { ZeroMap } from './zero-map.js'
 
 /** What a finished first pass knows of a layer. */
 export interface LayerIndex {
@@ -12,6 +13,7 @@ export interface LayerIndex {
   readonly tarBytes: number
   readonly spans: SeekTable
   readonly windows: Windows
+  readonly zeros: ZeroMap
   /** In the order of the tar. */
   readonly members: readonly TarMember[]
   /** sha256 of each chunk of the blob, 32 bytes each. */

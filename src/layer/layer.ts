@@ -7,7 +7,7 @@
 import { unlink } from 'node:fs/promises'
 import { CachedSource } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
-import type { BlobSource, ByteSource, Follower, SourceReadOptions } from '../blob/source.js'
+import type { BlobSource, ByteSource, Follower, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
 import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
@@ -16,12 +16,12 @@ import type { Logger } from '../util/log.js'
 import type { Semaphore } from '../util/semaphore.js'
 import { FirstPass, type FirstPassOptions } from './first-pass.js'
 import { loadIndex, saveIndex } from './index-file.js'
+import { contentsOfIndex, contentsOfPass, emptyContents, type LayerContents } from './layer-contents.js'
 import { removeJournal } from './journal.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
 import { LayerTree } from './layer-tree.js'
-import { SeekTable } from './seek-table.js'
 import { SpanSource } from './span-source.js'
-import { MemoryWindows, type Windows } from './windows.js'
+import type { ZeroMap } from './zero-map.js'
 
 export interface LayerOptions {
   readonly descriptor: Descriptor
@@ -45,21 +45,11 @@ const loggedReasons = 10
 /** After this long without a read nobody follows the frontier any more. */
 const readingMs = 5_000
 
-type SealOf = (chunkIndex: number) => Buffer | undefined
-
-interface Contents {
-  readonly tree: LayerTree
-  readonly spans: SeekTable
-  readonly source: SpanSource
-  /** Final when ready. */
-  readonly tarBytes: number
-}
-
 export class Layer implements ByteSource {
   readonly descriptor: Descriptor
   readonly #options: LayerOptions
   #state: LayerState = 'unread'
-  #contents: Contents | undefined
+  #contents: LayerContents | undefined
   #pass: FirstPass | undefined
   #starting: Promise<void> | undefined
   #failure: RegistryFsError | undefined
@@ -90,6 +80,11 @@ export class Layer implements ByteSource {
   /** What is known of the layer's members: complete when `state` is ready. */
   get tree(): LayerTree | undefined {
     return this.#contents?.tree ?? this.#pass?.progress.tree
+  }
+
+  /** Runs of zeros of the whole tar; undefined until it was read. */
+  get zeros(): ZeroMap | undefined {
+    return this.#contents?.zeros
   }
 
   /** Waits until the whole layer was read and proven. */
@@ -139,6 +134,14 @@ export class Layer implements ByteSource {
     return () => this.#followers.delete(follower)
   }
 
+  async seek(whence: Whence, offset: number, end: number, options: ReadOptions = {}): Promise<number> {
+    // Whoever seeks is about to read.
+    this.#lastReadAt = performance.now()
+    const seek = (): number | undefined =>
+      (this.#contents ?? this.#pass?.progress)?.zeros.seek(whence, offset, end)
+    return seek() ?? (await this.until(seek, options)) ?? end
+  }
+
   /** What can be said without reading the layer; looks for an index file. */
   async status(): Promise<LayerStatus> {
     if (this.#state === 'unread') await this.#loadIndex()
@@ -157,7 +160,7 @@ export class Layer implements ByteSource {
       seekPoints: (this.#contents?.spans ?? progress?.spans)?.count ?? 0,
       indexBytes: this.#indexBytes,
       cachedBytes: this.#options.cache.disk.bytesOf(descriptor.digest),
-      spansInflated: this.#contents?.source.inflated ?? 0,
+      spansInflated: this.#source?.inflated ?? 0,
       error: this.#failure?.describe(),
     }
   }
@@ -218,7 +221,12 @@ export class Layer implements ByteSource {
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
     if (this.descriptor.size === 0) {
-      this.#openEmpty()
+      if (this.descriptor.digest !== digestOf(Buffer.alloc(0), digestAlgorithm(this.descriptor.digest))) {
+        throw this.#fail(
+          new RegistryFsError('DIGEST_MISMATCH', 'the layer has no bytes, but not their digest'),
+        )
+      }
+      this.#fill(emptyContents())
       return
     }
     // The permit is held while the pass runs, beyond this function.
@@ -226,9 +234,7 @@ export class Layer implements ByteSource {
       this.#running = this.#options.passes.run(async () => {
         try {
           const pass = await FirstPass.prepare(this.#passOptions())
-          this.#source = this.#sourceOf(pass.progress.spans, pass.progress.windows, (index) =>
-            pass.progress.sealOf(index),
-          )
+          this.#source = this.#sourceOf(contentsOfPass(pass.progress, 0))
           this.#pass = pass
           this.#state = 'reading'
           resolve()
@@ -240,15 +246,6 @@ export class Layer implements ByteSource {
     })
   }
 
-  /** Blobs of no bytes are served as layers by some registries, and mean that nothing changed. */
-  #openEmpty(): void {
-    if (this.descriptor.digest !== digestOf(Buffer.alloc(0), digestAlgorithm(this.descriptor.digest))) {
-      throw this.#fail(new RegistryFsError('DIGEST_MISMATCH', 'the layer has no bytes, but not their digest'))
-    }
-    const spans = new SeekTable()
-    this.#fill(new LayerTree(), spans, new MemoryWindows(), () => undefined, 0)
-  }
-
   async #loadIndex(): Promise<boolean> {
     if (this.#contents !== undefined) return true
     const { descriptor } = this
@@ -258,13 +255,8 @@ export class Layer implements ByteSource {
       this.#options.readOnly,
     )
     if (loaded === undefined) return false
-    const { index, fileBytes } = loaded
-    const tree = new LayerTree()
-    for (const member of index.members) tree.add(member)
-    tree.finish()
-    const sealOf: SealOf = (i) => index.seals.subarray(i * 32, i * 32 + 32)
-    this.#fill(tree, index.spans, index.windows, sealOf, index.tarBytes)
-    this.#indexBytes = fileBytes
+    this.#fill(contentsOfIndex(loaded.index))
+    this.#indexBytes = loaded.fileBytes
     return true
   }
 
@@ -279,13 +271,7 @@ export class Layer implements ByteSource {
     for (const reason of progress.tree.skipped.slice(0, loggedReasons)) {
       log.warn({ layer: descriptor.digest }, `a member is not shown: ${reason}`)
     }
-    this.#fill(
-      progress.tree,
-      progress.spans,
-      progress.windows,
-      (index) => progress.sealOf(index),
-      result.tarBytes,
-    )
+    this.#fill(contentsOfPass(progress, result.tarBytes))
     log.info(
       { layer: descriptor.digest, ms: Math.round(performance.now() - started), tarBytes: result.tarBytes },
       'first pass done',
@@ -311,24 +297,18 @@ export class Layer implements ByteSource {
       tarBytes: result.tarBytes,
       spans: progress.spans,
       windows: progress.windows,
+      zeros: progress.zeros,
       members: progress.members,
       seals: progress.seals,
     })
     this.#indexBytes = saved.fileBytes
     // The windows are on disk now: let go of those in memory.
-    this.#fill(
-      progress.tree,
-      progress.spans,
-      saved.windows,
-      (index) => progress.sealOf(index),
-      result.tarBytes,
-    )
+    this.#fill({ ...contentsOfPass(progress, result.tarBytes), windows: saved.windows })
   }
 
-  #fill(tree: LayerTree, spans: SeekTable, windows: Windows, sealOf: SealOf, tarBytes: number): void {
-    const source = this.#sourceOf(spans, windows, sealOf)
-    this.#source = source
-    this.#contents = { tree, spans, source, tarBytes }
+  #fill(contents: LayerContents): void {
+    this.#source = this.#sourceOf(contents)
+    this.#contents = contents
     this.#state = 'ready'
     this.#failure = undefined
   }
@@ -374,12 +354,13 @@ export class Layer implements ByteSource {
     return `${this.#options.indexPath}.idx`
   }
 
-  #sourceOf(spans: SeekTable, windows: Windows, sealOf: SealOf): SpanSource {
+  #sourceOf({ spans, windows, zeros, sealOf }: LayerContents): SpanSource {
     const { descriptor, blob, cache } = this.#options
     return new SpanSource({
       digest: descriptor.digest,
       spans,
       windows,
+      zeros,
       compressed: new CachedSource(descriptor.digest, blob, cache, sealOf),
       memory: cache.memory,
     })

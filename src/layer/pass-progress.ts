@@ -6,12 +6,14 @@ import type { JournalEntry, Seal } from './journal.js'
 import { LayerTree } from './layer-tree.js'
 import { SeekTable } from './seek-table.js'
 import { MemoryWindows } from './windows.js'
+import { ZeroMap } from './zero-map.js'
 
 /** What a first pass has found so far; readers look at it and wait for `changed`. */
 export class PassProgress {
   readonly tree = new LayerTree()
   readonly spans = new SeekTable()
   readonly windows = new MemoryWindows()
+  readonly zeros = new ZeroMap()
   readonly members: TarMember[] = []
   /** 32 bytes for each chunk; zeros where `sealed` is 0. */
   readonly seals: Buffer
@@ -36,6 +38,17 @@ export class PassProgress {
     this.windows.append(span.window)
   }
 
+  /** Offset and length of one run after another. */
+  addZeros(runs: Float64Array): void {
+    for (let i = 0; i + 1 < runs.length; i += 2) this.zeros.append(runs[i] as number, runs[i + 1] as number)
+  }
+
+  /** Everything up to here was seen. */
+  advance(frontierUncompressed: number): void {
+    this.frontierUncompressed = frontierUncompressed
+    this.zeros.advance(frontierUncompressed)
+  }
+
   addSeal(seal: Seal): void {
     if (seal.index >= this.sealed.length) return
     seal.sha256.copy(this.seals, seal.index * 32)
@@ -51,8 +64,9 @@ export class PassProgress {
       for (const span of entry.spans) this.addSpan(span)
       for (const member of entry.members) this.addMember(member)
       for (const seal of entry.seals) this.addSeal(seal)
+      for (const run of entry.zeros) this.zeros.append(run.offset, run.length)
       this.frontierCompressed = Math.floor(entry.checkpoint.compressedBitOffset / 8)
-      this.frontierUncompressed = entry.checkpoint.uncompressedOffset
+      this.advance(entry.checkpoint.uncompressedOffset)
     }
   }
 }

@@ -14,6 +14,7 @@ import { SingleFlight } from '../util/single-flight.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { longestKeptSpanBytes, spanKey } from './span-builder.js'
 import type { Windows } from './windows.js'
+import type { ZeroMap } from './zero-map.js'
 
 const pieceBytes = 8 << 20
 /** Readers that go forward, to tell them from random ones: this many recent spans are remembered. */
@@ -23,6 +24,7 @@ export interface SpanSourceOptions {
   readonly digest: string
   readonly spans: SeekTable
   readonly windows: Windows
+  readonly zeros: ZeroMap
   readonly compressed: CachedSource
   readonly memory: MemoryCache
 }
@@ -40,9 +42,15 @@ export class SpanSource {
 
   /** The same as readSome where it needs neither fetching nor inflating; 0 else. */
   findSome(offset: number, target: Buffer): number {
-    const { spans, memory, digest } = this.#options
+    const { spans, zeros } = this.#options
     const index = spans.find(offset)
-    if (index === undefined) return 0
+    // A span in memory first: it gives all at once where zeros and data alternate.
+    const found = index === undefined ? 0 : this.#findInSpan(index, offset, target)
+    return found > 0 ? found : fillZeros(target, zeros.zerosAt(offset))
+  }
+
+  #findInSpan(index: number, offset: number, target: Buffer): number {
+    const { spans, memory, digest } = this.#options
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
     if (span.zero) return fillZeros(target, span.uncompressedLength - at)

@@ -89,6 +89,10 @@ export class VarintReader {
     return Buffer.from(this.#bytes.subarray(start, start + length))
   }
 
+  get hasMore(): boolean {
+    return this.#offset < this.#bytes.length
+  }
+
   /** There must be no more. */
   end(): void {
     if (this.#offset !== this.#bytes.length) throw this.#corrupt('something follows them')

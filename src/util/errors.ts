@@ -26,6 +26,8 @@ export const errorCodes = [
   'BAD_HANDLE',
   'INVALID',
   'NO_ATTRIBUTE',
+  /** Neither data nor a hole from there on. */
+  'NO_DATA',
   /** The host is not ready: no /dev/fuse, no libfuse, a bad mount point, an unwritable directory. */
   'HOST',
 ] as const
