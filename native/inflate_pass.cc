@@ -8,10 +8,6 @@ namespace registryfs {
 namespace {
 // Close waits for one step; a step makes no more than this.
 constexpr ptrdiff_t kStepBytes = 256 << 10;
-
-bool IsZero(const uint8_t* data, size_t length) {
-  return data[0] == 0 && std::memcmp(data, data + 1, length - 1) == 0;
-}
 }  // namespace
 
 InflatePass::InflatePass(PassParameters parameters, EventSink* sink)
@@ -213,9 +209,8 @@ bool InflatePass::InflateStep() {
 void InflatePass::Produced(size_t bytes) {
   if (bytes == 0) return;
   const uint8_t* const data = outputEnd_;
-  segmentCrc_ = static_cast<uint32_t>(crc32(segmentCrc_, data, static_cast<uInt>(bytes)));
+  const bool zero = segmentCrc_.Update(data, bytes);
   segmentBytes_ += bytes;
-  const bool zero = IsZero(data, bytes);
   spanZero_ = spanZero_ && zero;
   slotZero_ = slotZero_ && zero;
   outputEnd_ += bytes;
@@ -235,12 +230,12 @@ void InflatePass::Consumed(const uint8_t* from, size_t bytes) {
 }
 
 void InflatePass::CloseSegment() {
-  spanCrc_ =
-      static_cast<uint32_t>(crc32_combine64(spanCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
-  memberCrc_ =
-      static_cast<uint32_t>(crc32_combine64(memberCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
+  spanCrc_ = static_cast<uint32_t>(
+      crc32_combine64(spanCrc_, segmentCrc_.value(), static_cast<z_off64_t>(segmentBytes_)));
+  memberCrc_ = static_cast<uint32_t>(
+      crc32_combine64(memberCrc_, segmentCrc_.value(), static_cast<z_off64_t>(segmentBytes_)));
   memberBytes_ += segmentBytes_;
-  segmentCrc_ = 0;
+  segmentCrc_.Reset();
   segmentBytes_ = 0;
 }
 
