@@ -9,6 +9,7 @@
       "sources": [
         "addon.cc",
         "bare_inflate.cc",
+        "crc32.cc",
         "deflate_codes.cc",
         "deflate_decoder.cc",
         "deflate_loop.cc",

@@ -209,9 +209,9 @@ bool InflatePass::InflateStep() {
 void InflatePass::Produced(size_t bytes) {
   if (bytes == 0) return;
   const uint8_t* const data = outputEnd_;
-  segmentCrc_ = static_cast<uint32_t>(crc32(segmentCrc_, data, static_cast<uInt>(bytes)));
+  const bool zero = segmentCrc_.Update(data, bytes);
   segmentBytes_ += bytes;
-  const bool zero = zeros_.Add(data, bytes);
+  zeros_.Add(data, bytes);
   spanZero_ = spanZero_ && zero;
   slotZero_ = slotZero_ && zero;
   outputEnd_ += bytes;
@@ -231,12 +231,12 @@ void InflatePass::Consumed(const uint8_t* from, size_t bytes) {
 }
 
 void InflatePass::CloseSegment() {
-  spanCrc_ =
-      static_cast<uint32_t>(crc32_combine64(spanCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
-  memberCrc_ =
-      static_cast<uint32_t>(crc32_combine64(memberCrc_, segmentCrc_, static_cast<z_off64_t>(segmentBytes_)));
+  spanCrc_ = static_cast<uint32_t>(
+      crc32_combine64(spanCrc_, segmentCrc_.value(), static_cast<z_off64_t>(segmentBytes_)));
+  memberCrc_ = static_cast<uint32_t>(
+      crc32_combine64(memberCrc_, segmentCrc_.value(), static_cast<z_off64_t>(segmentBytes_)));
   memberBytes_ += segmentBytes_;
-  segmentCrc_ = 0;
+  segmentCrc_.Reset();
   segmentBytes_ = 0;
 }
 

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "crc32.h"
 #include "deflate_decoder.h"
 #include "event.h"
 #include "gzip_header.h"
@@ -151,7 +152,7 @@ class InflatePass {
   bool spanZero_ = true;
   bool slotZero_ = true;
   ZeroScanner zeros_;
-  uint32_t segmentCrc_ = 0;  // since the last end of a span or member
+  Crc32 segmentCrc_;  // since the last end of a span or member
   uint64_t segmentBytes_ = 0;
   uint32_t memberCrc_ = 0;
   uint64_t memberBytes_ = 0;

@@ -9,7 +9,11 @@
 namespace registryfs {
 
 namespace {
-constexpr size_t kScratchBytes = 256 << 10;
+constexpr size_t kScratchBytes = 64 << 10;
+// So that the CRC-32 finds it in the cache.
+constexpr ptrdiff_t kStepBytes = 256 << 10;
+// At the end of a target.
+constexpr ptrdiff_t kDirectBytes = DeflateDecoder::kSlackBytes;
 constexpr size_t kTrailerBytes = 8;
 }  // namespace
 
@@ -22,15 +26,14 @@ SpanInflater::~SpanInflater() { inflateEnd(&windowStream_); }
 const char* SpanInflater::Inflate(const SpanJob& job) {
   if (const char* problem = Prepare(job)) return problem;
   if (const char* problem = Decode(job)) return problem;
-  if (job.checkCrc && crc32(0, job.target, static_cast<uInt>(job.targetLength)) != job.crc) {
-    return "the CRC-32 of a span is wrong";
-  }
+  if (job.checkCrc && crc_.value() != job.crc) return "the CRC-32 of a span is wrong";
   return nullptr;
 }
 
 const char* SpanInflater::Prepare(const SpanJob& job) {
   next_ = job.input;
   left_ = job.inputLength;
+  crc_.Reset();
   if (job.bit > 7 || job.windowLength > kWindowBytes) return "a span request is out of range";
   if (job.atHeader) return NextMember();
   history_ = job.windowLength;
@@ -62,30 +65,43 @@ const char* SpanInflater::NextMember() {
   return nullptr;
 }
 
+// Into the scratch while something is to be skipped, while what matches refer to does not lie in the target,
+// and at its end, behind which nothing may be written; otherwise into the target itself.
 const char* SpanInflater::Decode(const SpanJob& job) {
   uint64_t skip = job.skipBytes;
   uint8_t* target = job.target;
   uint8_t* const targetEnd = job.target + job.targetLength;
-  uint8_t* const start = scratch_.data() + kWindowBytes;
-  uint8_t* out = start;
+  uint8_t* const scratch = scratch_.data() + kWindowBytes;
+  uint8_t* const scratchEnd = scratch + kScratchBytes;
+  uint8_t* last = scratch;  // behind the newest output
+  bool inScratch = true;
   while (skip > 0 || target < targetEnd) {
-    if (out >= start + kScratchBytes) {
-      std::memmove(start - history_, out - history_, history_);
-      out = start;
+    const bool direct = skip == 0 && targetEnd - target > kDirectBytes &&
+                        static_cast<size_t>(target - job.target) >= history_;
+    if (direct) {
+      last = target;
+    } else if (!inScratch || last >= scratchEnd) {
+      std::memmove(scratch - history_, last - history_, history_);
+      last = scratch;
     }
+    inScratch = !direct;
     const uint64_t wanted = skip + static_cast<uint64_t>(targetEnd - target);
-    const size_t room = std::min<uint64_t>(wanted, static_cast<uint64_t>(start + kScratchBytes - out));
-    const uint8_t* const end = next_ + left_;
-    uint8_t* made = out;
-    const DeflateDecoder::Status status = decoder_.Decode(&next_, end, out - history_, &out, out + room);
-    left_ = static_cast<size_t>(end - next_);
-    history_ = std::min(history_ + static_cast<size_t>(out - made), kWindowBytes);
-    const size_t skipped = std::min<uint64_t>(skip, static_cast<uint64_t>(out - made));
+    const ptrdiff_t room =
+        direct ? std::min(targetEnd - target - kDirectBytes, kStepBytes)
+               : static_cast<ptrdiff_t>(std::min<uint64_t>(wanted, static_cast<uint64_t>(scratchEnd - last)));
+    const uint8_t* const inputEnd = next_ + left_;
+    uint8_t* made = last;
+    const DeflateDecoder::Status status =
+        decoder_.Decode(&next_, inputEnd, last - history_, &last, last + room);
+    left_ = static_cast<size_t>(inputEnd - next_);
+    history_ = std::min(history_ + static_cast<size_t>(last - made), kWindowBytes);
+    const size_t skipped = std::min<uint64_t>(skip, static_cast<uint64_t>(last - made));
     skip -= skipped;
     made += skipped;
     // The last symbol may have made more than is wanted.
-    const size_t bytes = static_cast<size_t>(std::min(out - made, targetEnd - target));
-    std::memcpy(target, made, bytes);
+    const size_t bytes = static_cast<size_t>(std::min(last - made, targetEnd - target));
+    if (!direct) std::memcpy(target, made, bytes);
+    if (job.checkCrc) crc_.Update(target, bytes);
     target += bytes;
     if (skip == 0 && target == targetEnd) break;
     if (status == DeflateDecoder::Status::kCorrupt) return decoder_.problem();

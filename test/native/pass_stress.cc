@@ -84,9 +84,10 @@ struct Outcome {
 
 // `closeAfter`: events, after which the pass is closed whatever it does.
 Outcome Run(const Bytes& blob, size_t pieceBytes, size_t closeAfter, const Event* resume = nullptr) {
-  std::vector<Bytes> slots(3, Bytes(48 << 10));
-  registryfs::PassParameters parameters = {64 << 10, 4 << 10, 256 << 10, 200 << 10, 100000, {}, 48 << 10};
-  for (Bytes& slot : slots) parameters.slots.push_back(slot.data());
+  constexpr size_t kSlotBytes = 48 << 10;
+  std::vector<Bytes> slots(3, Bytes(registryfs::kSlotHeadBytes + kSlotBytes + registryfs::kSlotTailBytes));
+  registryfs::PassParameters parameters = {64 << 10, 4 << 10, 256 << 10, 200 << 10, 100000, {}, kSlotBytes};
+  for (Bytes& slot : slots) parameters.slots.push_back(slot.data() + registryfs::kSlotHeadBytes);
   Consumer consumer;
   registryfs::InflatePass pass(parameters, &consumer);
   size_t offset = 0;
@@ -110,7 +111,7 @@ Outcome Run(const Bytes& blob, size_t pieceBytes, size_t closeAfter, const Event
     Event event = consumer.Next();
     switch (event.kind) {
       case Event::Kind::kBlock: {
-        const uint8_t* data = slots[event.slot].data();
+        const uint8_t* data = slots[event.slot].data() + registryfs::kSlotHeadBytes;
         outcome.output.insert(outcome.output.end(), data, data + event.length);
         pass.ReleaseSlot(event.slot);
         break;
