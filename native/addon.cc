@@ -5,10 +5,13 @@
 
 #include "addon_api.h"
 #include "bare_inflate.h"
+#include "crc32.h"
 #include "file_lock.h"
+#include "file_writer.h"
 #include "fuse_channel_binding.h"
 #include "pass_binding.h"
 #include "process_settings.h"
+#include "sha256.h"
 #include "span_binding.h"
 
 namespace {
@@ -22,6 +25,22 @@ struct AddonData {
 Napi::Value InflateSpan(const Napi::CallbackInfo& info) {
   info.Env().GetInstanceData<AddonData>()->spans.Submit(info);
   return info.Env().Undefined();
+}
+
+Napi::Value Crc32Of(const Napi::CallbackInfo& info) {
+  const auto bytes = info[0].As<Napi::Buffer<uint8_t>>();
+  return Napi::Number::New(info.Env(), registryfs::UpdateCrc32(0, bytes.Data(), bytes.Length()));
+}
+
+Napi::Value SealOf(const Napi::CallbackInfo& info) {
+  const auto chunk = info[0].As<Napi::Buffer<uint8_t>>();
+  const auto before = info[1].As<Napi::Buffer<uint8_t>>();
+  const uint64_t bytesBefore = static_cast<uint64_t>(info[2].As<Napi::Number>().DoubleValue());
+  registryfs::Sha256 sha;
+  if (bytesBefore > 0) sha.GoOnAfter(before.Data(), bytesBefore);
+  sha.Update(chunk.Data(), chunk.Length());
+  const auto seal = info[3].As<Napi::Boolean>().Value() ? sha.Digest() : sha.ChainingValue();
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), seal.data(), seal.size());
 }
 
 Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
@@ -40,6 +59,9 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("bareInflate", Napi::Function::New<registryfs::BareInflate>(env, "bareInflate"));
   exports.Set("FuseChannel", registryfs::FuseChannelBinding::Define(env));
   exports.Set("mountFuse", Napi::Function::New<registryfs::MountFuseAsync>(env, "mountFuse"));
+  exports.Set("crc32", Napi::Function::New<Crc32Of>(env, "crc32"));
+  exports.Set("replaceFile", Napi::Function::New<registryfs::ReplaceFile>(env, "replaceFile"));
+  exports.Set("sealOf", Napi::Function::New<SealOf>(env, "sealOf"));
   exports.Set("closeOnExec", Napi::Function::New<registryfs::CloseOnExec>(env, "closeOnExec"));
   exports.Set("returnFreedMemory",
               Napi::Function::New<registryfs::ReturnFreedMemory>(env, "returnFreedMemory"));

@@ -5,17 +5,7 @@
 
 namespace registryfs {
 
-// CRC-32 as gzip has it. Long runs of zeros, of which disks are full, take no more than finding them.
-class Crc32 {
- public:
-  void Reset() { *this = Crc32(); }
-  // Whether all of it was zero.
-  bool Update(const uint8_t* data, size_t length);
-  uint32_t value() const;
-
- private:
-  uint32_t sum_ = 0;
-  uint64_t zeros_ = 0;  // after what `sum_` is of
-};
+// As zlib's crc32, whose build in Node makes 2.7 GB/s where carry-less multiplication makes more than 10.
+uint32_t UpdateCrc32(uint32_t crc, const uint8_t* data, size_t length);
 
 }  // namespace registryfs

@@ -54,7 +54,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
     case Event::Kind::kChunk:
       object.Set("kind", "chunk");
       number("index", event.slot);
-      object.Set("sha256", ToBuffer(env, event.bytes.data(), event.bytes.size()));
+      object.Set("seal", ToBuffer(env, event.bytes.data(), event.bytes.size()));
       break;
     case Event::Kind::kConsumed:
       object.Set("kind", "consumed");

@@ -14,7 +14,8 @@
 
 namespace registryfs {
 
-// The kernel's requests on one /dev/fuse, read by a thread of its own, as the bytes that they are (linux/fuse.h).
+// The kernel's requests on one /dev/fuse, read by a thread of its own, as the bytes that they are
+// (linux/fuse.h).
 class FuseChannel {
  public:
   // On the reading thread. Whole requests, each with its length in front; what has gathered comes together.

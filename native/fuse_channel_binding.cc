@@ -49,8 +49,12 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
   };
   channel_ = std::make_unique<FuseChannel>(
       info[0].As<Napi::Number>().Int32Value(),
-      [send](std::vector<uint8_t> requests) { send(new Message{std::move(requests), -1}); },
-      [send](int error) { send(new Message{{}, error}); });
+      [send](std::vector<uint8_t> requests) {
+        send(new Message{std::move(requests), -1});
+      },
+      [send](int error) {
+        send(new Message{{}, error});
+      });
 }
 
 Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
@@ -143,9 +147,7 @@ class MountWorker : public Napi::AsyncWorker {
 
 Napi::Value MountFuseAsync(const Napi::CallbackInfo& info) {
   const Napi::Object object = info[0].As<Napi::Object>();
-  const auto text = [&object](const char* name) {
-    return object.Get(name).As<Napi::String>().Utf8Value();
-  };
+  const auto text = [&object](const char* name) { return object.Get(name).As<Napi::String>().Utf8Value(); };
   MountRequest request;
   request.mountPoint = text("mountPoint");
   request.source = text("source");

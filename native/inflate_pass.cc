@@ -352,8 +352,8 @@ void InflatePass::End() {
     ordered_.push_back(item);
   }
   blobLane_->Mark([this, item] {
-    SealChunk();
     const auto digest = blobSha_.Digest();
+    if (blobHashed_ % parameters_.chunkBytes != 0) SealChunk(digest);
     std::copy(digest.begin(), digest.end(), item->event.bytes.begin());
     Settle(item);
   });

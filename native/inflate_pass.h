@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -12,11 +13,11 @@
 #include <thread>
 #include <vector>
 
-#include "crc32.h"
 #include "deflate_decoder.h"
 #include "event.h"
 #include "gzip_header.h"
 #include "hash_lane.h"
+#include "running_crc32.h"
 #include "sha256.h"
 #include "window_maker.h"
 #include "zero_scanner.h"
@@ -43,7 +44,8 @@ constexpr size_t kSlotTailBytes = DeflateDecoder::kSlackBytes;
 //   Push -> input queue -> inflate thread -> slots -> kBlock events
 //                              |   |  `-> window thread -> kSpan events, in order
 //                              |   `----> tar hash lane (sha256; a slot is free when released and hashed)
-//                              `--------> blob hash lane (sha256, sha256 per chunk; then kConsumed)
+//                              `--------> blob hash lane (sha256, and its state after each chunk; then
+//                              kConsumed)
 //
 // A span is reported once it has ended and its window is made, a checkpoint once both lanes have passed its
 // place; `ordered_` keeps both in the order of the tar.
@@ -107,7 +109,7 @@ class InflatePass {
   void RunWindows();
 
   void HashBlob(const uint8_t* data, size_t length);
-  void SealChunk();
+  void SealChunk(const std::array<uint8_t, 32>& seal);
   void DropSlot(uint32_t slot);
   bool closing() const { return closing_.load(std::memory_order_relaxed); }
 
@@ -152,7 +154,7 @@ class InflatePass {
   bool spanZero_ = true;
   bool slotZero_ = true;
   ZeroScanner zeros_;
-  Crc32 segmentCrc_;  // since the last end of a span or member
+  RunningCrc32 segmentCrc_;  // since the last end of a span or member
   uint64_t segmentBytes_ = 0;
   uint32_t memberCrc_ = 0;
   uint64_t memberBytes_ = 0;
@@ -175,10 +177,7 @@ class InflatePass {
 
   // The blob lane's own.
   Sha256 blobSha_;
-  Sha256 chunkSha_;
   uint64_t blobHashed_ = 0;
-  uint64_t sealedUpTo_ = 0;
-  bool chunkWhole_ = true;  // the present chunk was seen from its first byte
   // The tar lane's own.
   Sha256 tarSha_;
 

@@ -75,7 +75,8 @@ void PageStore::Run() {
       message = std::move(queued_.front());
       queued_.pop_front();
     }
-    // A refusal (the inode is forgotten, the mount is gone) costs nobody anything: the pages are read when needed.
+    // A refusal (the inode is forgotten, the mount is gone) costs nobody anything: the pages are read when
+    // needed.
     if (write(descriptor_, message.data(), message.size()) < 0) message.clear();
     std::lock_guard<std::mutex> lock(mutex_);
     if (free_.size() < kMaximumQueued) free_.push_back(std::move(message));

@@ -11,9 +11,9 @@
 
 namespace registryfs {
 
-// Gives pages to the kernel (FUSE_NOTIFY_STORE) on a thread of its own. The thread can be stuck in the kernel until
-// reads are answered or the connection ends, so it is never joined: it owns what it uses, with a descriptor of its
-// own.
+// Gives pages to the kernel (FUSE_NOTIFY_STORE) on a thread of its own. The thread can be stuck in the kernel
+// until reads are answered or the connection ends, so it is never joined: it owns what it uses, with a
+// descriptor of its own.
 class PageStore {
  public:
   static std::shared_ptr<PageStore> Start(int descriptor);

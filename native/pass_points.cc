@@ -218,8 +218,6 @@ bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffs
   lastCheckpoint_ = produced_;
   inputStart_ = compressedBitOffset / 8;
   blobHashed_ = inputStart_;
-  sealedUpTo_ = inputStart_;
-  chunkWhole_ = inputStart_ % parameters_.chunkBytes == 0;
   firstMember_ = false;
   BeginSpan(compressedBitOffset, head.atHeader != 0);
   if (head.atHeader != 0) {
@@ -238,32 +236,23 @@ bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffs
 }
 
 void InflatePass::HashBlob(const uint8_t* data, size_t length) {
-  blobSha_.Update(data, length);
   while (length > 0) {
     const uint64_t left = parameters_.chunkBytes - blobHashed_ % parameters_.chunkBytes;
     const size_t bytes = static_cast<size_t>(std::min<uint64_t>(left, length));
-    chunkSha_.Update(data, bytes);
+    blobSha_.Update(data, bytes);
     blobHashed_ += bytes;
     data += bytes;
     length -= bytes;
-    if (blobHashed_ % parameters_.chunkBytes == 0) SealChunk();
+    if (blobHashed_ % parameters_.chunkBytes == 0) SealChunk(blobSha_.ChainingValue());
   }
 }
 
-// At the end of a chunk, and once more at the end of the blob, where the last one may be short.
-void InflatePass::SealChunk() {
-  const bool full = blobHashed_ % parameters_.chunkBytes == 0;
-  if (full && blobHashed_ == sealedUpTo_) return;
-  if (chunkWhole_) {
-    const auto digest = chunkSha_.Digest();
-    Event event(Event::Kind::kChunk);
-    event.slot = static_cast<uint32_t>((blobHashed_ - 1) / parameters_.chunkBytes);
-    event.bytes.assign(digest.begin(), digest.end());
-    sink_->Emit(std::move(event));
-  }
-  sealedUpTo_ = blobHashed_;
-  chunkSha_.Reset();
-  chunkWhole_ = true;
+// The chunk that ends at blobHashed_.
+void InflatePass::SealChunk(const std::array<uint8_t, 32>& seal) {
+  Event event(Event::Kind::kChunk);
+  event.slot = static_cast<uint32_t>((blobHashed_ - 1) / parameters_.chunkBytes);
+  event.bytes.assign(seal.begin(), seal.end());
+  sink_->Emit(std::move(event));
 }
 
 }  // namespace registryfs

@@ -25,7 +25,26 @@ class Sha256 {
     return digest;
   }
 
-  void Reset() { SHA256_Init(&context_); }
+  // After whole blocks of 64 bytes: all that later bytes depend on, apart from the length.
+  std::array<uint8_t, 32> ChainingValue() const {
+    std::array<uint8_t, 32> value;
+    for (size_t i = 0; i < value.size(); ++i) {
+      value[i] = static_cast<uint8_t>(context_.h[i / 4] >> (24 - 8 * (i % 4)));
+    }
+    return value;
+  }
+
+  // `value`: what ChainingValue returned after `bytes`.
+  void GoOnAfter(const uint8_t* value, uint64_t bytes) {
+    SHA256_Init(&context_);
+    for (size_t i = 0; i < 8; ++i) {
+      context_.h[i] = static_cast<uint32_t>(value[4 * i]) << 24 |
+                      static_cast<uint32_t>(value[4 * i + 1]) << 16 |
+                      static_cast<uint32_t>(value[4 * i + 2]) << 8 | value[4 * i + 3];
+    }
+    context_.Nl = static_cast<SHA_LONG>(bytes << 3);
+    context_.Nh = static_cast<SHA_LONG>(bytes >> 29);
+  }
 
   const SHA256_CTX& context() const { return context_; }
   void set_context(const SHA256_CTX& context) { context_ = context; }

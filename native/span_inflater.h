@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "crc32.h"
 #include "deflate_decoder.h"
+#include "running_crc32.h"
 
 namespace registryfs {
 
@@ -42,7 +42,7 @@ class SpanInflater {
   const char* NextMember();
 
   DeflateDecoder decoder_;
-  Crc32 crc_;  // of the target
+  RunningCrc32 crc_;  // of the target
   z_stream windowStream_ = {};
   std::vector<uint8_t> scratch_;  // a window, output, and what the decoder may write behind that
   size_t history_ = 0;            // before the output

@@ -34,7 +34,7 @@ stress() {
   local name=$1 canary=$2
   shift 2
   g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread -DPASS_STRESS_CANARY "$@" -o "$name" \
-    test/native/pass_stress.cc native/{crc32,gzip_header,hash_lane,inflate_pass,pass_points}.cc native/deflate_*.cc \
+    test/native/pass_stress.cc native/{crc32,running_crc32,gzip_header,hash_lane,inflate_pass,pass_points}.cc native/deflate_*.cc \
     native/{reference_marker,span_inflater,window_maker}.cc -lcrypto -lz
   if "./$name" canary >canary.log 2>&1 || ! grep -q "$canary" canary.log; then
     cat canary.log

@@ -5,6 +5,7 @@
 
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { getSystemErrorName } from 'node:util'
 import { RegistryFsError } from './util/errors.js'
 import { packageRoot } from './util/package-root.js'
 
@@ -64,11 +65,11 @@ export interface CheckpointEvent {
   readonly state: Buffer
 }
 
-/** sha256 (32 bytes) of one whole chunk of the blob; chunks that the pass did not see from their first byte are left out. */
+/** One chunk of the blob was hashed: in order, without gaps. `seal`: see chunkSeal. */
 export interface ChunkEvent {
   readonly kind: 'chunk'
   readonly index: number
-  readonly sha256: Buffer
+  readonly seal: Buffer
 }
 
 /** All input up to here was inflated and hashed: those buffers may be reused. */
@@ -113,6 +114,7 @@ export interface PassOptions {
   readonly maximumSpanBytes: number
   /** A checkpoint comes at the first seek point after this much output since the last one. */
   readonly checkpointBytes: number
+  /** A multiple of 64. */
   readonly chunkBytes: number
   /** From `allocateSlots`, lent until close: whoever changes them changes what is inflated next. */
   readonly slots: readonly Buffer[]
@@ -207,6 +209,9 @@ interface Addon {
   readonly Pass: new (options: PassOptions) => InflatePass
   inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
   bareInflate(input: readonly Buffer[]): Promise<number>
+  crc32(bytes: Buffer): number
+  sealOf(chunk: Buffer, before: Buffer, bytesBefore: number, isShort: boolean): Buffer
+  replaceFile(temporary: string, path: string, parts: readonly Buffer[], durable: boolean): Promise<number>
   lockFile(path: string): boolean
   closeOnExec(descriptor: number): void
   returnFreedMemory(): void
@@ -257,6 +262,8 @@ export function openPass(options: PassOptions): InflatePass {
   if (slotBytes < slotTailBytes || !options.slots.every(isSlot)) {
     throw new RegistryFsError('INVALID', 'the slots of a pass must be of one size, and have room around them')
   }
+  if (options.chunkBytes % 64 !== 0)
+    throw new RegistryFsError('INVALID', 'a chunk must end where a block of SHA-256 does')
   if (
     !sizes.every((size) => Number.isSafeInteger(size) && size > 0) ||
     options.maximumSpanBytes < options.spacingBytes
@@ -312,6 +319,50 @@ export function openFuseChannel(descriptor: number, events: FuseChannelEvents): 
 /** CPU seconds that plain inflate takes for one gzip member in memory: the benchmark's floor. */
 export async function bareInflate(input: readonly Buffer[]): Promise<number> {
   return load().bareInflate(input)
+}
+
+/** As zlib's, several times as fast. */
+export function crc32(bytes: Buffer): number {
+  return load().crc32(bytes)
+}
+
+const noSeal = Buffer.alloc(32)
+
+/**
+ * What proves a chunk of a blob once the blob before it is proven (32 bytes): the state of the blob's SHA-256 at the
+ * chunk's end, or the blob's digest where a short chunk ends it. Another chunk with the same seal would be a
+ * collision of SHA-256, for what both are appended to is the same and so is their length. `before`: the seal of the
+ * chunk before, undefined for the first one.
+ */
+export function chunkSeal(
+  chunk: Buffer,
+  before: Buffer | undefined,
+  place: { readonly index: number; readonly chunkBytes: number },
+): Buffer {
+  if (before === undefined ? place.index > 0 : before.length !== noSeal.length)
+    throw new RegistryFsError('INVALID', 'a seal needs the one before')
+  return load().sealOf(
+    chunk,
+    before ?? noSeal,
+    place.index * place.chunkBytes,
+    chunk.length < place.chunkBytes,
+  )
+}
+
+/**
+ * Writes the parts to a file that must not be there yet and renames it to `path`. Rejects with the system's error; then
+ * nothing is left of it.
+ */
+export async function replaceFile(
+  temporary: string,
+  path: string,
+  parts: readonly Buffer[],
+  options: { readonly durable: boolean },
+): Promise<void> {
+  const errno = await load().replaceFile(temporary, path, parts, options.durable)
+  if (errno === 0) return
+  const code = getSystemErrorName(-errno)
+  throw Object.assign(new Error(`${code}: cannot write '${path}'`), { code, errno: -errno, path })
 }
 
 /** Takes flock(2) on a file, made if need be, until the process ends. False: somebody else has it. */

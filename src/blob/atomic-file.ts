@@ -1,5 +1,6 @@
-import { open, rename, unlink, mkdir } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { replaceFile } from '../native.js'
 
 let sequence = 0
 
@@ -16,37 +17,12 @@ export async function writeAtomically(
   options: { readonly durable?: boolean } = {},
 ): Promise<void> {
   const temporary = `${path}.tmp-${String(process.pid)}-${String(sequence++)}`
-  const handle = await open(temporary, 'wx', 0o600).catch(async (error: unknown) => {
+  const durable = options.durable === true
+  try {
+    await replaceFile(temporary, path, parts, { durable })
+  } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    return open(temporary, 'wx', 0o600)
-  })
-  try {
-    try {
-      for (let left = [...parts]; left.length > 0;) {
-        const { bytesWritten } = await handle.writev(left)
-        left = withoutFirst(left, bytesWritten)
-      }
-      if (options.durable === true) await handle.datasync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await unlink(temporary).catch(() => undefined)
-    throw error
+    await replaceFile(temporary, path, parts, { durable })
   }
-}
-
-function withoutFirst(parts: readonly Buffer[], bytes: number): Buffer[] {
-  let skip = bytes
-  const left: Buffer[] = []
-  for (const part of parts) {
-    if (skip >= part.length) skip -= part.length
-    else {
-      left.push(skip === 0 ? part : part.subarray(skip))
-      skip = 0
-    }
-  }
-  return left
 }

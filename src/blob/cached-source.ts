@@ -1,9 +1,9 @@
 /**
  * A blob read through the chunk cache. A miss fetches whole chunks, adjacent ones in one range; each chunk that the
- * index has a sha256 for is checked against it, so that bytes which come long after the first pass are still the
+ * index has a seal for is checked against it, so that bytes which come long after the first pass are still the
  * manifest's. Readers that go forward get larger ranges: 1, 2, 4, then 8 chunks.
  */
-import { createHash } from 'node:crypto'
+import { chunkSeal } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import type { Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
@@ -18,7 +18,7 @@ export class CachedSource implements ByteSource {
   readonly #digest: Digest
   readonly #blob: BlobSource
   readonly #cache: ChunkCache
-  /** sha256 of a chunk, once the first pass has sealed it. */
+  /** What the first pass sealed a chunk with (native.ts, chunkSeal); undefined until then. */
   readonly #sealOf: (index: number) => Buffer | undefined
   readonly #fetching = new Map<number, Promise<Buffer>>()
   #nextExpected = -1
@@ -132,7 +132,9 @@ export class CachedSource implements ByteSource {
 
   #verify(index: number, chunk: Buffer): void {
     const seal = this.#sealOf(index)
-    if (seal === undefined || seal.equals(createHash('sha256').update(chunk).digest())) return
+    const before = index === 0 ? undefined : this.#sealOf(index - 1)
+    if (seal === undefined || (index > 0 && before === undefined)) return
+    if (seal.equals(chunkSeal(chunk, before, { index, chunkBytes }))) return
     throw new RegistryFsError('DIGEST_MISMATCH', 'the registry sent other bytes than in the first pass', {
       layer: this.#digest,
       offset: index * chunkBytes,

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import { crc32 } from '../native.js'
 import { digestHex, type Digest } from '../util/digest.js'
 
 /**

@@ -1,13 +1,7 @@
 /** Bodies of answers to the kernel, as linux/fuse.h lays them out; the header is the channel's. */
 import type { NodeAttributes } from '../image/image.js'
 import type { Attributes, FileSystemStatus, LookupResult } from './binding.js'
-import {
-  initFlags,
-  oldestMinor,
-  protocolMajor,
-  protocolMinor,
-  type InitRequest,
-} from './fuse-protocol.js'
+import { initFlags, oldestMinor, protocolMajor, protocolMinor, type InitRequest } from './fuse-protocol.js'
 import { encodeDevice, typeBits } from './mode.js'
 
 /** The longest read that the kernel sends, and the longest answer. */

@@ -87,7 +87,7 @@ export interface ReadRequest {
 /** Splits what the channel read; throws a RangeError when it is no sequence of whole requests. */
 export function decodeRequests(bytes: Buffer): FuseRequest[] {
   const requests: FuseRequest[] = []
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = bytes.readUInt32LE(at)
     if (length < headerBytes || at + length > bytes.length) throw new RangeError('a FUSE request is cut off')
     requests.push({

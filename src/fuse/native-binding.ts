@@ -119,8 +119,15 @@ function refusal({ errno, step, message }: Awaited<ReturnType<typeof mountFuse>>
   const name = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? 'unknown error'
   if (step === 'helper') {
     if (name === 'ENOENT') return 'neither root nor fusermount3: apt-get install fuse3'
-    return message.trim().split('\n')[0]?.replace(/^fusermount3?: /, '') || `fusermount3 failed (${name})`
+    return (
+      message
+        .trim()
+        .split('\n')[0]
+        ?.replace(/^fusermount3?: /, '') || `fusermount3 failed (${name})`
+    )
   }
   if (step === 'open') return `/dev/fuse cannot be opened (${name})`
-  return name === 'EPERM' ? 'the kernel refused it (no privilege to mount?)' : `the kernel refused it (${name})`
+  return name === 'EPERM'
+    ? 'the kernel refused it (no privilege to mount?)'
+    : `the kernel refused it (${name})`
 }

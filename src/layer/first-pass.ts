@@ -8,9 +8,7 @@
  * afterwards a mismatch takes everything back. At each checkpoint the journal is extended, and a later pass continues
  * at the last one.
  */
-import { createHash } from 'node:crypto'
-import { CachedSource } from '../blob/cached-source.js'
-import { chunkBytes, chunkLength, type ChunkCache } from '../blob/chunk-cache.js'
+import { chunkBytes, type ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import {
   allocateSlots,
@@ -297,7 +295,7 @@ export class FirstPass {
   }
 
   async #prove(tarBytes: number, blobHex: string, tarHex: string): Promise<FirstPassResult> {
-    const { layer, diffId, blob, cache } = this.#options
+    const { layer, diffId } = this.#options
     if (digestAlgorithm(layer.digest) === 'sha256' && blobHex !== digestHex(layer.digest)) {
       throw new RegistryFsError('DIGEST_MISMATCH', `the layer's bytes have digest sha256:${blobHex}`)
     }
@@ -307,15 +305,6 @@ export class FirstPass {
         'DIGEST_MISMATCH',
         `the layer's tar has diff ID sha256:${tarHex}, the config says ${expected}`,
       )
-    }
-    // A resumed pass saw the chunk that it began in from its middle only.
-    const source = new CachedSource(layer.digest, blob, cache, () => undefined)
-    for (const [index, sealed] of this.progress.sealed.entries()) {
-      if (sealed === 1) continue
-      const bytes = await source.read(index * chunkBytes, chunkLength(layer.size, index), {
-        signal: this.#controller.signal,
-      })
-      this.progress.addSeal({ index, sha256: createHash('sha256').update(bytes).digest() })
     }
     return { diffId: `sha256:${tarHex}` as DiffId, tarBytes }
   }

@@ -3,7 +3,7 @@
  *
  *   0   magic 'RFSINDEX'   8 u32 version   12 u32 CRC-32 of bytes 16 to 31
  *   16  f64 offset of the windows   24 f64 bytes of the file
- *   32  sections (sections.ts): header, spans, members, seals, zeros (since version 2)
+ *   32  sections (sections.ts): header, spans, members, seals, zeros
  *   ..  the windows, one after another, each proven by the CRC-32 of the span it serves
  *
  * Everything up to the windows is read at once when the layer is opened. Whatever is off makes the file a miss: it
@@ -25,7 +25,6 @@ import { ZeroMap } from './zero-map.js'
 
 const magic = Buffer.from('RFSINDEX')
 const version = 2
-const versionWithoutZeros = 1
 const preludeBytes = 32
 const sectionTypes = { header: 1, spans: 2, members: 3, seals: 4, zeros: 5 } as const
 
@@ -94,7 +93,6 @@ export async function loadIndex(
 }
 
 interface Front {
-  readonly version: number
   readonly sections: Buffer
   readonly windowsOffset: number
   readonly fileBytes: number
@@ -111,15 +109,15 @@ async function readFront(path: string): Promise<Front | undefined> {
     const fileBytes = bounds.readDoubleLE(8)
     const intact =
       prelude.subarray(0, 8).equals(magic) &&
-      [version, versionWithoutZeros].includes(prelude.readUInt32LE(8)) &&
+      prelude.readUInt32LE(8) === version &&
       prelude.readUInt32LE(12) === crc32(bounds) &&
       fileBytes === (await handle.stat()).size &&
       windowsOffset >= preludeBytes &&
       windowsOffset <= Math.min(fileBytes, maximumFrontBytes)
-    if (!intact) return { version: 0, sections: Buffer.alloc(0), windowsOffset: 0, fileBytes: 0 }
+    if (!intact) return { sections: Buffer.alloc(0), windowsOffset: 0, fileBytes: 0 }
     const sections = Buffer.allocUnsafeSlow(windowsOffset - preludeBytes)
     await handle.read(sections, 0, sections.length, preludeBytes)
-    return { version: prelude.readUInt32LE(8), sections, windowsOffset, fileBytes }
+    return { sections, windowsOffset, fileBytes }
   } finally {
     await handle.close()
   }
@@ -152,9 +150,8 @@ function decodeIndex(
     if (member.dataOffset + storedBytes > tarBytes) throw corrupt('a member lies beyond the tar')
   }
   const zeros = new ZeroMap()
-  if (front.version !== versionWithoutZeros) {
-    for (const run of decodeZeros(only(sections, sectionTypes.zeros), tarBytes))
-      zeros.append(run.offset, run.length)
+  for (const run of decodeZeros(only(sections, sectionTypes.zeros), tarBytes)) {
+    zeros.append(run.offset, run.length)
   }
   zeros.complete()
   return { digest: expected.digest, blobBytes, diffId, tarBytes, spans, windows, zeros, members, seals }

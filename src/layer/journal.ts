@@ -24,8 +24,8 @@ const maximumMembersBytes = 1 << 30
 
 export interface Seal {
   readonly index: number
-  /** 32 bytes. */
-  readonly sha256: Buffer
+  /** 32 bytes (native.ts, chunkSeal). */
+  readonly seal: Buffer
 }
 
 /** Where a pass can continue. */
@@ -183,7 +183,7 @@ function encodeEntry(entry: JournalEntry): Buffer {
       .bytes(span.window)
   }
   const seals = new FieldWriter()
-  for (const seal of entry.seals) seals.u32(seal.index).bytes(seal.sha256)
+  for (const seal of entry.seals) seals.u32(seal.index).bytes(seal.seal)
   const { checkpoint } = entry
   const scanner = encodeScannerState(checkpoint.scanner)
   const last = new FieldWriter()
@@ -234,7 +234,7 @@ function decodeSpans(payload: Buffer): SpanEvent[] {
 function decodeSeals(payload: Buffer): Seal[] {
   const seals: Seal[] = []
   for (const reader = new FieldReader(payload); reader.left > 0;) {
-    seals.push({ index: reader.u32(), sha256: Buffer.from(reader.bytes(32)) })
+    seals.push({ index: reader.u32(), seal: Buffer.from(reader.bytes(32)) })
   }
   return seals
 }

@@ -16,6 +16,6 @@ export interface LayerIndex {
   readonly zeros: ZeroMap
   /** In the order of the tar. */
   readonly members: readonly TarMember[]
-  /** sha256 of each chunk of the blob, 32 bytes each. */
+  /** 32 bytes for each chunk of the blob (native.ts, chunkSeal). */
   readonly seals: Buffer
 }

@@ -3,24 +3,31 @@
  * ranges, several under way at once. One connection until `slowStartBytes` have come, then up to `maximumRanges`.
  * Parts of a range are handed on as they arrive, so that the first tar header is seen after the first packets.
  *
- * Buffers come from a small pool and go back when the consumer has released the part and the cache has saved its
- * chunks: the pool is the back pressure and the bound on memory.
+ * Everything lies in one ring of chunks. A chunk's place is free when the consumer has released it and the cache has
+ * saved it: the ring is the back pressure and the bound on memory. Where it is the consumer that is waited for, ranges
+ * become fewer and longer, for a request costs a registry as much as a MiB does.
  */
-import { chunkBytes, chunkLength, type ChunkCache } from '../blob/chunk-cache.js'
+import { chunkBytes, chunkCount, chunkLength, type ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import { throwIfAborted } from '../util/abort.js'
 import type { Digest } from '../util/digest.js'
 import { Signal } from '../util/signal.js'
 
-const partChunks = 4
-export const partBytes = partChunks * chunkBytes
+const ringChunks = 32
+export const downloadBytes = ringChunks * chunkBytes
 const slowStartBytes = 8 << 20
-const maximumRanges = 4
-/** Ranges under way plus those that wait for the inflater or for the disk. */
-const poolBuffers = 8
-export const downloadBytes = poolBuffers * partBytes
-/** A consumer is woken at most once per so many bytes. */
-const stepBytes = 128 << 10
+/** While the consumer waits for bytes: short ones where the first of them would keep it waiting. */
+const shortRanges = { count: 4, chunks: 4 } as const
+/** In order, n connections are all busy only if a range is no more than an nth of the ring. */
+const usualRanges = { count: 4, chunks: 8 } as const
+/** While bytes wait for the consumer. */
+const longRanges = { count: 2, chunks: 16 } as const
+/** Beyond this a connection is slow. */
+const slowChunkMs = 125
+/** A consumer that has nothing left is woken at most once per so many bytes ... */
+const leastStepBytes = 128 << 10
+/** ... and one that has once per so many. */
+const usualStepBytes = 1 << 20
 
 export interface DownloadOptions {
   readonly digest: Digest
@@ -37,45 +44,53 @@ export interface DownloadedBytes {
   readonly bytes: Buffer
 }
 
-class Part {
-  readonly offset: number
-  readonly buffer: Buffer
-  readonly length: number
-  filled = 0
-  /** Bytes that the consumer has been given. */
-  handed: number
-  done = false
+/** Chunks that were asked for together; `filledTo` and the like are offsets in the blob. */
+interface Range {
+  readonly firstChunk: number
+  readonly endChunk: number
+  readonly end: number
+  filledTo: number
+  isDone: boolean
   failure: unknown
-  /** The consumer, the fetch and each chunk that is being saved. */
-  holders = 2
-
-  constructor(buffer: Buffer, offset: number, length: number, skip: number) {
-    this.buffer = buffer
-    this.offset = offset
-    this.length = length
-    this.handed = skip
-  }
-
-  get end(): number {
-    return this.offset + this.length
-  }
 }
 
 export class OrderedDownload {
   readonly #options: DownloadOptions
   readonly #controller = new AbortController()
-  readonly #free: Buffer[] = []
-  #allocated = 0
-  readonly #parts: Part[] = []
-  /** Handed out completely, not yet released. */
-  readonly #unreleased: Part[] = []
-  #nextOffset: number
+  readonly #ring: Buffer
+  /** Of each place in the ring: the consumer, and the cache while it saves the chunk. */
+  readonly #holders = new Uint8Array(ringChunks)
+  /** In order; what was handed out completely is gone. */
+  readonly #ranges: Range[] = []
+  /** The chunk at the ring's first place. */
+  readonly #firstChunk: number
+  readonly #chunkCount: number
+  /** Chunks before this one may be overwritten. */
+  #freeChunk: number
+  /** Chunks from this one on were not asked for yet. */
+  #nextChunk: number
+  /** Chunks before this one the consumer has released. */
+  #releasedChunk: number
+  #handedTo: number
+  #releasedTo: number
   #arrivedBytes = 0
+  /** Whether it is the consumer that is waited for. */
+  #isAhead = false
+  /** Of the last range, on its connection. */
+  #chunkMs = Number.POSITIVE_INFINITY
   readonly #changed = new Signal()
 
   constructor(options: DownloadOptions) {
     this.#options = options
-    this.#nextOffset = Math.floor(options.offset / chunkBytes) * chunkBytes
+    this.#firstChunk = Math.floor(options.offset / chunkBytes)
+    this.#chunkCount = chunkCount(options.blob.size)
+    this.#freeChunk = this.#firstChunk
+    this.#nextChunk = this.#firstChunk
+    this.#releasedChunk = this.#firstChunk
+    this.#handedTo = options.offset
+    this.#releasedTo = options.offset
+    const left = options.blob.size - this.#firstChunk * chunkBytes
+    this.#ring = Buffer.allocUnsafeSlow(Math.max(0, Math.min(downloadBytes, left)))
     const stop = (): void => {
       this.#controller.abort(options.signal.reason)
       this.#changed.notify()
@@ -89,37 +104,23 @@ export class OrderedDownload {
     for (;;) {
       throwIfAborted(this.#controller.signal)
       this.#start()
-      const part = this.#parts[0]
-      if (part === undefined && this.#nextOffset >= this.#options.blob.size) return undefined
-      if (part !== undefined) {
-        if (part.failure !== undefined) throw part.failure as Error
-        const ready = part.filled - part.handed
-        if (
-          ready >= stepBytes ||
-          (ready > 0 && part.filled === part.length) ||
-          (ready > 0 && part.offset === 0)
-        ) {
-          const bytes = part.buffer.subarray(part.handed, part.filled)
-          const offset = part.offset + part.handed
-          part.handed = part.filled
-          if (part.handed === part.length) this.#unreleased.push(...this.#parts.splice(0, 1))
-          return { offset, bytes }
-        }
+      const range = this.#ranges[0]
+      if (range === undefined && this.#nextChunk >= this.#chunkCount) return undefined
+      if (range !== undefined) {
+        if (range.failure !== undefined) throw range.failure as Error
+        if (this.#isReady(range)) return this.#hand(range)
       }
+      if (this.#handedTo === this.#releasedTo) this.#isAhead = false
       await this.#changed.wait()
     }
   }
 
   /** All bytes before `offset` may be overwritten. */
   release(offset: number): void {
-    for (
-      let part = this.#unreleased[0];
-      part !== undefined && part.end <= offset;
-      part = this.#unreleased[0]
-    ) {
-      this.#unreleased.shift()
-      this.#drop(part)
-    }
+    this.#releasedTo = offset
+    while (this.#releasedChunk < this.#nextChunk && this.#endOf(this.#releasedChunk) <= offset)
+      this.#drop(this.#releasedChunk++)
+    this.#wake()
   }
 
   /** Ends all requests; what arrived whole is still saved. */
@@ -128,94 +129,149 @@ export class OrderedDownload {
     this.#changed.notify()
   }
 
+  #isReady(range: Range): boolean {
+    const ready = range.filledTo - this.#handedTo
+    if (ready <= 0) return false
+    // The start of the blob says what it is.
+    if (range.filledTo === range.end || this.#handedTo === 0) return true
+    return ready >= (this.#handedTo === this.#releasedTo ? leastStepBytes : usualStepBytes)
+  }
+
+  #hand(range: Range): DownloadedBytes {
+    const offset = this.#handedTo
+    this.#handedTo = range.filledTo
+    if (range.filledTo === range.end) this.#ranges.shift()
+    return { offset, bytes: this.#placeOf(offset, range.filledTo - offset) }
+  }
+
+  get #shape(): { readonly count: number; readonly chunks: number } {
+    if (this.#chunkMs > slowChunkMs) return shortRanges
+    return this.#isAhead ? longRanges : usualRanges
+  }
+
+  /** Of the next range, in chunks; 0 when everything was asked for. */
+  get #wanted(): number {
+    const toRingEnd = ringChunks - ((this.#nextChunk - this.#firstChunk) % ringChunks)
+    return Math.min(this.#shape.chunks, this.#chunkCount - this.#nextChunk, toRingEnd)
+  }
+
+  /** In chunks. */
+  get #room(): number {
+    return this.#freeChunk + ringChunks - this.#nextChunk
+  }
+
   #start(): void {
-    const wanted = this.#arrivedBytes < slowStartBytes ? 1 : maximumRanges
-    while (
-      this.#nextOffset < this.#options.blob.size &&
-      this.#parts.filter((part) => !part.done).length < wanted &&
-      (this.#free.length > 0 || this.#allocated < poolBuffers)
-    ) {
-      const buffer = this.#free.pop() ?? this.#allocate()
-      const length = Math.min(partBytes, this.#options.blob.size - this.#nextOffset)
-      const skip = Math.max(0, this.#options.offset - this.#nextOffset)
-      const part = new Part(buffer, this.#nextOffset, length, skip)
-      this.#nextOffset += length
-      this.#parts.push(part)
-      void this.#fill(part)
+    for (;;) {
+      const underWay = this.#ranges.filter((range) => !range.isDone).length
+      if (underWay === 0 && this.#room < this.#wanted) this.#isAhead = true
+      const chunks = this.#wanted
+      const ranges = this.#arrivedBytes < slowStartBytes ? 1 : this.#shape.count
+      if (chunks === 0 || underWay >= ranges || this.#room < chunks) return
+      const firstChunk = this.#nextChunk
+      this.#nextChunk += chunks
+      for (let chunk = firstChunk; chunk < this.#nextChunk; chunk++) this.#holders[this.#slotOf(chunk)] = 1
+      const range = {
+        firstChunk,
+        endChunk: this.#nextChunk,
+        end: this.#endOf(this.#nextChunk - 1),
+        filledTo: firstChunk * chunkBytes,
+        isDone: false,
+        failure: undefined,
+      }
+      this.#ranges.push(range)
+      void this.#fill(range)
     }
   }
 
-  #allocate(): Buffer {
-    this.#allocated++
-    return Buffer.allocUnsafeSlow(Math.min(partBytes, this.#options.blob.size))
-  }
-
-  async #fill(part: Part): Promise<void> {
+  async #fill(range: Range): Promise<void> {
     const { blob, cache, digest } = this.#options
     try {
-      const first = part.offset / chunkBytes
-      const count = Math.ceil(part.length / chunkBytes)
-      for (let i = 0; i < count;) {
-        if (cache.has(digest, first + i)) {
-          const cached = await cache.find(digest, first + i, chunkLength(blob.size, first + i))
+      for (let chunk = range.firstChunk; chunk < range.endChunk;) {
+        if (cache.has(digest, chunk)) {
+          const cached = await cache.find(digest, chunk, chunkLength(blob.size, chunk))
           if (cached !== undefined) {
-            cached.copy(part.buffer, i * chunkBytes)
-            this.#arrived(part, i * chunkBytes + cached.length)
-            i++
+            cached.copy(this.#placeOf(chunk * chunkBytes, cached.length))
+            this.#arrived(range, this.#endOf(chunk))
+            chunk++
             continue
           }
         }
-        let end = i + 1
-        while (end < count && !cache.has(digest, first + end)) end++
-        await this.#fetch(part, i, end)
-        i = end
+        let end = chunk + 1
+        while (end < range.endChunk && !cache.has(digest, end)) end++
+        await this.#fetch(range, chunk, end)
+        chunk = end
       }
-      part.done = true
+      range.isDone = true
     } catch (error) {
-      part.failure = error
+      range.failure = error
     }
-    this.#drop(part)
     this.#changed.notify()
   }
 
-  async #fetch(part: Part, firstChunk: number, endChunk: number): Promise<void> {
+  async #fetch(range: Range, firstChunk: number, endChunk: number): Promise<void> {
     const { blob, cache, digest } = this.#options
-    const start = firstChunk * chunkBytes
-    const length = Math.min(part.length, endChunk * chunkBytes) - start
-    let saved = firstChunk
-    const save = (filled: number): void => {
-      for (; saved < endChunk; saved++) {
-        const index = part.offset / chunkBytes + saved
-        const chunkEnd = saved * chunkBytes + chunkLength(blob.size, index)
-        if (chunkEnd > filled) break
-        part.holders++
-        const chunk = part.buffer.subarray(saved * chunkBytes, chunkEnd)
-        void cache.saveLent(digest, index, chunk).finally(() => {
-          this.#drop(part)
+    const offset = firstChunk * chunkBytes
+    let unsaved = firstChunk
+    const take = (filledTo: number): void => {
+      for (; unsaved < endChunk && this.#endOf(unsaved) <= filledTo; unsaved++) {
+        const chunk = unsaved
+        this.#hold(chunk)
+        const bytes = this.#placeOf(chunk * chunkBytes, chunkLength(blob.size, chunk))
+        void cache.saveLent(digest, chunk, bytes).finally(() => {
+          this.#drop(chunk)
+          this.#wake()
         })
       }
+      this.#arrived(range, filledTo)
     }
-    await blob.readInto(part.offset + start, part.buffer.subarray(start, start + length), {
+    const end = this.#endOf(endChunk - 1)
+    const started = performance.now()
+    await blob.readInto(offset, this.#placeOf(offset, end - offset), {
       signal: this.#controller.signal,
       onProgress: (filled) => {
-        save(start + filled)
-        this.#arrived(part, start + filled)
+        take(offset + filled)
       },
     })
-    save(start + length)
-    this.#arrived(part, start + length)
+    take(end)
+    this.#chunkMs = (performance.now() - started) / (endChunk - firstChunk)
   }
 
-  #arrived(part: Part, filled: number): void {
-    if (filled <= part.filled) return
-    this.#arrivedBytes += filled - part.filled
-    part.filled = filled
-    if (part === this.#parts[0]) this.#changed.notify()
+  #arrived(range: Range, filledTo: number): void {
+    if (filledTo <= range.filledTo) return
+    this.#arrivedBytes += filledTo - range.filledTo
+    range.filledTo = filledTo
+    if (range === this.#ranges[0]) this.#wake()
   }
 
-  #drop(part: Part): void {
-    if (--part.holders > 0) return
-    this.#free.push(part.buffer)
-    this.#changed.notify()
+  /** Whoever waits in `next`, if there is something for it to do. */
+  #wake(): void {
+    const range = this.#ranges[0]
+    if (range === undefined || this.#isReady(range) || this.#room >= this.#wanted) this.#changed.notify()
+  }
+
+  #hold(chunk: number): void {
+    const slot = this.#slotOf(chunk)
+    this.#holders[slot] = (this.#holders[slot] ?? 0) + 1
+  }
+
+  #drop(chunk: number): void {
+    const slot = this.#slotOf(chunk)
+    this.#holders[slot] = (this.#holders[slot] ?? 1) - 1
+    while (this.#freeChunk < this.#nextChunk && this.#holders[this.#slotOf(this.#freeChunk)] === 0)
+      this.#freeChunk++
+  }
+
+  #slotOf(chunk: number): number {
+    return (chunk - this.#firstChunk) % ringChunks
+  }
+
+  #placeOf(offset: number, length: number): Buffer {
+    const start = (offset - this.#firstChunk * chunkBytes) % downloadBytes
+    return this.#ring.subarray(start, start + length)
+  }
+
+  /** In the blob. */
+  #endOf(chunk: number): number {
+    return Math.min((chunk + 1) * chunkBytes, this.#options.blob.size)
   }
 }

@@ -1,6 +1,7 @@
-import { chunkCount } from '../blob/chunk-cache.js'
+import { chunkBytes, chunkCount } from '../blob/chunk-cache.js'
 import type { SpanEvent } from '../native.js'
 import type { TarMember } from '../tar/member.js'
+import { RegistryFsError } from '../util/errors.js'
 import { Signal } from '../util/signal.js'
 import type { JournalEntry, Seal } from './journal.js'
 import { LayerTree } from './layer-tree.js'
@@ -15,7 +16,7 @@ export class PassProgress {
   readonly windows = new MemoryWindows()
   readonly zeros = new ZeroMap()
   readonly members: TarMember[] = []
-  /** 32 bytes for each chunk; zeros where `sealed` is 0. */
+  /** 32 bytes for each chunk (native.ts, chunkSeal); zeros where `sealed` is 0. */
   readonly seals: Buffer
   readonly sealed: Uint8Array
   /** Bytes of the blob that were inflated, and of the tar that came out. */
@@ -51,7 +52,7 @@ export class PassProgress {
 
   addSeal(seal: Seal): void {
     if (seal.index >= this.sealed.length) return
-    seal.sha256.copy(this.seals, seal.index * 32)
+    seal.seal.copy(this.seals, seal.index * 32)
     this.sealed[seal.index] = 1
   }
 
@@ -59,6 +60,7 @@ export class PassProgress {
     return this.sealed[index] === 1 ? this.seals.subarray(index * 32, index * 32 + 32) : undefined
   }
 
+  /** Throws when the entries leave a chunk without its seal. */
   restore(entries: readonly JournalEntry[]): void {
     for (const entry of entries) {
       for (const span of entry.spans) this.addSpan(span)
@@ -68,5 +70,7 @@ export class PassProgress {
       this.frontierCompressed = Math.floor(entry.checkpoint.compressedBitOffset / 8)
       this.advance(entry.checkpoint.uncompressedOffset)
     }
+    if (this.sealed.subarray(0, Math.floor(this.frontierCompressed / chunkBytes)).includes(0))
+      throw new RegistryFsError('CORRUPT', 'journal: a seal is missing')
   }
 }

@@ -177,7 +177,7 @@ test('a million empty blocks keep a pass neither from ending nor from closing', 
     minimumCompressedBytes: 1,
     maximumSpanBytes: 1,
     checkpointBytes: 1,
-    chunkBytes: 100_000,
+    chunkBytes: 102_400,
     slots: allocateSlots(1, 1000),
     onEvents: () => undefined,
   })

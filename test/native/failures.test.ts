@@ -142,7 +142,7 @@ test('nothing comes after a failure, also when nobody closes', async () => {
       minimumCompressedBytes: 1024,
       maximumSpanBytes: 1 << 20,
       checkpointBytes: 1,
-      chunkBytes: 1000,
+      chunkBytes: 1024,
       slots,
       onEvents: (batch) => {
         events.push(...batch)
@@ -320,7 +320,7 @@ test('a checkpoint that is damaged, cut, or of another place does not resume', a
       minimumCompressedBytes: 1,
       maximumSpanBytes: 64 << 10,
       checkpointBytes: 1,
-      chunkBytes: 1000,
+      chunkBytes: 1024,
       slots: allocateSlots(1, 1000),
       resume,
       onEvents: () => undefined,

@@ -26,7 +26,7 @@ function open(onEvents?: (events: readonly PassEvent[], pass: InflatePass) => vo
     minimumCompressedBytes: 1024,
     maximumSpanBytes: 256 << 10,
     checkpointBytes: 1 << 20,
-    chunkBytes: 100_000,
+    chunkBytes: 102_400,
     slots: allocateSlots(slots, 64 << 10),
     onEvents: (events) => {
       if (onEvents) onEvents(events, pass)
@@ -43,7 +43,7 @@ function openAndForget(): void {
     minimumCompressedBytes: 1024,
     maximumSpanBytes: 256 << 10,
     checkpointBytes: 1 << 20,
-    chunkBytes: 100_000,
+    chunkBytes: 102_400,
     slots: allocateSlots(2, 64 << 10),
     onEvents: ignore,
   })

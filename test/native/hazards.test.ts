@@ -32,7 +32,7 @@ const sizes = {
   minimumCompressedBytes: 1024,
   maximumSpanBytes: 256 << 10,
   checkpointBytes: 200_000,
-  chunkBytes: 50_000,
+  chunkBytes: 51_200,
 }
 
 function open(onEvents: PassOptions['onEvents'], slotCount = 4): InflatePass {

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { constants, crc32, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { inflateSpan, type SpanEvent } from '../../src/native.js'
-import { runPass, type PassOutcome, type RunOptions } from '../support/run-pass.js'
+import { chunkSeal, inflateSpan, type SpanEvent } from '../../src/native.js'
+import { chunkBytes, runPass, type PassOutcome, type RunOptions } from '../support/run-pass.js'
 import { gzipMember, gzipWithFlushes } from '../support/gzip-shapes.js'
 import { sampleData } from '../support/sample-data.js'
 
@@ -57,9 +57,12 @@ async function check(source: Buffer, blob: Buffer, options: RunOptions = {}): Pr
   }
   assert.equal(offset, source.length)
   const chunks = events.filter((event) => event.kind === 'chunk')
-  assert.equal(chunks.length, Math.ceil(blob.length / 100_000))
-  for (const chunk of chunks)
-    assert.deepEqual(chunk.sha256, sha256(blob.subarray(chunk.index * 100_000, (chunk.index + 1) * 100_000)))
+  assert.equal(chunks.length, Math.ceil(blob.length / chunkBytes))
+  for (const { index, seal } of chunks) {
+    const bytes = blob.subarray(index * chunkBytes, (index + 1) * chunkBytes)
+    assert.deepEqual(chunkSeal(bytes, chunks[index - 1]?.seal, { index, chunkBytes }), seal)
+  }
+  if (blob.length % chunkBytes > 0) assert.deepEqual(chunks.at(-1)?.seal, sha256(blob))
   const consumed = events.filter((event) => event.kind === 'consumed')
   assert.equal(consumed.at(-1)?.compressedBytes, blob.length)
   return outcome
@@ -227,10 +230,10 @@ test('a pass that resumes at any checkpoint ends with the same proof and the sam
       whole.spans.filter((span) => span.uncompressedOffset >= checkpoint.uncompressedOffset),
     )
     const chunks = rest.events.filter((event) => event.kind === 'chunk')
-    const firstWhole = Math.ceil(Math.floor(checkpoint.compressedBitOffset / 8) / 100_000)
+    const first = Math.floor(Math.floor(checkpoint.compressedBitOffset / 8) / chunkBytes)
     assert.deepEqual(
       chunks,
-      whole.events.filter((event) => event.kind === 'chunk' && event.index >= firstWhole),
+      whole.events.filter((event) => event.kind === 'chunk' && event.index >= first),
     )
   }
 })

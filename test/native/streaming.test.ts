@@ -13,7 +13,7 @@ async function outputAfterEach(pieces: readonly Buffer[], slotBytes = 48 << 10):
     minimumCompressedBytes: 1,
     maximumSpanBytes: 1 << 20,
     checkpointBytes: 1 << 20,
-    chunkBytes: 100_000,
+    chunkBytes: 102_400,
     slots: allocateSlots(4, slotBytes),
     onEvents: (batch) => {
       events.push(...batch)

@@ -7,6 +7,8 @@ import {
   type SpanEvent,
 } from '../../src/native.js'
 
+export const chunkBytes = 102_400
+
 export interface PassOutcome {
   readonly output: Buffer
   readonly events: readonly PassEvent[]
@@ -35,7 +37,7 @@ export async function runPass(blob: Buffer, options: RunOptions = {}): Promise<P
       minimumCompressedBytes: 4 << 10,
       maximumSpanBytes: 256 << 10,
       checkpointBytes: 200 << 10,
-      chunkBytes: 100_000,
+      chunkBytes,
       ...rest,
       slots,
       onEvents: (batch) => {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { test, type TestContext } from 'node:test'
 import { CachedSource } from '../../../src/blob/cached-source.js'
 import { ChunkCache, chunkBytes } from '../../../src/blob/chunk-cache.js'
 import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { digestOf } from '../../../src/util/digest.js'
+import { chunkSeal } from '../../../src/native.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { MemoryBlob } from '../../support/memory-blob.js'
@@ -105,10 +106,9 @@ test('a reader that gives up leaves the fetch to the others', async (t) => {
 
 test('bytes that are not those of the first pass are refused with the place', async (t) => {
   const { blob, cache } = await setUp(t)
-  const seal = createHash('sha256')
-    .update(content.subarray(chunkBytes, 2 * chunkBytes))
-    .digest()
-  const source = new CachedSource(digest, blob, cache, (index) => (index === 1 ? seal : undefined))
+  const first = chunkSeal(content.subarray(0, chunkBytes), undefined, { index: 0, chunkBytes })
+  const second = chunkSeal(content.subarray(chunkBytes, 2 * chunkBytes), first, { index: 1, chunkBytes })
+  const source = new CachedSource(digest, blob, cache, (index) => [first, second][index])
   assert.deepEqual(await source.read(chunkBytes, 10), content.subarray(chunkBytes, chunkBytes + 10))
   await source.discard(chunkBytes, 1)
   blob.bytes = Buffer.from(content)
