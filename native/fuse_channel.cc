@@ -25,12 +25,7 @@ FuseChannel::FuseChannel(int descriptor, OnRequests onRequests, OnEnd onEnd)
       onEnd_(std::move(onEnd)),
       buffer_(kRequestBytes) {
   fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
-  pages_ = PageStore::Start(descriptor_);
   thread_ = std::thread([this] { Run(); });
-}
-
-bool FuseChannel::Store(uint64_t inode, uint64_t offset, const iovec* parts, int count) {
-  return pages_->Add(inode, offset, parts, count);
 }
 
 int FuseChannel::Write(const iovec* parts, int count) {
@@ -47,7 +42,6 @@ void FuseChannel::Close() {
   // Cannot fail: the counter is far from full.
   if (write(wake_, &one, sizeof(one)) < 0) return;
   thread_.join();
-  pages_->Stop();
   close(descriptor_);
   close(wake_);
 }

@@ -28,8 +28,6 @@ int Gather(const Napi::Value& parts, iovec* gathered) {
 Napi::Function FuseChannelBinding::Define(Napi::Env env) {
   return DefineClass(env, "FuseChannel",
                      {InstanceMethod<&FuseChannelBinding::Reply>("reply"),
-                      InstanceMethod<&FuseChannelBinding::Store>("store"),
-                      InstanceMethod<&FuseChannelBinding::Notify>("notify"),
                       InstanceMethod<&FuseChannelBinding::Close>("close")});
 }
 
@@ -60,20 +58,6 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
 Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
   return Write(static_cast<uint64_t>(info[0].As<Napi::Number>().DoubleValue()),
                -info[1].As<Napi::Number>().Int32Value(), info[2]);
-}
-
-Napi::Value FuseChannelBinding::Store(const Napi::CallbackInfo& info) {
-  if (!channel_) return Napi::Boolean::New(env_, false);
-  iovec parts[kMaximumParts];
-  const int count = Gather(info[2], parts);
-  const auto number = [&info](size_t i) {
-    return static_cast<uint64_t>(info[i].As<Napi::Number>().DoubleValue());
-  };
-  return Napi::Boolean::New(env_, channel_->Store(number(0), number(1), parts, count));
-}
-
-Napi::Value FuseChannelBinding::Notify(const Napi::CallbackInfo& info) {
-  return Write(0, info[0].As<Napi::Number>().Int32Value(), info[1]);
 }
 
 Napi::Value FuseChannelBinding::Write(uint64_t unique, int32_t error, const Napi::Value& parts) {

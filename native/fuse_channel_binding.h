@@ -27,8 +27,6 @@ class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
   };
 
   Napi::Value Reply(const Napi::CallbackInfo& info);
-  Napi::Value Store(const Napi::CallbackInfo& info);
-  Napi::Value Notify(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   Napi::Value Write(uint64_t unique, int32_t error, const Napi::Value& parts);
   void CloseChannel();
