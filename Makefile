@@ -27,6 +27,7 @@ MODULES := node_modules/.package-lock.json
 BIN := node_modules/.bin
 ADDON := native/build/.built
 COMPILED := build/.built
+PROGRAM := build/registryfs.js
 
 .PHONY: help build check lint test bench demo format install uninstall clean
 .PHONY: node build-packages check-packages test-packages bench-packages demo-packages
@@ -38,7 +39,7 @@ help: ## this list
 	@echo '  make test NODE_VERSION=26                  the tests under another Node, from the npm registry'
 	@echo '  make install PREFIX=/usr/local DESTDIR= SBINDIR=/sbin'
 
-build: $(ADDON) $(COMPILED) ## leaves a bin/registryfs that runs from the checkout
+build: $(ADDON) $(PROGRAM) ## leaves a bin/registryfs that runs from the checkout
 
 check: build lint ## lint, types, format, layering test and unit tests
 	$(WITH_NODE) scripts/run-tests.sh 2 300 test/unit
@@ -87,6 +88,13 @@ $(COMPILED): $(SOURCES) tsconfig.json $(MODULES) | node
 	test -f build/src/cli/main.js || rm -f build/tsconfig.tsbuildinfo
 	$(BIN)/tsc
 	touch $@
+
+# One file: reading some 400 modules takes longer than all that `registryfs mount` does before it answers. (fuse-native
+# finds its binary beside itself; CommonJS modules in the bundle ask for a `require`.)
+$(PROGRAM): $(COMPILED)
+	$(BIN)/esbuild build/src/cli/main.js --bundle --platform=node --format=esm --target=node20 --log-level=warning \
+	  --external:fuse-native --outfile=$@ \
+	  --banner:js="import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);"
 
 node:
 	@scripts/check-node.sh

@@ -15,6 +15,7 @@
         "deflate_loop.cc",
         "event_queue.cc",
         "file_lock.cc",
+        "file_reader.cc",
         "file_writer.cc",
         "fuse_channel.cc",
         "fuse_channel_binding.cc",

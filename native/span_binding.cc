@@ -27,6 +27,14 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
     return request.Get(name).As<Napi::Number>().Int64Value();
   };
   auto* job = new Job();
+  const auto files = request.Get("files").As<Napi::Array>();
+  for (uint32_t i = 0; i < files.Length(); ++i) {
+    const auto part = files.Get(i).As<Napi::Object>();
+    const auto bytes = part.Get("target").As<Napi::Buffer<uint8_t>>();
+    job->files.push_back({part.Get("path").As<Napi::String>().Utf8Value(),
+                          static_cast<uint64_t>(part.Get("offset").As<Napi::Number>().Int64Value()),
+                          bytes.Data(), bytes.Length()});
+  }
   job->span.input = input.Data();
   job->span.inputLength = input.Length();
   job->span.bit = static_cast<unsigned>(number("bitOffset"));
@@ -60,7 +68,10 @@ void SpanPool::Run() {
       job = jobs_.front();
       jobs_.pop_front();
     }
-    job->problem = inflater.Inflate(job->span);
+    for (const FilePart& part : job->files) {
+      if (job->problem == nullptr && !ReadFilePart(part)) job->problem = "a part of it cannot be read";
+    }
+    if (job->problem == nullptr) job->problem = inflater.Inflate(job->span);
     completion_.NonBlockingCall(job);
   }
 }

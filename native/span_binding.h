@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "addon_api.h"
+#include "file_reader.h"
 #include "span_inflater.h"
 
 namespace registryfs {
@@ -24,6 +25,7 @@ class SpanPool {
  private:
   struct Job {
     SpanJob span;
+    std::vector<FilePart> files;  // into what the first two references hold
     // The four phases: made on the main thread with everything pinned; inflated on a pool thread, which
     // touches nothing of N-API; completed on the main thread, where the references go.
     Napi::Reference<Napi::Buffer<uint8_t>> input;

@@ -11,7 +11,7 @@ rm -rf "$target"
 install -d "$target/bin" "$target/build" "$target/native/build/Release" "$destdir$prefix/bin" "$destdir$sbindir"
 install -m 755 bin/registryfs "$target/bin/registryfs"
 install -m 644 package.json LICENSE "$target"
-cp -r --no-preserve=ownership build/src "$target/build/src"
+install -m 644 build/registryfs.js "$target/build"
 install -m 755 native/build/Release/*.node "$target/native/build/Release"
 
 # The first line is the project itself.

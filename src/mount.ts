@@ -11,7 +11,7 @@ import { MemoryCache } from './blob/memory-cache.js'
 import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
-import { Layers, passesBytes } from './layer/layers.js'
+import { Layers } from './layer/layers.js'
 import { returnFreedMemory } from './native.js'
 import { RegistryClient } from './registry/registry-client.js'
 import { formatReference } from './registry/reference.js'
@@ -35,7 +35,7 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   returnFreedMemory()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
-  const memory = new MemoryCache(cacheShare(config.memoryBytes))
+  const memory = new MemoryCache(config.memoryBytes)
   const disk = new DiskChunkStore({
     directory: join(directory.path, 'chunks'),
     maximumBytes: config.cacheBytes,
@@ -74,14 +74,6 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
       await cache.settle()
     },
   }
-}
-
-/**
- * What the cache gets of the budget: not what first passes may hold, nor the eighth that has been dropped and waits
- * for the garbage collector.
- */
-function cacheShare(memoryBytes: number): number {
-  return Math.max((memoryBytes * 7) / 8 - passesBytes, memoryBytes / 4)
 }
 
 async function statusOf(

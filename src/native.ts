@@ -137,9 +137,19 @@ export interface InflatePass {
   close(): void
 }
 
+/** Bytes that the addon reads from a file, all of `target`, before it looks at them. */
+export interface FilePart {
+  readonly path: string
+  readonly offset: number
+  /** A view of the buffer that they belong to. */
+  readonly target: Buffer
+}
+
 export interface SpanRequest {
   /** Compressed bytes; the first one holds the first bit. */
   readonly input: Buffer
+  /** Of `input` and `window`, what is not there yet: read on the thread that inflates, for each hop to another one costs. */
+  readonly files?: readonly FilePart[]
   /** 0 to 7: bits of input[0] that belong to the block before. */
   readonly bitOffset: number
   readonly atHeader: boolean
@@ -200,7 +210,7 @@ interface Addon {
   readonly slotHeadBytes: number
   readonly slotTailBytes: number
   readonly Pass: new (options: PassOptions) => InflatePass
-  inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
+  inflateSpan(request: Required<SpanRequest>, target: Buffer, done: (problem: string | null) => void): void
   bareInflate(input: readonly Buffer[]): Promise<number>
   crc32(bytes: Buffer): number
   sealOf(chunk: Buffer, before: Buffer, bytesBefore: number, isShort: boolean): Buffer
@@ -290,7 +300,7 @@ export async function inflateSpan(request: SpanRequest, into?: Buffer): Promise<
   }
   const target = into ?? Buffer.allocUnsafeSlow(lengthBytes)
   return new Promise((resolve, reject) => {
-    load().inflateSpan(request, target, (problem) => {
+    load().inflateSpan({ files: [], ...request }, target, (problem) => {
       if (problem === null) resolve(target)
       else reject(new RegistryFsError('CORRUPT', `gzip: ${problem}`))
     })

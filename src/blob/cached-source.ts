@@ -1,9 +1,9 @@
 /**
  * A blob read through the chunk cache. A miss fetches whole chunks, adjacent ones in one range; each chunk that the
  * index has a seal for is checked against it, so that bytes which come long after the first pass are still the
- * manifest's. Readers that go forward get larger ranges: 1, 2, 4, then 8 chunks.
+ * manifest's. Readers that go forward get larger ranges: 1, 1, 2, 4, then 8 chunks.
  */
-import { chunkSeal } from '../native.js'
+import { chunkSeal, type FilePart } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import type { Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
@@ -13,6 +13,15 @@ import { clampLength, type BlobSource, type ByteSource } from './source.js'
 
 const longestRangeChunks = 8
 
+/** Chunks that somebody else fetches at the moment. */
+export interface ArrivingChunks {
+  has(index: number): boolean
+  /** The whole chunk once it is there; undefined when it does not come. */
+  find(index: number): Promise<Buffer | undefined>
+}
+
+const nothingArrives: ArrivingChunks = { has: () => false, find: async () => Promise.resolve(undefined) }
+
 export class CachedSource implements ByteSource {
   readonly size: number
   readonly #digest: Digest
@@ -21,20 +30,24 @@ export class CachedSource implements ByteSource {
   /** What the first pass sealed a chunk with (native.ts, chunkSeal); undefined until then. */
   readonly #sealOf: (index: number) => Buffer | undefined
   readonly #fetching = new Map<number, Promise<Buffer>>()
+  readonly #arriving: ArrivingChunks
   #nextExpected = -1
-  #rangeChunks = 1
+  /** Ranges one after another. */
+  #streak = 0
 
   constructor(
     digest: Digest,
     blob: BlobSource,
     cache: ChunkCache,
     sealOf: (index: number) => Buffer | undefined,
+    arriving: ArrivingChunks = nothingArrives,
   ) {
     this.size = blob.size
     this.#digest = digest
     this.#blob = blob
     this.#cache = cache
     this.#sealOf = sealOf
+    this.#arriving = arriving
   }
 
   async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
@@ -54,24 +67,30 @@ export class CachedSource implements ByteSource {
   }
 
   /**
-   * Fills `target` from `offset`, from the disk without a look at the rest of its chunks, and so unchecked: for who
-   * checks what comes of it, and then discards.
+   * Fills `target` from `offset`, but for what lies on disk: that comes back as parts of files, unread and so unchecked.
+   * For who checks what comes of it, and then discards.
    */
-  async fillUnchecked(offset: number, target: Buffer, options: ReadOptions = {}): Promise<void> {
+  async fillUnchecked(
+    offset: number,
+    target: Buffer,
+    options: ReadOptions = {},
+  ): Promise<readonly FilePart[]> {
     const { first, end } = piecesOf(offset, target.length, chunkBytes)
-    await Promise.all(
-      Array.from({ length: end - first }, async (_, i) => {
-        const index = first + i
-        const start = Math.max(offset, index * chunkBytes)
-        const part = target.subarray(start - offset, (index + 1) * chunkBytes - offset)
-        const within = start - index * chunkBytes
-        if (!this.#fetching.has(index)) {
-          if (await this.#cache.readPart(this.#digest, index, within, part)) return
-        }
-        const chunk = await this.#chunk(index, end, options)
-        chunk.copy(part, 0, within)
-      }),
-    )
+    const files: FilePart[] = []
+    const fetches: Promise<void>[] = []
+    for (let index = first; index < end; index++) {
+      const start = Math.max(offset, index * chunkBytes)
+      const part = target.subarray(start - offset, (index + 1) * chunkBytes - offset)
+      const within = start - index * chunkBytes
+      const found = this.#fetching.has(index) ? undefined : this.#cache.locate(this.#digest, index)
+      if (found === undefined) {
+        const copy = this.#chunk(index, end, options).then((chunk) => void chunk.copy(part, 0, within))
+        fetches.push(copy)
+      } else if (Buffer.isBuffer(found)) found.copy(part, 0, within)
+      else files.push({ path: found.path, offset: found.offset + within, target: part })
+    }
+    await Promise.all(fetches)
+    return files
   }
 
   /** Forgets what is cached of these bytes, for they did not inflate; the next read fetches them anew. */
@@ -87,18 +106,19 @@ export class CachedSource implements ByteSource {
       this.#cache.find(this.#digest, index, chunkLength(this.size, index)),
       options.signal,
     )
-    return found ?? abortable(this.#fetching.get(index) ?? this.#fetchFrom(index, wantedEnd), options.signal)
+    const arrived = found ?? (await abortable(this.#arriving.find(index), options.signal))
+    return (
+      arrived ?? abortable(this.#fetching.get(index) ?? this.#fetchFrom(index, wantedEnd), options.signal)
+    )
   }
 
   /** Starts one range at chunk `index`, as long as chunks are missing, and returns that chunk's promise. */
   async #fetchFrom(index: number, wantedEnd: number): Promise<Buffer> {
-    this.#rangeChunks =
-      index === this.#nextExpected
-        ? Math.min(longestRangeChunks, this.#rangeChunks * 2)
-        : Math.max(1, wantedEnd - index)
-    const limit = Math.min(chunkCount(this.size), index + Math.min(longestRangeChunks, this.#rangeChunks))
+    this.#streak = index === this.#nextExpected ? this.#streak + 1 : 0
+    const wanted = Math.max(1, wantedEnd - index, 2 ** Math.max(0, this.#streak - 1))
+    const limit = Math.min(chunkCount(this.size), index + Math.min(longestRangeChunks, wanted))
     let end = index + 1
-    while (end < limit && !this.#fetching.has(end) && !this.#cache.has(this.#digest, end)) end++
+    while (end < limit && this.#isMissing(end)) end++
     this.#nextExpected = end
     const range = this.#fetchRange(index, end)
     for (let i = index; i < end; i++) {
@@ -109,6 +129,10 @@ export class CachedSource implements ByteSource {
       this.#fetching.set(i, chunk)
     }
     return this.#fetching.get(index) as Promise<Buffer>
+  }
+
+  #isMissing(index: number): boolean {
+    return !this.#fetching.has(index) && !this.#cache.has(this.#digest, index) && !this.#arriving.has(index)
   }
 
   async #fetchRange(first: number, end: number): Promise<readonly Buffer[]> {

@@ -1,7 +1,7 @@
 import { SingleFlight } from '../util/single-flight.js'
 import type { Digest } from '../util/digest.js'
 import { Lease } from './buffer-pool.js'
-import type { DiskChunkStore } from './disk-chunk-store.js'
+import type { DiskChunkStore, FilePlace } from './disk-chunk-store.js'
 import type { MemoryCache } from './memory-cache.js'
 
 /** Chunk size everywhere: the unit of the cache, of verification and the least that is fetched. */
@@ -50,15 +50,10 @@ export class ChunkCache {
     })
   }
 
-  /**
-   * Fills `target` with a chunk's bytes from `offset` in it. Those from the disk are not checked, so that no more is
-   * read than was asked for: only for who can tell. False when the chunk is not at hand.
-   */
-  async readPart(digest: Digest, index: number, offset: number, target: Buffer): Promise<boolean> {
+  /** A chunk that needs no fetching, or where it lies on disk, unchecked: for who can tell whether it is right. */
+  locate(digest: Digest, index: number): Buffer | FilePlace | undefined {
     const key = keyOf(digest, index)
-    const known = this.#saving.get(key) ?? this.memory.peek(key)?.bytes
-    if (known === undefined) return this.disk.readPart(digest, index, offset, target)
-    return known.copy(target, 0, offset) === target.length
+    return this.#saving.get(key) ?? this.memory.peek(key)?.bytes ?? this.disk.place(digest, index)
   }
 
   /**

@@ -21,6 +21,12 @@ export interface DiskChunkStoreOptions {
   readonly log: Logger
 }
 
+/** In a file. */
+export interface FilePlace {
+  readonly path: string
+  readonly offset: number
+}
+
 interface Unit {
   readonly digest: Digest
   readonly index: number
@@ -39,6 +45,8 @@ export class DiskChunkStore {
   readonly #units = new Map<string, Unit>()
   readonly #bytesOf = new Map<Digest, number>()
   readonly #touched = new Map<string, number>()
+  /** How often the chunks of a blob were thrown away: what was being written meanwhile goes too. */
+  readonly #purges = new Map<Digest, number>()
   #usedBytes = 0
   #writtenSinceCheck = Number.POSITIVE_INFINITY
   #freeBytes = 0
@@ -113,25 +121,14 @@ export class DiskChunkStore {
     return payload
   }
 
-  /** Fills `target` from `offset` of the chunk, whose checksum is not looked at; false when it is not there, or shorter. */
-  async readPart(digest: Digest, index: number, offset: number, target: Buffer): Promise<boolean> {
+  /** Where the chunk's bytes lie, as far as is known without looking: for who checks what it reads there. */
+  place(digest: Digest, index: number): FilePlace | undefined {
     const key = keyOf(digest, index)
     const unit = this.#units.get(key)
-    if (unit === undefined) return false
+    if (unit === undefined) return undefined
     const path = this.#path(digest, index)
-    try {
-      const handle = await open(path, 'r')
-      try {
-        if ((await fill(handle, target, unitHeaderBytes + offset)) < target.length) return false
-      } finally {
-        await handle.close()
-      }
-    } catch {
-      // Whoever loads it whole tells why.
-      return false
-    }
     this.#used(key, unit, path)
-    return true
+    return { path, offset: unitHeaderBytes }
   }
 
   /** True when the chunk is on disk afterwards. */
@@ -140,6 +137,7 @@ export class DiskChunkStore {
     const key = keyOf(digest, index)
     if (this.#units.has(key)) return true
     const bytes = unitHeaderBytes + payload.length
+    const purges = this.#purges.get(digest)
     try {
       if (!(await this.#makeRoom(bytes))) return false
       await writeAtomically(this.#path(digest, index), [encodeUnitHeader(digest, index, payload), payload])
@@ -147,6 +145,10 @@ export class DiskChunkStore {
       this.#refusedUntil = Date.now() + 10_000
       this.#writtenSinceCheck = Number.POSITIVE_INFINITY
       this.#complain('the chunk cache cannot be written, going on without it', error)
+      return false
+    }
+    if (this.#purges.get(digest) !== purges) {
+      await unlink(this.#path(digest, index)).catch(() => undefined)
       return false
     }
     if (!this.#units.has(key)) this.#remember({ digest, index, bytes })
@@ -162,6 +164,7 @@ export class DiskChunkStore {
 
   /** All chunks of a blob whose bytes turned out to be wrong. */
   async removeBlob(digest: Digest): Promise<void> {
+    this.#purges.set(digest, (this.#purges.get(digest) ?? 0) + 1)
     for (const [key, unit] of this.#units) if (unit.digest === digest) this.#forget(key)
     if (!this.#options.readOnly)
       await rm(this.#blobDirectory(digest), { recursive: true, force: true }).catch(() => undefined)

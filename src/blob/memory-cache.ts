@@ -11,6 +11,7 @@ export class MemoryCache {
   readonly #entries: LRUCache<string, Lease>
   readonly maximumBytes: number
   readonly #longest: number
+  #reservedBytes = 0
   hits = 0
   misses = 0
 
@@ -26,6 +27,20 @@ export class MemoryCache {
         lease.release()
       },
     })
+  }
+
+  /** What it may hold at present: a quarter at least, or no read would get on. */
+  get roomBytes(): number {
+    return Math.max(this.maximumBytes - this.#reservedBytes, this.maximumBytes / 4)
+  }
+
+  /** Gives up so much of the budget to somebody else; returns how to take it back. */
+  reserve(bytes: number): () => void {
+    this.#reservedBytes += bytes
+    this.#makeRoom(0)
+    return () => {
+      this.#reservedBytes -= bytes
+    }
   }
 
   get usedBytes(): number {
@@ -53,7 +68,12 @@ export class MemoryCache {
   put(key: string, lease: Lease): void {
     // A unit that is too long is not kept, and then lru-cache disposes of nothing.
     if (lease.heldBytes > this.#longest) return
+    this.#makeRoom(lease.heldBytes)
     this.#entries.set(key, lease.hold())
+  }
+
+  #makeRoom(bytes: number): void {
+    while (this.#entries.size > 0 && this.usedBytes + bytes > this.roomBytes) this.#entries.pop()
   }
 
   remove(key: string): void {

@@ -8,6 +8,7 @@
  * afterwards a mismatch takes everything back. At each checkpoint the journal is extended, and a later pass continues
  * at the last one.
  */
+import type { ArrivingChunks } from '../blob/cached-source.js'
 import { chunkBytes, type ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import {
@@ -27,7 +28,7 @@ import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { requireGzip, sniffBytes } from './codec.js'
 import { JournalWriter, loadJournal, removeJournal, type LoadedJournal, type Seal } from './journal.js'
-import { OrderedDownload } from './ordered-download.js'
+import { downloadBytes, OrderedDownload } from './ordered-download.js'
 import { PassProgress } from './pass-progress.js'
 import { SpanBuilder } from './span-builder.js'
 
@@ -39,7 +40,8 @@ const checkpointBytes = 32 << 20
 /** A span of the usual spacing fits in one slot. */
 const slotBytes = (1 << 20) + (256 << 10)
 const slotCount = 8
-export const slotsBytes = slotCount * slotBytes
+/** What a pass holds at most. */
+export const passBytes = downloadBytes + slotCount * slotBytes
 
 export interface FirstPassOptions {
   readonly layer: Descriptor
@@ -138,6 +140,11 @@ export class FirstPass {
       this.#pass?.close()
       await this.#journal?.close()
     }
+  }
+
+  /** What its download has in hand. */
+  get arriving(): ArrivingChunks | undefined {
+    return this.#download
   }
 
   #open(journal: LoadedJournal | undefined): void {

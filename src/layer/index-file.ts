@@ -37,7 +37,7 @@ const membersPerPiece = 65_536
 
 export async function saveIndex(
   path: string,
-  index: LayerIndex & { readonly windows: MemoryWindows },
+  index: Omit<LayerIndex, 'windows'> & { readonly windows: MemoryWindows },
 ): Promise<{ readonly fileBytes: number; readonly windows: FileWindows }> {
   const header = new FieldWriter()
     .bytes(Buffer.from(index.digest.padEnd(136)))
@@ -48,7 +48,7 @@ export async function saveIndex(
   const windows: Buffer[] = []
   const spans = Buffer.alloc(index.spans.count * spanBytes)
   for (let i = 0; i < index.spans.count; i++) {
-    const window = index.windows.get(i)
+    const window = index.windows.find(i)
     windows.push(window)
     encodeSpan(index.spans, i, window.length, spans.subarray(i * spanBytes))
   }

@@ -5,7 +5,7 @@
  * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
 import { unlink } from 'node:fs/promises'
-import { CachedSource } from '../blob/cached-source.js'
+import { CachedSource, type ArrivingChunks } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
@@ -14,7 +14,7 @@ import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { Semaphore } from '../util/semaphore.js'
-import { FirstPass, type FirstPassOptions } from './first-pass.js'
+import { FirstPass, passBytes, type FirstPassOptions } from './first-pass.js'
 import { loadIndex, saveIndex } from './index-file.js'
 import { contentsOfIndex, contentsOfPass, emptyContents, type LayerContents } from './layer-contents.js'
 import { removeJournal } from './journal.js'
@@ -226,6 +226,7 @@ export class Layer implements ByteSource {
     // The permit is held while the pass runs, beyond this function.
     await new Promise<void>((resolve, reject) => {
       this.#running = this.#options.passes.run(async () => {
+        const giveBack = this.#options.cache.memory.reserve(passBytes)
         try {
           const pass = await FirstPass.prepare(this.#passOptions())
           this.#source = this.#sourceOf(contentsOfPass(pass.progress, 0))
@@ -235,6 +236,8 @@ export class Layer implements ByteSource {
           await this.#run(pass)
         } catch (error) {
           reject(this.#fail(error))
+        } finally {
+          giveBack()
         }
       })
     })
@@ -354,9 +357,14 @@ export class Layer implements ByteSource {
       spans,
       windows,
       zeros,
-      compressed: new CachedSource(descriptor.digest, blob, cache, sealOf),
+      compressed: new CachedSource(descriptor.digest, blob, cache, sealOf, this.#arriving),
       memory: cache.memory,
     })
+  }
+
+  readonly #arriving: ArrivingChunks = {
+    has: (index) => this.#pass?.arriving?.has(index) ?? false,
+    find: async (index) => this.#pass?.arriving?.find(index),
   }
 
   #passOptions(): FirstPassOptions {

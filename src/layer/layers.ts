@@ -5,9 +5,7 @@ import type { Descriptor } from '../registry/descriptor.js'
 import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/digest.js'
 import type { Logger } from '../util/log.js'
 import { Semaphore } from '../util/semaphore.js'
-import { slotsBytes } from './first-pass.js'
 import { Layer } from './layer.js'
-import { downloadBytes } from './ordered-download.js'
 
 export interface LayersOptions {
   readonly cache: ChunkCache
@@ -19,9 +17,6 @@ export interface LayersOptions {
 
 /** Each pass keeps a core busy. */
 const concurrentPasses = 2
-
-/** What the passes hold at most: part of the process's budget, beside the cache. */
-export const passesBytes = concurrentPasses * (downloadBytes + slotsBytes)
 
 /** The layers of all images, each digest once, whatever tags and images share it. */
 export class Layers {

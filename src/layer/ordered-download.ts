@@ -7,6 +7,7 @@
  * saved it: the ring is the back pressure and the bound on memory. Where it is the consumer that is waited for, ranges
  * become fewer and longer, for a request costs a registry as much as a MiB does.
  */
+import type { ArrivingChunks } from '../blob/cached-source.js'
 import { chunkBytes, chunkCount, chunkLength, type ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import { throwIfAborted } from '../util/abort.js'
@@ -54,7 +55,7 @@ interface Range {
   failure: unknown
 }
 
-export class OrderedDownload {
+export class OrderedDownload implements ArrivingChunks {
   readonly #options: DownloadOptions
   readonly #controller = new AbortController()
   readonly #ring: Buffer
@@ -79,6 +80,8 @@ export class OrderedDownload {
   /** Of the last range, on its connection. */
   #chunkMs = Number.POSITIVE_INFINITY
   readonly #changed = new Signal()
+  /** For those who wait for a chunk out of turn. */
+  readonly #chunkArrived = new Signal()
 
   constructor(options: DownloadOptions) {
     this.#options = options
@@ -94,6 +97,7 @@ export class OrderedDownload {
     const stop = (): void => {
       this.#controller.abort(options.signal.reason)
       this.#changed.notify()
+      this.#chunkArrived.notify()
     }
     if (options.signal.aborted) stop()
     else options.signal.addEventListener('abort', stop, { once: true, signal: this.#controller.signal })
@@ -123,10 +127,27 @@ export class OrderedDownload {
     this.#wake()
   }
 
+  /** Asked for, and not overwritten yet. */
+  has(index: number): boolean {
+    return index >= this.#freeChunk && index < this.#nextChunk
+  }
+
+  async find(index: number): Promise<Buffer | undefined> {
+    while (this.has(index) && !this.#controller.signal.aborted) {
+      const range = this.#ranges.find(({ firstChunk, endChunk }) => index >= firstChunk && index < endChunk)
+      if (range === undefined || range.filledTo >= this.#endOf(index))
+        return Buffer.from(this.#placeOf(index * chunkBytes, chunkLength(this.#options.blob.size, index)))
+      if (range.failure !== undefined) return undefined
+      await this.#chunkArrived.wait()
+    }
+    return undefined
+  }
+
   /** Ends all requests; what arrived whole is still saved. */
   close(): void {
     this.#controller.abort()
     this.#changed.notify()
+    this.#chunkArrived.notify()
   }
 
   #isReady(range: Range): boolean {
@@ -206,6 +227,7 @@ export class OrderedDownload {
       range.failure = error
     }
     this.#changed.notify()
+    this.#chunkArrived.notify()
   }
 
   async #fetch(range: Range, firstChunk: number, endChunk: number): Promise<void> {
@@ -239,7 +261,9 @@ export class OrderedDownload {
   #arrived(range: Range, filledTo: number): void {
     if (filledTo <= range.filledTo) return
     this.#arrivedBytes += filledTo - range.filledTo
+    const crossed = Math.floor(filledTo / chunkBytes) > Math.floor(range.filledTo / chunkBytes)
     range.filledTo = filledTo
+    if (crossed || filledTo === range.end) this.#chunkArrived.notify()
     if (range === this.#ranges[0]) this.#wake()
   }
 

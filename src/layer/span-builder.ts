@@ -7,6 +7,9 @@ const usualSpanBytes = (1 << 20) + (128 << 10)
 /** A longer span is read in pieces later (span-source.ts) and not kept whole. */
 export const longestKeptSpanBytes = 16 << 20
 
+/** Of the memory cache: the rest is for who reads elsewhere meanwhile. */
+const shareOfUnread = 0.85
+
 export function spanKey(digest: string, uncompressedOffset: number): string {
   return `span:${digest}:${String(uncompressedOffset)}`
 }
@@ -14,7 +17,8 @@ export function spanKey(digest: string, uncompressedOffset: number): string {
 /**
  * Keeps what the first pass inflates while somebody reads the layer, span by span, in the memory cache: a reader that
  * follows the frontier has nothing inflated a second time. The span that is being built can be read as well. Zeros
- * take no memory until something else follows them in the same span.
+ * take no memory until something else follows them in the same span. What nobody has come to read yet is not pushed out by
+ * what is further on: a reader that starts at the beginning when the pass is done, as qemu-img does, finds that there.
  */
 export class SpanBuilder {
   readonly #digest: string
@@ -27,6 +31,9 @@ export class SpanBuilder {
   /** Undefined while all of it is zero. */
   #lease: Lease | undefined
   #tooLong = false
+  /** What is in the memory cache of it, as far as is known. */
+  #kept: { readonly key: string; readonly bytes: number }[] = []
+  #keptBytes = 0
 
   constructor(digest: string, memory: MemoryCache) {
     this.#digest = digest
@@ -54,7 +61,7 @@ export class SpanBuilder {
   cut(offset: number): void {
     if (this.#lease !== undefined && this.#start === this.#spanStart) {
       this.#lease.shorten(this.#filled)
-      this.#memory.put(spanKey(this.#digest, this.#start), this.#lease)
+      this.#keep(spanKey(this.#digest, this.#start), this.#lease)
     }
     this.#drop()
     this.#spanStart = offset
@@ -70,6 +77,19 @@ export class SpanBuilder {
     if (this.#lease !== undefined) return this.#lease.bytes.copy(target, 0, at, at + wanted)
     target.fill(0, 0, wanted)
     return wanted
+  }
+
+  #keep(key: string, lease: Lease): void {
+    const limit = this.#memory.roomBytes * shareOfUnread
+    const bytes = lease.heldBytes
+    if (this.#keptBytes + bytes > limit) {
+      this.#kept = this.#kept.filter((kept) => this.#memory.has(kept.key))
+      this.#keptBytes = this.#kept.reduce((sum, kept) => sum + kept.bytes, 0)
+    }
+    if (this.#keptBytes + bytes > limit) return
+    this.#memory.put(key, lease)
+    this.#kept.push({ key, bytes })
+    this.#keptBytes += bytes
   }
 
   #drop(): void {

@@ -7,7 +7,7 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import type { ByteSource } from '../blob/source.js'
-import { inflateSpan } from '../native.js'
+import { inflateSpan, type FilePart } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
@@ -17,8 +17,11 @@ import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
 
 const pieceBytes = 8 << 20
+const noWindow = Buffer.alloc(0)
 /** Readers that go forward, to tell them from random ones: this many recent spans are remembered. */
 const rememberedSpans = 32
+/** One for each thread that inflates. */
+const spansAhead = 2
 
 export interface SpanSourceOptions {
   readonly digest: string
@@ -76,20 +79,30 @@ export class SpanSource {
     return found.bytes.copy(target, 0, at - piece * pieceBytes)
   }
 
-  /** A reader that came from the span before will want the next one: inflate it meanwhile. */
+  /**
+   * A reader that came through the two spans before will want the next ones: they are inflated meanwhile. What lies two
+   * spans behind it was handed on whole, and makes room. (The span just before may still be asked for, for the kernel
+   * has more than one request under way.)
+   */
   #readAhead(index: number): void {
-    const { spans } = this.#options
-    if (!this.#recent.has(index)) {
-      this.#recent.add(index)
-      if (this.#recent.size > rememberedSpans)
-        this.#recent.delete(this.#recent.values().next().value ?? index)
+    const recent = this.#recent
+    if (!recent.has(index)) {
+      recent.add(index)
+      if (recent.size > rememberedSpans) recent.delete(recent.values().next().value ?? index)
     }
-    if (!this.#recent.has(index - 1) || index + 1 >= spans.count) return
-    const next = spans.get(index + 1)
-    if (next.zero || next.uncompressedLength > longestKeptSpanBytes) return
-    if (this.#options.memory.has(pieceKey(this.#options.digest, next, 0))) return
+    if (!recent.has(index - 1) || !recent.has(index - 2)) return
+    const { spans, memory, digest } = this.#options
+    memory.remove(spanKey(digest, spans.get(index - 2).uncompressedOffset))
+    const end = Math.min(index + 1 + spansAhead, spans.count)
+    for (let ahead = index + 1; ahead < end; ahead++) this.#prepare(ahead)
+  }
+
+  #prepare(index: number): void {
+    const span = this.#options.spans.get(index)
+    if (span.zero || span.uncompressedLength > longestKeptSpanBytes) return
+    if (this.#options.memory.has(pieceKey(this.#options.digest, span, 0))) return
     // A failure shows itself to whoever reads that span.
-    this.#piece(index + 1, next, 0).catch(() => undefined)
+    this.#piece(index, span, 0).catch(() => undefined)
   }
 
   /** To be looked at before anything else is awaited. */
@@ -130,14 +143,16 @@ export class SpanSource {
     const input = memory.pool.take(length)
     const lease = memory.pool.take(lengthBytes)
     // Given back only when all went well: after a failure another part of the read may still be on its way into them.
-    const [window] = await Promise.all([
-      span.windowLength === 0 ? Buffer.alloc(0) : windows.load(index),
-      // Its own checksum proves a whole span; of a piece there is none.
-      whole ? compressed.fillUnchecked(offset, input.bytes) : fillFrom(compressed, offset, input.bytes),
-    ])
+    // Its own checksum proves a whole span; of a piece there is none.
+    const files = whole
+      ? await compressed.fillUnchecked(offset, input.bytes)
+      : await fillFrom(compressed, offset, input.bytes)
+    const known = span.windowLength === 0 ? noWindow : windows.find(index)
+    const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
     this.inflated++
     const request = {
       input: input.bytes,
+      files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
       bitOffset: span.compressedBitOffset % 8,
       atHeader: span.atHeader,
       window,
@@ -157,9 +172,10 @@ function compressedRange(span: Span): { offset: number; length: number } {
   return { offset, length: Math.ceil(span.compressedBitEnd / 8) - offset }
 }
 
-async function fillFrom(source: ByteSource, offset: number, target: Buffer): Promise<void> {
+async function fillFrom(source: ByteSource, offset: number, target: Buffer): Promise<readonly FilePart[]> {
   const bytes = await source.read(offset, target.length)
   bytes.copy(target)
+  return []
 }
 
 function fillZeros(target: Buffer, length: number): number {

@@ -1,9 +1,13 @@
-import { open } from 'node:fs/promises'
-import { RegistryFsError } from '../util/errors.js'
+import type { Range } from '../util/range.js'
 
 /** The compressed windows of a layer's seek points, by span index. */
 export interface Windows {
-  load(index: number): Promise<Buffer>
+  /** Known without a look at the disk, or where it lies. */
+  find(index: number): Buffer | FileRange
+}
+
+export interface FileRange extends Range {
+  readonly path: string
 }
 
 const none = Buffer.alloc(0)
@@ -16,12 +20,8 @@ export class MemoryWindows implements Windows {
     this.#windows.push(window.length === 0 ? none : window)
   }
 
-  get(index: number): Buffer {
+  find(index: number): Buffer {
     return this.#windows[index] ?? none
-  }
-
-  async load(index: number): Promise<Buffer> {
-    return Promise.resolve(this.get(index))
   }
 }
 
@@ -36,18 +36,9 @@ export class FileWindows implements Windows {
     this.#offsets = offsets
   }
 
-  async load(index: number): Promise<Buffer> {
+  find(index: number): Buffer | FileRange {
     const offset = this.#offsets[index] ?? 0
     const length = (this.#offsets[index + 1] ?? offset) - offset
-    if (length === 0) return none
-    const handle = await open(this.#path, 'r')
-    try {
-      const window = Buffer.allocUnsafe(length)
-      const { bytesRead } = await handle.read(window, 0, length, offset)
-      if (bytesRead !== length) throw new RegistryFsError('CORRUPT', 'the index file is too short')
-      return window
-    } finally {
-      await handle.close()
-    }
+    return length === 0 ? none : { path: this.#path, offset, length }
   }
 }

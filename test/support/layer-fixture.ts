@@ -46,7 +46,7 @@ export async function layerFixture(
       log: silentLogger,
     })
     await disk.scan()
-    const cache = new ChunkCache(new MemoryCache(64 << 20), disk)
+    const cache = new ChunkCache(new MemoryCache(128 << 20), disk)
     const layer = new Layer({
       descriptor,
       blob,

@@ -92,7 +92,7 @@ test('a consumer that is waited for gets fewer and longer ranges', async (t) => 
   let end = 0
   for (;;) {
     const next = download.next()
-    const part = await Promise.race([next, pause(30)])
+    const part = await Promise.race([next, pause(250)])
     if (part !== undefined) {
       end = part.offset + part.bytes.length
       waiting.push(end)
