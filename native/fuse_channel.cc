@@ -33,6 +33,8 @@ bool FuseChannel::Store(uint64_t inode, uint64_t offset, const iovec* parts, int
   return pages_->Add(inode, offset, parts, count);
 }
 
+void FuseChannel::Notify(int32_t code, const iovec* parts, int count) { pages_->Notify(code, parts, count); }
+
 int FuseChannel::Write(const iovec* parts, int count) {
   while (writev(descriptor_, parts, count) < 0) {
     if (errno != EINTR) return errno;

@@ -29,12 +29,15 @@ class FuseChannel {
   FuseChannel(const FuseChannel&) = delete;
   FuseChannel& operator=(const FuseChannel&) = delete;
 
-  // One message: an answer, or a notification. The errno, 0 when the kernel has taken it.
+  // One answer. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
 
   // FUSE_NOTIFY_STORE of a copy, by a thread of its own: the kernel makes it wait while a read has the pages
   // locked, and that read may wait for us. False when too much waits already.
   bool Store(uint64_t inode, uint64_t offset, const iovec* parts, int count);
+
+  // Any notification, by the same thread: invalidating waits for locked pages as storing does.
+  void Notify(int32_t code, const iovec* parts, int count);
 
   // Stops the thread and closes the descriptor: a mount that is still there is dead then.
   void Close();

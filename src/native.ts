@@ -183,8 +183,8 @@ export interface FuseChannel {
    * read of the same pages. False when too much waits for that already.
    */
   store(inode: number, offset: number, parts: readonly Buffer[]): boolean
-  /** FUSE_NOTIFY_*. Blocks while the kernel has the page locked that it is about. */
-  notify(code: number, parts: readonly Buffer[]): number
+  /** FUSE_NOTIFY_* of a copy of the parts, by the same thread after all that was stored before: it waits for locked pages too. */
+  notify(code: number, parts: readonly Buffer[]): void
   /** Lets go of the mount, which is dead then if it is still there; safe to call more than once. */
   close(): void
 }
