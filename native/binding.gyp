@@ -22,7 +22,6 @@
         "gzip_header.cc",
         "hash_lane.cc",
         "inflate_pass.cc",
-        "page_store.cc",
         "pass_binding.cc",
         "pass_points.cc",
         "process_settings.cc",

@@ -25,15 +25,8 @@ FuseChannel::FuseChannel(int descriptor, OnRequests onRequests, OnEnd onEnd)
       onEnd_(std::move(onEnd)),
       buffer_(kRequestBytes) {
   fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
-  pages_ = PageStore::Start(descriptor_);
   thread_ = std::thread([this] { Run(); });
 }
-
-bool FuseChannel::Store(uint64_t inode, uint64_t offset, const iovec* parts, int count) {
-  return pages_->Add(inode, offset, parts, count);
-}
-
-void FuseChannel::Notify(int32_t code, const iovec* parts, int count) { pages_->Notify(code, parts, count); }
 
 int FuseChannel::Write(const iovec* parts, int count) {
   while (writev(descriptor_, parts, count) < 0) {
@@ -49,7 +42,6 @@ void FuseChannel::Close() {
   // Cannot fail: the counter is far from full.
   if (write(wake_, &one, sizeof(one)) < 0) return;
   thread_.join();
-  pages_->Stop();
   close(descriptor_);
   close(wake_);
 }

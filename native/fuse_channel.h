@@ -5,12 +5,8 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
-
-#include "page_store.h"
 
 namespace registryfs {
 
@@ -29,15 +25,8 @@ class FuseChannel {
   FuseChannel(const FuseChannel&) = delete;
   FuseChannel& operator=(const FuseChannel&) = delete;
 
-  // One answer. The errno, 0 when the kernel has taken it.
+  // One message. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
-
-  // FUSE_NOTIFY_STORE of a copy, by a thread of its own: the kernel makes it wait while a read has the pages
-  // locked, and that read may wait for us. False when too much waits already.
-  bool Store(uint64_t inode, uint64_t offset, const iovec* parts, int count);
-
-  // Any notification, by the same thread: invalidating waits for locked pages as storing does.
-  void Notify(int32_t code, const iovec* parts, int count);
 
   // Stops the thread and closes the descriptor: a mount that is still there is dead then.
   void Close();
@@ -53,7 +42,6 @@ class FuseChannel {
   std::atomic<bool> closing_{false};
   std::vector<uint8_t> buffer_;
   std::thread thread_;
-  std::shared_ptr<PageStore> pages_;
 };
 
 }  // namespace registryfs

@@ -28,8 +28,6 @@ int Gather(const Napi::Value& parts, iovec* gathered) {
 Napi::Function FuseChannelBinding::Define(Napi::Env env) {
   return DefineClass(env, "FuseChannel",
                      {InstanceMethod<&FuseChannelBinding::Reply>("reply"),
-                      InstanceMethod<&FuseChannelBinding::Store>("store"),
-                      InstanceMethod<&FuseChannelBinding::Notify>("notify"),
                       InstanceMethod<&FuseChannelBinding::Close>("close")});
 }
 
@@ -58,31 +56,17 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
 }
 
 Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
+  return Write(static_cast<uint64_t>(info[0].As<Napi::Number>().DoubleValue()),
+               -info[1].As<Napi::Number>().Int32Value(), info[2]);
+}
+
+Napi::Value FuseChannelBinding::Write(uint64_t unique, int32_t error, const Napi::Value& parts) {
   if (!channel_) return Napi::Number::New(env_, ENODEV);
-  fuse_out_header header = {sizeof(header), -info[1].As<Napi::Number>().Int32Value(),
-                            static_cast<uint64_t>(info[0].As<Napi::Number>().DoubleValue())};
+  fuse_out_header header = {sizeof(header), error, unique};
   iovec written[kMaximumParts + 1] = {{&header, sizeof(header)}};
-  const int count = 1 + Gather(info[2], written + 1);
+  const int count = 1 + Gather(parts, written + 1);
   for (int i = 1; i < count; ++i) header.len += static_cast<uint32_t>(written[i].iov_len);
   return Napi::Number::New(env_, channel_->Write(written, count));
-}
-
-Napi::Value FuseChannelBinding::Store(const Napi::CallbackInfo& info) {
-  if (!channel_) return Napi::Boolean::New(env_, false);
-  iovec parts[kMaximumParts];
-  const int count = Gather(info[2], parts);
-  const auto number = [&info](size_t i) {
-    return static_cast<uint64_t>(info[i].As<Napi::Number>().DoubleValue());
-  };
-  return Napi::Boolean::New(env_, channel_->Store(number(0), number(1), parts, count));
-}
-
-Napi::Value FuseChannelBinding::Notify(const Napi::CallbackInfo& info) {
-  if (!channel_) return env_.Undefined();
-  iovec parts[kMaximumParts];
-  const int count = Gather(info[1], parts);
-  channel_->Notify(info[0].As<Napi::Number>().Int32Value(), parts, count);
-  return env_.Undefined();
 }
 
 Napi::Value FuseChannelBinding::Close(const Napi::CallbackInfo&) {

@@ -178,13 +178,6 @@ export interface FuseMountResult {
 export interface FuseChannel {
   /** Answers request `unique` with an error, or with what the parts say together. The errno of the kernel's refusal, or 0. */
   reply(unique: number, errno: number, parts: readonly Buffer[]): number
-  /**
-   * FUSE_NOTIFY_STORE: copies the parts, and a thread of the addon gives them to the kernel, which can take as long as a
-   * read of the same pages. False when too much waits for that already.
-   */
-  store(inode: number, offset: number, parts: readonly Buffer[]): boolean
-  /** FUSE_NOTIFY_* of a copy of the parts, by the same thread after all that was stored before: it waits for locked pages too. */
-  notify(code: number, parts: readonly Buffer[]): void
   /** Lets go of the mount, which is dead then if it is still there; safe to call more than once. */
   close(): void
 }

@@ -1,6 +1,6 @@
 import type { ReadOptions } from '../util/abort.js'
 import { seekSource } from './seek.js'
-import { clampLength, type ByteSource, type Follower, type SourceReadOptions, type Whence } from './source.js'
+import { clampLength, type ByteSource, type SourceReadOptions, type Whence } from './source.js'
 
 /** The bytes [start, start + size) of another source: a member of a tar. */
 export class SliceSource implements ByteSource {
@@ -12,22 +12,6 @@ export class SliceSource implements ByteSource {
     this.#source = source
     this.#start = start
     this.size = size
-  }
-
-  follow(follower: Follower): () => void {
-    const nothing = (): void => undefined
-    return (
-      this.#source.follow?.({
-        passing: (offset, bytes) => {
-          const from = Math.max(offset, this.#start)
-          const end = Math.min(offset + bytes.length, this.#start + this.size)
-          if (from < end) follower.passing(from - this.#start, bytes.subarray(from - offset, end - offset))
-        },
-        failed: () => {
-          follower.failed()
-        },
-      }) ?? nothing
-    )
   }
 
   async read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer> {

@@ -22,20 +22,6 @@ export interface ByteSource {
    * there is none. May say data where there are zeros, never the other way round. Absent: all is data (seek.ts).
    */
   seek?(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number>
-
-  /**
-   * Shows what a running first pass inflates of it, as long as somebody reads; returns how to end that. Not all sources
-   * can, and none promises to show everything.
-   */
-  follow?(follower: Follower): () => void
-}
-
-/** Is shown bytes of a source that come by although nobody asked for them just now. */
-export interface Follower {
-  /** `bytes` of the source from `offset`: only to be looked at, and only now. */
-  passing(offset: number, bytes: Buffer): void
-  /** What came by turned out to be wrong. */
-  failed(): void
 }
 
 export interface SourceReadOptions extends ReadOptions {

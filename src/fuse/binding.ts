@@ -53,22 +53,7 @@ export interface FileSystemStatus {
   readonly nameBytesMax: number
 }
 
-/** Of a binding that can put into the kernel's cache what nobody has asked for yet. */
-export interface PageCache {
-  /** Of an open file. */
-  writerFor(inode: Inode): PageWriter
-}
-
-export interface PageWriter {
-  /** `bytes` of the file, only to be looked at and only now; of them as much as is convenient is stored. */
-  store(offset: number, bytes: Buffer): void
-  /** What was stored is wrong. */
-  invalidate(): void
-}
-
 export interface FuseOperations {
-  /** From now on shows what comes by of files that are open. */
-  usePageCache(pages: PageCache): void
   /** NOT_FOUND when there is no such name. */
   lookup(parent: Inode, name: Buffer, options?: ReadOptions): Promise<LookupResult>
   forget(inode: Inode, count: number): void

@@ -12,7 +12,6 @@ import { maxReadBytes } from './fuse-answers.js'
 import { checkFuseDevice } from './fuse-device.js'
 import { FuseServer } from './fuse-server.js'
 import { KernelMount } from './kernel-mount.js'
-import { PageStore } from './page-store.js'
 
 /** linux/mount.h */
 const mountFlags = { readOnly: 1, noSetUserId: 2, noDevices: 4, noExec: 8 } as const
@@ -82,7 +81,6 @@ class NativeSession implements MountSession {
     } finally {
       clearTimeout(timer)
     }
-    operations.usePageCache(new PageStore(channel))
     void mount.raiseReadAhead()
     return new NativeSession(mount, ended.promise)
   }

@@ -19,11 +19,9 @@ import type {
   FileSystemStatus,
   FuseOperations,
   LookupResult,
-  PageCache,
 } from './binding.js'
 import { withProgressDeadline } from './deadline.js'
 import { explainNode, factPrefix } from './facts.js'
-import { FollowedFiles } from './followed-files.js'
 import { HandleTable } from './handles.js'
 import { formatShownName } from './shown-name.js'
 
@@ -39,7 +37,6 @@ interface OpenNode {
 
 interface OpenFile extends OpenNode {
   readonly source: ByteSource
-  readonly unfollow: (() => void) | undefined
 }
 
 interface OpenDirectory extends OpenNode {
@@ -76,7 +73,6 @@ export class TreeOperations implements FuseOperations {
   readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
   readonly #stopping = new AbortController()
   readonly #requests = new Map<string, number>()
-  #followed: FollowedFiles | undefined
 
   constructor(tree: Tree, options: OperationsOptions) {
     this.#tree = tree
@@ -84,10 +80,6 @@ export class TreeOperations implements FuseOperations {
     this.#inodes = new InodeTable(tree.root)
     // Each waiting request listens; a hundred of them are no leak.
     setMaxListeners(0, this.#stopping.signal)
-  }
-
-  usePageCache(pages: PageCache): void {
-    this.#followed = new FollowedFiles(pages)
   }
 
   /** Gives up all requests that wait, with EINTR, and all that come. */
@@ -141,9 +133,7 @@ export class TreeOperations implements FuseOperations {
   async open(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
     const node = this.#inodes.get(inode)
     const source = await this.#run('open', node, options, async (signal) => node.open({ signal }))
-    const canChange = node.image !== undefined && !node.image.isProven
-    const unfollow = canChange ? this.#followed?.add(inode, source) : undefined
-    return this.#pinned({ inode, node, source, unfollow })
+    return this.#pinned({ inode, node, source })
   }
 
   async read(
@@ -175,7 +165,6 @@ export class TreeOperations implements FuseOperations {
 
   release(handle: FileHandle): void {
     const open = this.#handles.remove(handle)
-    if (open !== undefined && 'unfollow' in open) open.unfollow?.()
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }
 

@@ -51,8 +51,6 @@ export interface FirstPassOptions {
   readonly diffId: () => Promise<DiffId | undefined>
   /** Whether somebody reads the layer just now. */
   readonly isBeingRead: () => boolean
-  /** Meanwhile: what is not zero, as it comes by. */
-  readonly onPassing: (offset: number, bytes: Buffer) => void
   readonly signal: AbortSignal
   readonly log: Logger
 }
@@ -219,10 +217,7 @@ export class FirstPass {
       case 'block': {
         const bytes = (this.#slots[event.slot] as Buffer).subarray(0, event.length)
         this.#scanner?.push(bytes, event.uncompressedOffset)
-        if (this.#options.isBeingRead()) {
-          this.recent.add(bytes, event)
-          if (!event.zero) this.#options.onPassing(event.uncompressedOffset, bytes)
-        }
+        if (this.#options.isBeingRead()) this.recent.add(bytes, event)
         progress.advance(event.uncompressedOffset + event.length)
         this.#pass?.releaseSlot(event.slot)
         break

@@ -7,7 +7,7 @@
 import { unlink } from 'node:fs/promises'
 import { CachedSource } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
-import type { BlobSource, ByteSource, Follower, SourceReadOptions, Whence } from '../blob/source.js'
+import type { BlobSource, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
 import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
@@ -61,7 +61,6 @@ export class Layer implements ByteSource {
   #running: Promise<void> | undefined
   #indexBytes = 0
   readonly #closing = new AbortController()
-  readonly #followers = new Set<Follower>()
 
   constructor(options: LayerOptions) {
     this.descriptor = options.descriptor
@@ -127,11 +126,6 @@ export class Layer implements ByteSource {
       filled += bytes
     }
     return target.subarray(0, filled)
-  }
-
-  follow(follower: Follower): () => void {
-    this.#followers.add(follower)
-    return () => this.#followers.delete(follower)
   }
 
   async seek(whence: Whence, offset: number, end: number, options: ReadOptions = {}): Promise<number> {
@@ -328,7 +322,6 @@ export class Layer implements ByteSource {
     this.#pass = undefined
     this.#source = undefined
     this.#state = 'failed'
-    for (const follower of this.#followers) follower.failed()
     if (!hasCode(failure, 'ABORTED'))
       this.#options.log.error(
         // Where in our code a foreseen error was made tells nobody anything.
@@ -375,9 +368,6 @@ export class Layer implements ByteSource {
       journalPath: readOnly ? undefined : `${indexPath}.journal`,
       diffId,
       isBeingRead: () => this.#waitingReaders > 0 || performance.now() - this.#lastReadAt < readingMs,
-      onPassing: (offset, bytes) => {
-        for (const follower of this.#followers) follower.passing(offset, bytes)
-      },
       signal: this.#closing.signal,
       log,
     }
