@@ -129,7 +129,8 @@ test('bodies that are cut off are RangeErrors', () => {
 })
 
 test('what would change something is known as that', () => {
-  const names = 'setattr 4 symlink 6 mknod 8 mkdir 9 unlink 10 rmdir 11 rename 12 link 13 write 16 setxattr 21'
+  const names =
+    'setattr 4 symlink 6 mknod 8 mkdir 9 unlink 10 rmdir 11 rename 12 link 13 write 16 setxattr 21'
   for (const number of names.match(/\d+/g) ?? []) assert.ok(isChange(Number(number)), number)
   for (const number of [24, 35, 43, 45, 47, 51]) assert.ok(isChange(number), String(number))
   for (const number of Object.values(opcodes)) assert.ok(!isChange(number), String(number))
