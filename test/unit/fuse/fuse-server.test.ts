@@ -1,21 +1,13 @@
 import assert from 'node:assert/strict'
 import { constants } from 'node:os'
 import { test } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
-import { pino } from 'pino'
 import type { FileHandle, FuseOperations, Inode, LookupResult } from '../../../src/fuse/binding.js'
-import { FuseServer } from '../../../src/fuse/fuse-server.js'
 import { abortable } from '../../../src/util/abort.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
+import { fakeKernel } from '../../support/fake-kernel.js'
 import { bytesOf, requestBytes } from '../../support/fuse-bytes.js'
 
 const { errno } = constants
-
-interface Answered {
-  readonly unique: number
-  readonly errno: number
-  readonly body: Buffer
-}
 
 const found: LookupResult = {
   inode: 7 as Inode,
@@ -37,38 +29,6 @@ const found: LookupResult = {
   },
 }
 
-/** A server whose operations are those given (any other is a bug that it answers with EIO), and a kernel that notes what it is told. */
-function setUp(given: Partial<FuseOperations> = {}, refusal = 0) {
-  const answers: Answered[] = []
-  const forgotten: [number, number][] = []
-  const inits: (RegistryFsError | undefined)[] = []
-  let log = ''
-  const base: Partial<FuseOperations> = {
-    forget: (inode, count) => {
-      forgotten.push([inode, count])
-    },
-    cachingOf: () => 'until-reopened',
-  }
-  const server = new FuseServer({ ...base, ...given } as FuseOperations, {
-    answer: (unique, error, parts) => {
-      answers.push({ unique, errno: error, body: Buffer.concat(parts) })
-      return refusal
-    },
-    log: pino({ level: 'trace' }, { write: (line: string) => (log += line) }),
-    onInit: (error) => {
-      inits.push(error)
-    },
-  })
-  /** All answers, once what was asked is done. */
-  const ask = async (...requests: readonly Buffer[]): Promise<Answered[]> => {
-    server.take(Buffer.concat(requests))
-    await setImmediate()
-    await setImmediate()
-    return answers.splice(0)
-  }
-  return { server, ask, answers, forgotten, inits, log: () => log }
-}
-
 const never = async (signal: AbortSignal | undefined): Promise<never> =>
   abortable(new Promise<never>(() => undefined), signal)
 const stuckRead: Partial<FuseOperations> = {
@@ -81,7 +41,7 @@ const initBody = (major: number, minor: number): Buffer => bytesOf(major, minor,
 
 test('every request is answered once', async () => {
   const calls: string[] = []
-  const { ask, forgotten } = setUp({
+  const { ask, forgotten } = fakeKernel({
     lookup: async (parent, name) => {
       calls.push(`lookup ${String(parent)} ${name.toString('latin1')}`)
       return Promise.resolve(found)
@@ -160,7 +120,7 @@ test('what may be kept is told at open', async () => {
     ['until-reopened', 0, 0],
     ['for-ever', 2, 10],
   ] as const) {
-    const { ask } = setUp({
+    const { ask } = fakeKernel({
       open: async () => Promise.resolve(3 as FileHandle),
       opendir: async () => Promise.resolve(4 as FileHandle),
       cachingOf: () => caching,
@@ -174,7 +134,7 @@ test('what may be kept is told at open', async () => {
 })
 
 test('changes are EROFS, unknown requests ENOSYS, and opening to write is EROFS', async () => {
-  const { ask } = setUp()
+  const { ask } = fakeKernel()
   const answers = await ask(
     requestBytes(16, 2, 7, 3n),
     requestBytes(4, 4, 7),
@@ -189,7 +149,7 @@ test('changes are EROFS, unknown requests ENOSYS, and opening to write is EROFS'
 })
 
 test('a failure is its errno; one that is not ours is EIO and is logged', async () => {
-  const { ask, log } = setUp({
+  const { ask, log } = fakeKernel({
     lookup: async () => Promise.reject(new RegistryFsError('NOT_FOUND', 'no such file')),
     getattr: async () => Promise.reject(new TypeError('a bug of ours')),
     statfs: () => {
@@ -220,7 +180,7 @@ test('a failure is its errno; one that is not ours is EIO and is logged', async 
 })
 
 test('a request that is cut off is EIO and logged, and the others are served', async () => {
-  const { ask, log, forgotten } = setUp({ statfs: () => ({ blockBytes: 4096, nameBytesMax: 255 }) })
+  const { ask, log, forgotten } = fakeKernel({ statfs: () => ({ blockBytes: 4096, nameBytesMax: 255 }) })
   const answers = await ask(
     requestBytes('forget', 2, 7),
     requestBytes('interrupt', 4, 7),
@@ -241,7 +201,7 @@ test('a request that is cut off is EIO and logged, and the others are served', a
 })
 
 test('an interrupt during a request ends it with EINTR; before or after it nothing happens', async () => {
-  const { ask } = setUp(stuckRead)
+  const { ask } = fakeKernel(stuckRead)
   assert.deepEqual(await ask(interrupt(2)), [])
   assert.deepEqual(await ask(readRequest(2), readRequest(4)), [])
   assert.deepEqual(await ask(interrupt(2)), [{ unique: 2, errno: errno.EINTR, body: Buffer.alloc(0) }])
@@ -252,7 +212,7 @@ test('an interrupt during a request ends it with EINTR; before or after it nothi
 })
 
 test('when the connection ends all that wait are given up', async () => {
-  const { server, ask } = setUp(stuckRead)
+  const { server, ask } = fakeKernel(stuckRead)
   await ask(readRequest(2), readRequest(4))
   server.end()
   assert.deepEqual(
@@ -267,7 +227,7 @@ test('when the connection ends all that wait are given up', async () => {
 test('an answer that nobody gets leaves nothing looked up and nothing open', async () => {
   const closed: string[] = []
   const entry = { name: Buffer.from('a'), type: 'file', inode: undefined } as const
-  const { ask, forgotten, log } = setUp(
+  const { ask, forgotten, log } = fakeKernel(
     {
       lookup: async () => Promise.resolve(found),
       open: async () => Promise.resolve(3 as FileHandle),
@@ -294,7 +254,7 @@ test('an answer that nobody gets leaves nothing looked up and nothing open', asy
 })
 
 test('an answer that the kernel finds wrong becomes EIO, and is logged', async () => {
-  const { ask, log } = setUp({ readlink: async () => Promise.resolve(Buffer.from('x')) }, errno.EINVAL)
+  const { ask, log } = fakeKernel({ readlink: async () => Promise.resolve(Buffer.from('x')) }, errno.EINVAL)
   assert.deepEqual(
     (await ask(requestBytes('readlink', 2, 7))).map((one) => one.errno),
     [0, errno.EIO],
@@ -307,29 +267,29 @@ test('a link that is longer than a page is ENAMETOOLONG', async () => {
     [4095, 0],
     [4096, errno.ENAMETOOLONG],
   ] as const) {
-    const { ask } = setUp({ readlink: async () => Promise.resolve(Buffer.alloc(length, 'x')) })
+    const { ask } = fakeKernel({ readlink: async () => Promise.resolve(Buffer.alloc(length, 'x')) })
     assert.equal((await ask(requestBytes('readlink', 2, 7)))[0]?.errno, expected)
   }
 })
 
 test('INIT is agreed upon, or the kernel is too old, or it refuses', async () => {
-  const agreed = setUp()
+  const agreed = fakeKernel()
   assert.equal((await agreed.ask(requestBytes('init', 2, 0, initBody(7, 45))))[0]?.body.length, 64)
   assert.deepEqual(agreed.inits, [undefined])
 
-  const old = setUp()
+  const old = fakeKernel()
   assert.equal((await old.ask(requestBytes('init', 2, 0, initBody(7, 23))))[0]?.errno, errno.EPROTO)
   assert.equal(old.inits.length, 1)
   assert.match(old.inits[0]?.message ?? '', /FUSE 7\.23, which is too old/)
 
-  const refusing = setUp({}, errno.EINVAL)
+  const refusing = fakeKernel({}, errno.EINVAL)
   await refusing.ask(requestBytes('init', 2, 0, initBody(7, 45)))
   assert.match(refusing.inits[0]?.message ?? '', /refused/)
 })
 
 test('a directory is read page by page, each entry once, without the names that no file system can show', async () => {
   const names = ['.', '..', 'a', '', 'x/y', 'nul\0', 'n'.repeat(1024), 'm'.repeat(1023), 'not\xff', 'z']
-  const { ask, log } = setUp({
+  const { ask, log } = fakeKernel({
     readdir: async () =>
       Promise.resolve(
         names.map((name) => ({ name: Buffer.from(name, 'latin1'), type: 'file', inode: undefined })),
@@ -361,7 +321,7 @@ test('a directory is read page by page, each entry once, without the names that 
 })
 
 test('xattrs: a size of 0 asks for the length, too little room is ERANGE', async () => {
-  const { ask } = setUp({
+  const { ask } = fakeKernel({
     getxattr: async () => Promise.resolve(Buffer.from('12345')),
     listxattr: async () => Promise.resolve(['user.a', 'user.é']),
   })
@@ -386,7 +346,7 @@ test('xattrs: a size of 0 asks for the length, too little room is ERANGE', async
 })
 
 test('xattrs that only the kernel asks for are answered at once, and from what is known', () => {
-  const { server, answers } = setUp({
+  const { server, answers } = fakeKernel({
     getxattr: async () => Promise.reject(new Error('must not be asked')),
     peekxattr: (_inode, name) => (name === 'security.capability' ? Buffer.from('cap') : undefined),
   })
@@ -407,7 +367,7 @@ test('xattrs that only the kernel asks for are answered at once, and from what i
 test('a read is never longer than the longest, and its memory is used again only when it went well', async () => {
   const scratches: (Buffer | undefined)[] = []
   let fails = false
-  const { ask } = setUp({
+  const { ask } = fakeKernel({
     read: async (_handle, _offset, length, options) => {
       scratches.push(options?.scratch)
       if (fails) throw new RegistryFsError('TIMEOUT', 'too late')
