@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { findMount } from '../../src/fuse/mountinfo.js'
 import { packageRoot } from '../../src/util/package-root.js'
+import { dataOf } from '../support/data-ranges.js'
 import { mountMemory, output, run, type Mounted } from '../support/mounted.js'
 import { sparseBytes, sparseData } from '../support/sparse-file.js'
 
@@ -138,24 +139,6 @@ test('a listing comes with its attributes: ls -l asks for none of them', options
   const names = (await output('ls', `${mount.path}/${image}/long-names`)).trimEnd().split('\n')
   assert.equal(new Set(names).size, 300)
 })
-
-/** [start, end) of data, as SEEK_DATA and SEEK_HOLE tell it. */
-async function dataOf(path: string): Promise<unknown> {
-  const walk = `
-import os, json, sys
-fd = os.open(sys.argv[1], os.O_RDONLY)
-size, at, data = os.fstat(fd).st_size, 0, []
-while at < size:
-    try:
-        start = os.lseek(fd, at, os.SEEK_DATA)
-    except OSError as error:
-        assert error.errno == 6, error
-        break
-    at = os.lseek(fd, start, os.SEEK_HOLE)
-    data.append([start, at])
-print(json.dumps(data))`
-  return JSON.parse(await output('python3', '-c', walk, path))
-}
 
 test('holes are holes to lseek, qemu-img, cp and du', options, async (t) => {
   const mount = await mountMemory(t)
