@@ -13,11 +13,11 @@ interface Answered {
 export interface FakeKernel {
   readonly server: FuseServer
   /** Sends requests; gives all answers, once what was asked is done. */
-  ask(...requests: readonly Buffer[]): Promise<Answered[]>
+  readonly ask: (...requests: readonly Buffer[]) => Promise<Answered[]>
   readonly answers: Answered[]
   readonly forgotten: [inode: number, count: number][]
   readonly inits: (RegistryFsError | undefined)[]
-  log(): string
+  readonly log: () => string
 }
 
 /**
