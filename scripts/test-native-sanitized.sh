@@ -41,6 +41,13 @@ stress() {
     die "$name does not find what it must find"
   fi
   "./$name"
+  g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread "$@" -o "$name-channel" \
+    test/native/channel_stress.cc native/fuse_channel.cc
+  if "./$name-channel" canary >canary.log 2>&1 || ! grep -q "$canary" canary.log; then
+    cat canary.log
+    die "$name-channel does not find what it must find"
+  fi
+  "./$name-channel"
 }
 if [[ -f /usr/include/zlib.h && -f /usr/include/openssl/sha.h ]]; then
   echo '== threads alone: ThreadSanitizer'

@@ -137,7 +137,7 @@ export function decodeHandle(body: Buffer): number {
 
 /** Of GETXATTR; LISTXATTR has no name. A size of 0 asks how long the answer is. */
 export function decodeXattr(body: Buffer): { readonly size: number; readonly name: string } {
-  return { size: body.readUInt32LE(0), name: decodeName(body, 8).toString('latin1') }
+  return { size: body.readUInt32LE(0), name: decodeName(body, 8).toString() }
 }
 
 export function decodeForget(body: Buffer): number {

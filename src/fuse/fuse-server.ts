@@ -61,6 +61,12 @@ type Work = (request: FuseRequest, signal: AbortSignal) => Promise<Body>
 const maxName = 1023
 const slash = 0x2f
 
+/** A page without the NUL: what the kernel takes of READLINK. */
+const maxTarget = 4095
+
+/** The kernel waits for no answer to these. */
+const unanswered: ReadonlySet<number> = new Set([opcodes.forget, opcodes.batchForget, opcodes.interrupt])
+
 export class FuseServer {
   readonly #operations: FuseOperations
   readonly #options: FuseServerOptions
@@ -74,18 +80,20 @@ export class FuseServer {
     this.#options = options
     const work: Partial<Record<keyof typeof opcodes, Work>> = {
       getattr: async (request, signal) => this.#getattr(request, signal),
-      readlink: async ({ inode }, signal) => [await operations.readlink(inode as Inode, { signal })],
-      open: async (request, signal) => this.#open(request, signal),
+      readlink: async ({ inode }, signal) => {
+        const target = await operations.readlink(inode as Inode, { signal })
+        if (target.length > maxTarget) throw new RegistryFsError('NAME_TOO_LONG', 'link is too long')
+        return [target]
+      },
       statfs: async () => Promise.resolve([encodeFileSystemStatus(operations.statfs())]),
       release: async ({ body }) => this.#release(body),
       getxattr: async (request, signal) => this.#getxattr(request, signal),
       listxattr: async (request, signal) => this.#listxattr(request, signal),
-      opendir: async ({ inode }, signal) => {
-        const handle = await operations.opendir(inode as Inode, { signal })
-        return [encodeOpened(handle, directoryFlags(operations.cachingOf(handle)))]
-      },
       readdir: async (request, signal) => this.#readdir(request, signal),
-      releasedir: async ({ body }) => this.#release(body),
+      releasedir: async ({ body }) => {
+        operations.releasedir(decodeHandle(body) as FileHandle)
+        return Promise.resolve([])
+      },
       lseek: async (request, signal) => this.#seek(request, signal),
     }
     this.#work = new Map(
@@ -95,7 +103,16 @@ export class FuseServer {
 
   /** What the channel has read: one or more whole requests. */
   take(bytes: Buffer): void {
-    for (const request of decodeRequests(bytes)) this.#takeOne(request)
+    for (const request of decodeRequests(bytes)) {
+      try {
+        this.#takeOne(request)
+      } catch (error) {
+        // Cut off; those that want an answer are waited for.
+        const { opcode } = request
+        this.#options.log.error({ opcode, err: error }, 'a request of the kernel makes no sense')
+        if (!unanswered.has(opcode)) this.#answer(request, errno.EIO, [])
+      }
+    }
   }
 
   /** The connection is gone: nobody waits for anything. */
@@ -129,6 +146,12 @@ export class FuseServer {
         return
       case opcodes.readdirplus:
         void this.#serve('readdirplus', request, async (signal) => this.#readdirplus(request, signal))
+        return
+      case opcodes.open:
+        void this.#serve('open', request, async (signal) => this.#open(request, signal))
+        return
+      case opcodes.opendir:
+        void this.#serve('opendir', request, async (signal) => this.#opendir(request, signal))
         return
       case opcodes.getxattr:
         if (this.#answerQuickly(request)) return
@@ -178,14 +201,14 @@ export class FuseServer {
   #init(request: FuseRequest): void {
     const wanted = decodeInit(request.body)
     const bytes = encodeInit(wanted)
-    if (bytes !== undefined && this.#answer(request, 0, [bytes])) this.#options.onInit()
-    else {
+    if (bytes === undefined) {
       this.#answer(request, errno.EPROTO, [])
       const version = `${String(wanted.major)}.${String(wanted.minor)}`
       this.#options.onInit(
         new RegistryFsError('HOST', `the kernel speaks FUSE ${version}, which is too old (Linux 4.20)`),
       )
-    }
+    } else if (this.#answer(request, 0, [bytes])) this.#options.onInit()
+    else this.#options.onInit(new RegistryFsError('HOST', 'the kernel refused what we can do'))
   }
 
   async #lookup(request: FuseRequest, signal: AbortSignal): Promise<void> {
@@ -205,12 +228,20 @@ export class FuseServer {
     return [encodeAttributes(attributes, attributes.validMs)]
   }
 
-  async #open({ inode, body }: FuseRequest, signal: AbortSignal): Promise<readonly Buffer[]> {
-    if ((decodeOpen(body).flags & accessModeMask) !== 0) {
+  async #open(request: FuseRequest, signal: AbortSignal): Promise<void> {
+    if ((decodeOpen(request.body).flags & accessModeMask) !== 0) {
       throw new RegistryFsError('READ_ONLY', 'the file system is read-only')
     }
-    const handle = await this.#operations.open(inode as Inode, { signal })
-    return [encodeOpened(handle, fileFlags(this.#operations.cachingOf(handle)))]
+    const handle = await this.#operations.open(request.inode as Inode, { signal })
+    const flags = fileFlags(this.#operations.cachingOf(handle))
+    // What nobody knows of nobody closes.
+    if (!this.#answer(request, 0, [encodeOpened(handle, flags)])) this.#operations.release(handle)
+  }
+
+  async #opendir(request: FuseRequest, signal: AbortSignal): Promise<void> {
+    const handle = await this.#operations.opendir(request.inode as Inode, { signal })
+    const flags = directoryFlags(this.#operations.cachingOf(handle))
+    if (!this.#answer(request, 0, [encodeOpened(handle, flags)])) this.#operations.releasedir(handle)
   }
 
   async #read(request: FuseRequest, signal: AbortSignal): Promise<void> {
@@ -268,12 +299,17 @@ export class FuseServer {
   }
 
   *#shown(entries: readonly DirectoryEntry[], offset: number): Iterable<[number, DirectoryEntry]> {
-    for (let index = offset; index < entries.length; index++) {
-      const entry = entries[index] as DirectoryEntry
-      const { name } = entry
-      if (name.length > 0 && name.length <= maxName && !name.includes(0) && !name.includes(slash)) {
-        yield [index, entry]
-      } else this.#options.log.warn('an entry is left out: no file system can show its name')
+    let leftOut = 0
+    try {
+      for (let index = offset; index < entries.length; index++) {
+        const entry = entries[index] as DirectoryEntry
+        if (isShowable(entry.name)) yield [index, entry]
+        else leftOut++
+      }
+    } finally {
+      // Once a page, not once an entry: an image can have millions of them.
+      if (leftOut > 0)
+        this.#options.log.warn({ entries: leftOut }, 'left out: no file system can show such names')
     }
   }
 
@@ -305,6 +341,10 @@ export class FuseServer {
 function sized(value: Buffer, size: number): Body {
   if (size === 0) return [encodeXattrSize(value.length)]
   return size < value.length ? errno.ERANGE : [value]
+}
+
+function isShowable(name: Buffer): boolean {
+  return name.length > 0 && name.length <= maxName && !name.includes(0) && !name.includes(slash)
 }
 
 function fileFlags(caching: Caching): number {

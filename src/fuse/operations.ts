@@ -7,7 +7,7 @@ import { InodeTable, type Inode } from '../tree/inode-table.js'
 import type { TreeEntry, TreeLookup, TreeNode } from '../tree/node.js'
 import { nameValidMs } from '../tree/place.js'
 import type { Tree } from '../tree/tree.js'
-import type { ReadOptions } from '../util/abort.js'
+import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { Lazy } from '../util/lazy.js'
 import type { Logger } from '../util/log.js'
@@ -183,8 +183,9 @@ export class TreeOperations implements FuseOperations {
     return this.#pinned(open)
   }
 
-  async readdir(handle: FileHandle): Promise<readonly DirectoryEntry[]> {
-    return this.#directory(handle).listing.get()
+  async readdir(handle: FileHandle, options?: ReadOptions): Promise<readonly DirectoryEntry[]> {
+    // The listing is shared by all who read this handle; each can give up by itself.
+    return abortable(this.#directory(handle).listing.get(), options?.signal)
   }
 
   lookupEntry(handle: FileHandle, index: number): LookupResult | undefined {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, rmdir, symlink, unlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { chmod, mkdir, mkdtemp, rmdir, symlink, unlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { findMount } from '../../src/fuse/mountinfo.js'
+import { packageRoot } from '../../src/util/package-root.js'
+import { bindings } from '../support/bindings.js'
 import { emptyMountPoint, mountMemory, output, run, type Ran } from '../support/mounted.js'
 
 const options = { timeout: 60_000 }
@@ -26,94 +29,104 @@ async function reader(t: TestContext, path: string): Promise<{ kill(): void; end
   return { kill: () => child.kill('SIGKILL'), ended: once(child, 'exit') }
 }
 
-for (const tool of [['umount'], ['fusermount3', '-u'], ['umount', '-l']] as const) {
-  test(`the daemon ends well when someone unmounts with ${tool.join(' ')}`, options, async (t) => {
-    const mount = await mountMemory(t)
-    const [command, ...args] = tool
-    await output(command, ...args, mount.path)
+for (const { binding, flags } of bindings) {
+  for (const tool of [['umount'], ['fusermount3', '-u'], ['umount', '-l']] as const) {
+    test(
+      `${binding}: the daemon ends well when someone unmounts with ${tool.join(' ')}`,
+      options,
+      async (t) => {
+        const mount = await mountMemory(t, { args: flags })
+        const [command, ...args] = tool
+        await output(command, ...args, mount.path)
+        assert.equal(await mount.exited, 0)
+      },
+    )
+  }
+
+  test(
+    `${binding}: after a lazy unmount the daemon serves what is open to the end, and then ends`,
+    options,
+    async (t) => {
+      const mount = await mountMemory(t, { args: flags })
+      const slow = spawn('sh', ['-c', `exec < ${mount.path}/${image}/large; read x; sleep 2; cat | wc -c`])
+      let counted = ''
+      slow.stdout.on('data', (text: Buffer) => {
+        counted += text.toString()
+      })
+      await pause(500)
+      await output('umount', '-l', mount.path)
+      await once(slow, 'exit')
+      assert.ok(Number(counted) > 7 * 2 ** 20, counted)
+      assert.equal(await mount.exited, 0)
+    },
+  )
+
+  test(`${binding}: SIGTERM unmounts`, options, async (t) => {
+    const mount = await mountMemory(t, { args: flags })
+    assert.equal(await mount.stop(), 0)
+    assert.equal(findMount(mount.path), undefined)
+  })
+
+  test(`${binding}: SIGTERM unmounts also while files are open and requests wait`, options, async (t) => {
+    const mount = await mountMemory(t, { args: flags })
+    const stuck = await reader(t, `${mount.path}/${image}/stuck`)
+    assert.equal(await mount.stop(), 0)
+    assert.equal(findMount(mount.path), undefined)
+    await stuck.ended
+  })
+
+  test(`${binding}: an aborted connection is cleared away`, options, async (t) => {
+    const mount = await mountMemory(t, { args: flags })
+    const minor = findMount(mount.path)?.device.split(':')[1] ?? ''
+    // fusectl need not be mounted here; in a namespace of its own it can be.
+    const control = '/sys/fs/fuse/connections'
+    await output(
+      'unshare',
+      '-m',
+      'sh',
+      '-c',
+      `mount -t fusectl none ${control}; echo 1 > ${control}/${minor}/abort`,
+    )
     assert.equal(await mount.exited, 0)
+    assert.equal(findMount(mount.path), undefined)
+  })
+
+  test(`${binding}: the stale mount of a killed daemon is cleared by the next`, options, async (t) => {
+    const first = await mountMemory(t, { args: flags })
+    await first.kill9()
+    assert.match((await run('ls', [first.path])).stderr, /not connected/)
+    const second = await mountMemory(t, { mountPoint: first.path, args: flags })
+    assert.equal(await output('cat', `${second.path}/vm/hello`), 'hello\n')
+    assert.equal(await second.stop(), 0)
+    assert.equal(findMount(first.path), undefined)
+  })
+
+  test(`${binding}: a reader killed in the middle leaves the daemon well`, options, async (t) => {
+    const mount = await mountMemory(t, { args: ['--short-deadline', ...flags] })
+    const stuck = await reader(t, `${mount.path}/${image}/stuck`)
+    stuck.kill()
+    await stuck.ended
+    assert.equal(await output('cat', `${mount.path}/${image}/hello`), 'hello\n')
+    assert.equal(await mount.stop(), 0)
+  })
+
+  test(`${binding}: a read that gets nowhere fails with ETIMEDOUT at its deadline`, options, async (t) => {
+    const mount = await mountMemory(t, { args: ['--short-deadline', ...flags] })
+    const { code, stderr } = await run('cat', [`${mount.path}/${image}/stuck`])
+    assert.equal(code, 1)
+    assert.match(stderr, /timed out/)
+  })
+
+  test(`${binding}: requests that wait do not hold up others, however many`, options, async (t) => {
+    const mount = await mountMemory(t, { args: ['--short-deadline', ...flags] })
+    const stuck = Array.from({ length: 40 }, (_, n) =>
+      spawn('cat', [`${mount.path}/${image}/waiting/${String(n)}`], { stdio: 'ignore' }),
+    )
+    await pause(400)
+    assert.equal(await output('cat', `${mount.path}/${image}/hello`), 'hello\n')
+    await Promise.all(stuck.map(async (one) => once(one, 'exit')))
   })
 }
-
-test('after a lazy unmount the daemon serves what is open to the end, and then ends', options, async (t) => {
-  const mount = await mountMemory(t)
-  const slow = spawn('sh', ['-c', `exec < ${mount.path}/${image}/large; read x; sleep 2; cat | wc -c`])
-  let counted = ''
-  slow.stdout.on('data', (text: Buffer) => {
-    counted += text.toString()
-  })
-  await pause(500)
-  await output('umount', '-l', mount.path)
-  await once(slow, 'exit')
-  assert.ok(Number(counted) > 7 * 2 ** 20, counted)
-  assert.equal(await mount.exited, 0)
-})
-
-test('SIGTERM unmounts', options, async (t) => {
-  const mount = await mountMemory(t)
-  assert.equal(await mount.stop(), 0)
-  assert.equal(findMount(mount.path), undefined)
-})
-
-test('SIGTERM unmounts also while files are open and requests wait', options, async (t) => {
-  const mount = await mountMemory(t)
-  const stuck = await reader(t, `${mount.path}/${image}/stuck`)
-  assert.equal(await mount.stop(), 0)
-  assert.equal(findMount(mount.path), undefined)
-  await stuck.ended
-})
-
-test('an aborted connection is cleared away', options, async (t) => {
-  const mount = await mountMemory(t)
-  const minor = findMount(mount.path)?.device.split(':')[1] ?? ''
-  // fusectl need not be mounted here; in a namespace of its own it can be.
-  const control = '/sys/fs/fuse/connections'
-  await output(
-    'unshare',
-    '-m',
-    'sh',
-    '-c',
-    `mount -t fusectl none ${control}; echo 1 > ${control}/${minor}/abort`,
-  )
-  assert.equal(await mount.exited, 0)
-  assert.equal(findMount(mount.path), undefined)
-})
-
-test('the stale mount of a killed daemon is cleared by the next', options, async (t) => {
-  const first = await mountMemory(t)
-  await first.kill9()
-  assert.match((await run('ls', [first.path])).stderr, /not connected/)
-  const second = await mountMemory(t, { mountPoint: first.path })
-  assert.equal(await output('cat', `${second.path}/vm/hello`), 'hello\n')
-  assert.equal(await second.stop(), 0)
-  assert.equal(findMount(first.path), undefined)
-})
-
-test('a reader killed in the middle leaves the daemon well', options, async (t) => {
-  const mount = await mountMemory(t, { args: ['--short-deadline'] })
-  const stuck = await reader(t, `${mount.path}/${image}/stuck`)
-  stuck.kill()
-  await stuck.ended
-  assert.equal(await output('cat', `${mount.path}/${image}/hello`), 'hello\n')
-  assert.equal(await mount.stop(), 0)
-})
-
-test('a read that gets nowhere fails with ETIMEDOUT at its deadline', options, async (t) => {
-  const mount = await mountMemory(t, { args: ['--short-deadline'] })
-  const { code, stderr } = await run('cat', [`${mount.path}/${image}/stuck`])
-  assert.equal(code, 1)
-  assert.match(stderr, /timed out/)
-})
-
-test('requests that wait do not hold up others, however many', options, async (t) => {
-  const mount = await mountMemory(t, { args: ['--short-deadline'] })
-  const stuck = Array.from({ length: 40 }, (_, n) =>
-    spawn('cat', [`${mount.path}/${image}/waiting/${String(n)}`], { stdio: 'ignore' }),
-  )
-  await pause(400)
-  assert.equal(await output('cat', `${mount.path}/${image}/hello`), 'hello\n')
-  await Promise.all(stuck.map(async (one) => once(one, 'exit')))
-})
 
 test('a mount point that is no empty directory, or is in use, is refused in one line', options, async (t) => {
   const place = await emptyMountPoint(t)
@@ -151,21 +164,20 @@ test('a symbolic link to a directory is mounted where it points', options, async
 })
 
 test(
-  'no permission for /dev/fuse, no /dev/fuse and no libfuse are one clear line each',
+  'no permission for /dev/fuse, no /dev/fuse and, for fuse-native, no libfuse are one clear line each',
   options,
   async (t) => {
     const place = await emptyMountPoint(t)
     const node = `${process.execPath} ${program} ${place}`
     const inNamespace = async (script: string): Promise<Ran> => run('unshare', ['-m', 'sh', '-c', script])
-    const denied = await run('setpriv', [
-      '--bounding-set=-all',
-      '--inh-caps=-all',
-      '--reuid=65534',
-      '--clear-groups',
-      process.execPath,
-      program,
-      place,
-    ])
+    // In a place where everybody may read it.
+    const checkout = await mkdtemp(join(tmpdir(), 'registryfs-checkout-'))
+    t.after(async () => rmdir(checkout))
+    await chmod(checkout, 0o755)
+    const denied = await inNamespace(
+      `mount --bind ${packageRoot} ${checkout} && cd / && exec setpriv --bounding-set=-all --inh-caps=-all ` +
+        `--reuid=65534 --clear-groups ${process.execPath} ${checkout}/${relative(packageRoot, program)} ${place}`,
+    )
     assert.match(denied.stderr, /^registryfs: no permission (to open \/dev\/fuse|for mount point)/)
     const noDevice = await inNamespace(
       `mkdir -p ${place}/../dev-$$ && mount --bind /dev/null /dev/fuse && umount /dev/fuse && ` +
@@ -175,7 +187,7 @@ test(
     const library = (
       await output('sh', '-c', 'ldconfig -p | sed -n "s/.*libfuse.so.2 .*=> //p" | head -1')
     ).trim()
-    const noLibrary = await inNamespace(`mount --bind /dev/null ${library} && exec ${node}`)
+    const noLibrary = await inNamespace(`mount --bind /dev/null ${library} && exec ${node} --fuse-native`)
     assert.match(noLibrary.stderr, /registryfs: libfuse2 is not installed: apt-get install libfuse2/)
     await rmdir(join(dirname(place), 'none')).catch(() => undefined)
     await mkdir(place, { recursive: true })

@@ -87,6 +87,32 @@ export function patternSource(size: number): ByteSource {
   }
 }
 
+/** Zeros, but for the bytes of `pattern` in some ranges; it knows its holes. */
+export function sparseSource(
+  size: number,
+  data: readonly (readonly [start: number, end: number])[],
+): ByteSource {
+  const pattern = patternSource(size)
+  return {
+    size,
+    read: async (offset, length) => {
+      const bytes = Buffer.alloc(clampLength(size, offset, length))
+      for (const [start, end] of data) {
+        const from = Math.max(start, offset)
+        const to = Math.min(end, offset + bytes.length)
+        if (from < to) (await pattern.read(from, to - from)).copy(bytes, from - offset)
+      }
+      return bytes
+    },
+    seek: async (whence, offset, end) => {
+      const inside = data.find(([start, after]) => offset >= start && offset < after)
+      const next = data.find(([start]) => start > offset)?.[0] ?? end
+      const found = whence === 'data' ? (inside === undefined ? next : offset) : (inside?.[1] ?? offset)
+      return Promise.resolve(Math.min(found, end))
+    },
+  }
+}
+
 /** Answers never, or when its reader gives up. */
 export function stuckSource(size: number): ByteSource {
   return {

@@ -5,12 +5,14 @@ import { nativeBinding } from '../../src/fuse/native-binding.js'
 import { parseReference } from '../../src/registry/reference.js'
 import { describeError, RegistryFsError } from '../../src/util/errors.js'
 import { pino } from 'pino'
+import { sparseBytes, sparseData } from './sparse-file.js'
 import {
   dir,
   file,
   MemoryImages,
   node,
   patternSource,
+  sparseSource,
   stuckSource,
   symlink,
   type MemoryContents,
@@ -31,6 +33,7 @@ function failingFile(error: Error): MemoryContents {
 }
 
 const images = new MemoryImages()
+const sparseBlocks = sparseData.reduce((sum, [start, end]) => sum + (end - start) / 512, 0)
 images.set(
   `${host}/disks/vm:1`,
   dir({
@@ -58,6 +61,12 @@ images.set(
     waiting: dir(
       Object.fromEntries(Array.from({ length: 40 }, (_, n) => [String(n), file(stuckSource(1000))])),
     ),
+    sparse: file(sparseSource(sparseBytes, sparseData), { blocks: sparseBlocks }),
+    // Pages of listings.
+    'long-names': dir(
+      Object.fromEntries(Array.from({ length: 300 }, (_, n) => [String(n).padStart(255, 'n'), file('x')])),
+    ),
+    'stuck-directory': dir({}, { delayMs: 3_600_000 }),
     slow: dir({ there: file('at last\n') }, { delayMs: 700 }),
   }),
 )
