@@ -4,7 +4,8 @@
  * answer leaves the last known digest in place.
  */
 import type { Layers } from '../layer/layers.js'
-import { parseConfig } from '../registry/image-config.js'
+import { noConfig, parseConfig } from '../registry/image-config.js'
+import { isImageConfig } from '../registry/media-types.js'
 import { formatReference, type Reference } from '../registry/reference.js'
 import type { ImageManifest, Registry } from '../registry/registry.js'
 import type { ReadOptions } from '../util/abort.js'
@@ -130,7 +131,12 @@ export class ImageStore implements Images {
     const known = this.#images.get(key)
     if (known !== undefined) return known
     const { registry, layers } = this.#options
-    const config = new Lazy(async () => parseConfig(await registry.fetchDocument(reference, manifest.config)))
+    const config = new Lazy(async () =>
+      // An artifact's config can be anything, and says nothing about its layers.
+      isImageConfig(manifest.config.mediaType)
+        ? parseConfig(await registry.fetchDocument(reference, manifest.config))
+        : noConfig,
+    )
     const opened = manifest.layers.map((descriptor, index) =>
       layers.get(
         descriptor,
