@@ -212,6 +212,7 @@ interface Addon {
   crc32(bytes: Buffer): number
   sealOf(chunk: Buffer, before: Buffer, bytesBefore: number, isShort: boolean): Buffer
   replaceFile(temporary: string, path: string, parts: readonly Buffer[], durable: boolean): Promise<number>
+  readXattrs(path: Buffer, limitBytes: number): Promise<number | readonly Buffer[]>
   lockFile(path: string): boolean
   closeOnExec(descriptor: number): void
   returnFreedMemory(): void
@@ -363,6 +364,22 @@ export async function replaceFile(
   if (errno === 0) return
   const code = getSystemErrorName(-errno)
   throw Object.assign(new Error(`${code}: cannot write '${path}'`), { code, errno: -errno, path })
+}
+
+/** Linux' own bound of a value and of a list of names (limits.h). */
+const maxXattrBytes = 64 << 10
+
+/** Of what is at the path itself: symbolic links are not followed. Rejects with the system's error. */
+export async function readXattrs(path: Buffer): Promise<ReadonlyMap<string, Buffer>> {
+  if (path.includes(0)) throw new RegistryFsError('INVALID', 'a path with a NUL in it')
+  const found = await load().readXattrs(path, maxXattrBytes)
+  if (typeof found === 'number') {
+    const code = getSystemErrorName(-found)
+    throw Object.assign(new Error(`${code}: cannot read extended attributes`), { code, errno: -found })
+  }
+  const xattrs = new Map<string, Buffer>()
+  for (let i = 0; i + 1 < found.length; i += 2) xattrs.set(String(found[i]), found[i + 1] as Buffer)
+  return xattrs
 }
 
 /** Takes flock(2) on a file, made if need be, until the process ends. False: somebody else has it. */

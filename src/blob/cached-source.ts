@@ -41,6 +41,9 @@ export class CachedSource implements ByteSource {
     const wanted = clampLength(this.size, offset, length)
     if (wanted === 0) return Buffer.alloc(0)
     const { first, end } = piecesOf(offset, wanted, chunkBytes)
+    // Whole chunks are for what is kept, or can be checked by its seal.
+    if (this.#blob.isLocal === true && this.#sealOf(first) === undefined)
+      return this.#blob.read(offset, wanted, options)
     const chunks = await Promise.all(
       Array.from({ length: end - first }, async (_, i) => this.#chunk(first + i, end, options)),
     )
@@ -58,6 +61,7 @@ export class CachedSource implements ByteSource {
    * checks what comes of it, and then discards.
    */
   async fillUnchecked(offset: number, target: Buffer, options: ReadOptions = {}): Promise<void> {
+    if (this.#blob.isLocal === true) return this.#blob.readInto(offset, target, options)
     const { first, end } = piecesOf(offset, target.length, chunkBytes)
     await Promise.all(
       Array.from({ length: end - first }, async (_, i) => {

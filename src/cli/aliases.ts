@@ -1,3 +1,4 @@
+import { parseLocalReference } from '../registry/local-reference.js'
 import { parseReference, type Reference } from '../registry/reference.js'
 import { aboutName } from '../tree/root.js'
 import { RegistryFsError } from '../util/errors.js'
@@ -10,7 +11,10 @@ export function parseAliases(words: readonly string[], defaultHost: string): Rea
   const aliases = new Map<string, Reference>()
   for (const word of words) {
     const equals = word.indexOf('=')
-    const reference = parseReference(word.slice(equals + 1), { defaultHost })
+    const text = word.slice(equals + 1)
+    const reference = parseLocalReference(text) ?? parseReference(text, { defaultHost })
+    if (equals < 0 && reference.transport !== undefined)
+      throw new RegistryFsError('INVALID', `a local image needs a name: ALIAS=${text}`)
     const alias = equals < 0 ? (reference.path.split('/').at(-1) ?? '') : word.slice(0, equals)
     if (!aliasPattern.test(alias) || alias === aboutName) {
       throw new RegistryFsError('INVALID', `${JSON.stringify(alias)} cannot be an alias`)

@@ -169,6 +169,7 @@ class MemoryImage implements Image {
   readonly platform = 'linux/amd64'
   readonly root: ImageNode
   readonly isProven = true
+  readonly isGone = false
   layers: readonly LayerStatus[] = []
 
   constructor(reference: Reference, root: MemoryContents, digest: Digest) {
