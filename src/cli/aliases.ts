@@ -1,3 +1,5 @@
+import { realpath } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { parseLocalReference } from '../registry/local-reference.js'
 import { parseReference, type Reference } from '../registry/reference.js'
 import { aboutName } from '../tree/root.js'
@@ -5,6 +7,20 @@ import { RegistryFsError } from '../util/errors.js'
 
 /** One component of a path, and nothing that a shell or mount(8) would trip over. */
 const aliasPattern = /^[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}$/
+
+/** A daemon that reads its own mount waits for itself. Throws INVALID. */
+export async function refuseOwnMount(
+  aliases: ReadonlyMap<string, Reference>,
+  mountPoint: string,
+): Promise<void> {
+  const real = async (path: string): Promise<string> => realpath(path).catch(() => resolve(path))
+  const mount = await real(mountPoint)
+  for (const [alias, { transport, path }] of aliases) {
+    if (transport === undefined || path === '') continue
+    if (!`${await real(path)}/`.startsWith(`${mount}/`)) continue
+    throw new RegistryFsError('INVALID', `${alias}: ${path} is inside the mount point`)
+  }
+}
 
 /** `[ALIAS=]REFERENCE` each; without an alias an image is shown by the last component of its repository. Throws INVALID. */
 export function parseAliases(words: readonly string[], defaultHost: string): ReadonlyMap<string, Reference> {

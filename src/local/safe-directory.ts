@@ -79,7 +79,7 @@ export class SafeDirectory {
   /** A regular file, to be read; the caller closes it. */
   async openFile(name: Buffer | string): Promise<FileHandle> {
     return this.#use(async ({ fd }) => {
-      const path = await open(below(fd, name) as never, openPath | constants.O_NOFOLLOW)
+      const path = await open(below(fd, name), openPath | constants.O_NOFOLLOW)
       return reopenForReading(path, `${this.path}/${name.toString()}`)
     })
   }
