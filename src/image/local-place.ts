@@ -1,7 +1,7 @@
 import type { Descriptor } from '../registry/descriptor.js'
 import type { Reference } from '../registry/reference.js'
 import type { FileRange } from '../local/file-tree.js'
-import { sniffBytes, sniffCodec } from '../layer/codec.js'
+import { compressionOf, magicBytes } from '../local/compression.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { Image, ImageNode } from './image.js'
@@ -33,11 +33,13 @@ export async function localPlaceOf(
   const descriptor = manifest.layers.find(({ digest }) => digest === node.origin?.layer)
   const range = descriptor === undefined ? undefined : await locate(reference, descriptor)
   if (range === undefined || node.origin === undefined) throw unsupported('its layer is not a local file')
-  const start = Buffer.alloc(Math.min(sniffBytes, range.size))
+  const start = Buffer.alloc(Math.min(magicBytes, range.size))
   await range.file.readInto(range.offset, start)
-  const codec = sniffCodec(start)
-  if (codec !== 'none')
-    throw unsupported(`its layer is compressed with ${codec}: there are no bytes of the file to point to`)
+  const compression = compressionOf(start)
+  if (compression !== undefined)
+    throw unsupported(
+      `its layer is compressed with ${compression}: there are no bytes of the file to point to`,
+    )
   const place = { path: range.file.path, offset: range.offset + node.origin.dataOffset, size }
   // A sparse member has holes that are not in the tar.
   const source = node.open()

@@ -1,6 +1,7 @@
 import type { TarMember } from '../tar/member.js'
 import { TarScanner } from '../tar/tar-scanner.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
+import { compressionOf, magicBytes } from './compression.js'
 import type { FileRange, FileTree } from './file-tree.js'
 import type { LocalFile } from './local-file.js'
 
@@ -10,13 +11,6 @@ const maxMembers = 100_000
 const stepBytes = 32 << 10
 /** docker save writes `ID/layer.tar` as a link to the layer that is the same. */
 const maxLinks = 8
-
-const magics: readonly (readonly [string, readonly number[]])[] = [
-  ['gzip', [0x1f, 0x8b]],
-  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
-  ['xz', [0xfd, 0x37, 0x7a, 0x58]],
-  ['bzip2', [0x42, 0x5a, 0x68]],
-]
 
 /**
  * The members of an outer tar by name and place. Only its headers are read; the content of members is stepped over,
@@ -91,13 +85,13 @@ async function scan(file: LocalFile, size: number, onMember: (member: TarMember)
 }
 
 async function requirePlain(file: LocalFile, size: number): Promise<void> {
-  const start = Buffer.alloc(Math.min(4, size))
+  const start = Buffer.alloc(Math.min(magicBytes, size))
   await file.readInto(0, start)
-  const found = magics.find(([, magic]) => magic.every((value, i) => start[i] === value))
+  const found = compressionOf(start)
   if (found === undefined) return
   throw new RegistryFsError(
     'UNSUPPORTED',
-    `${file.path}: the archive itself is compressed with ${found[0]}: decompress it first`,
+    `${file.path}: the archive itself is compressed with ${found}: decompress it first`,
   )
 }
 

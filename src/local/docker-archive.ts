@@ -5,6 +5,7 @@ import { dockerConfig, dockerManifest } from '../registry/media-types.js'
 import { maxLayers } from '../registry/manifest.js'
 import { digestOf, tryParseDigest, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
+import { compressionOf, magicBytes } from './compression.js'
 import { readDocument, type FileRange, type FileTree } from './file-tree.js'
 import type { Layout, NamedImage } from './layout.js'
 
@@ -86,16 +87,19 @@ export class DockerArchive implements Layout {
   async #layer(name: string, diffId: Digest | undefined, sources: unknown): Promise<object> {
     const range = await this.#tree.find(name)
     if (range === undefined) throw this.#invalid(`${name} is not in it`)
-    const magic = Buffer.alloc(Math.min(2, range.size))
+    const magic = Buffer.alloc(Math.min(magicBytes, range.size))
     await range.file.readInto(range.offset, magic)
-    const isGzip = magic.equals(Buffer.from([0x1f, 0x8b]))
+    const compression = compressionOf(magic)
     const fromName = tryParseDigest(name.replace(/^blobs\/(sha256|sha512)\/([0-9a-f]+)$/, '$1:$2'))
     const source = isObject(sources) && diffId !== undefined ? sources[diffId] : undefined
     const named = source === undefined ? undefined : parseDescriptor(source, 'LayerSources', this.#tree.path)
     const fromSource = named?.size === range.size ? named.digest : undefined
-    const plain = isGzip || isCompressed(magic) ? undefined : diffId
+    const plain = compression === undefined ? diffId : undefined
     const digest = fromName ?? plain ?? fromSource ?? (await hashOf(range))
-    return { mediaType: isGzip ? gzipLayer : plainLayer, ...(await this.#known(name, digest)) }
+    return {
+      mediaType: compression === 'gzip' ? gzipLayer : plainLayer,
+      ...(await this.#known(name, digest)),
+    }
   }
 
   async #known(name: string, digest: Digest): Promise<Described> {
@@ -108,11 +112,6 @@ export class DockerArchive implements Layout {
   #invalid(reason: string): RegistryFsError {
     return new RegistryFsError('CORRUPT', `${this.#tree.path}: not a whole docker archive: ${reason}`)
   }
-}
-
-/** zstd's first bytes; a tar begins with a name. */
-function isCompressed(magic: Buffer): boolean {
-  return magic.equals(Buffer.from([0x28, 0xb5]))
 }
 
 function diffIdsOf(config: Buffer): readonly (Digest | undefined)[] {
