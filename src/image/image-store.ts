@@ -72,7 +72,9 @@ export class ImageStore implements Images {
     return this.#opening
       .run(name, async () => work.call(this, name, reference), options)
       .catch((error: unknown) => {
-        if (hasCode(error, 'NOT_FOUND')) this.#remember(this.#missing, name)
+        // A look at this machine costs nothing, and says what is the trouble.
+        if (hasCode(error, 'NOT_FOUND') && reference.transport === undefined)
+          this.#remember(this.#missing, name)
         throw error instanceof RegistryFsError ? error.within({ image: name }) : error
       })
   }
@@ -114,7 +116,10 @@ export class ImageStore implements Images {
   async #openTag(name: string, reference: Reference): Promise<Image> {
     const { tags, log } = this.#options
     const registry = this.#sourceOf(reference)
-    const last = this.#tags.get(name)?.image.manifest.topDigest ?? (await tags.load(name))
+    const isRemote = reference.transport === undefined
+    const last = isRemote
+      ? (this.#tags.get(name)?.image.manifest.topDigest ?? (await tags.load(name)))
+      : undefined
     let manifest: ImageManifest | undefined
     if (last !== undefined) {
       const now = await registry.resolveTag(reference).catch((error: unknown) => {
@@ -135,7 +140,7 @@ export class ImageStore implements Images {
     manifest ??= await registry.fetchManifest(reference)
     const image = await this.#imageOf(reference, manifest)
     this.#tags.set(name, { image, checkedAt: performance.now() })
-    if (manifest.topDigest !== last) await tags.save(name, manifest.topDigest)
+    if (isRemote && manifest.topDigest !== last) await tags.save(name, manifest.topDigest)
     return image
   }
 

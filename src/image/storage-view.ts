@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs'
 import type { StoredLayer } from '../local/containers-storage.js'
 import type { SafeDirectory } from '../local/safe-directory.js'
-import { readXattrs } from '../native.js'
+import { readXattrs } from '../util/xattrs.js'
 import type { ImageNode, NodeAttributes, NodeOrigin } from './image.js'
 
 /** What the nodes of an image in a store share. */
