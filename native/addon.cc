@@ -13,6 +13,7 @@
 #include "process_settings.h"
 #include "sha256.h"
 #include "span_binding.h"
+#include "xattrs.h"
 
 namespace {
 
@@ -61,6 +62,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("mountFuse", Napi::Function::New<registryfs::MountFuseAsync>(env, "mountFuse"));
   exports.Set("crc32", Napi::Function::New<Crc32Of>(env, "crc32"));
   exports.Set("replaceFile", Napi::Function::New<registryfs::ReplaceFile>(env, "replaceFile"));
+  exports.Set("readXattrs", Napi::Function::New<registryfs::ReadXattrs>(env, "readXattrs"));
   exports.Set("sealOf", Napi::Function::New<SealOf>(env, "sealOf"));
   exports.Set("closeOnExec", Napi::Function::New<registryfs::CloseOnExec>(env, "closeOnExec"));
   exports.Set("returnFreedMemory",

@@ -31,6 +31,7 @@
         "span_binding.cc",
         "span_inflater.cc",
         "window_maker.cc",
+        "xattrs.cc",
         "zero_scanner.cc",
       ],
       # Inflate, CRC-32 and SHA-256 are the ones that the node binary exports (doc/api/addons.md), with Node's headers.

@@ -215,6 +215,7 @@ interface Addon {
   crc32(bytes: Buffer): number
   sealOf(chunk: Buffer, before: Buffer, bytesBefore: number, isShort: boolean): Buffer
   replaceFile(temporary: string, path: string, parts: readonly Buffer[], durable: boolean): Promise<number>
+  readXattrs(path: Buffer, limitBytes: number): Promise<number | readonly Buffer[]>
   lockFile(path: string): boolean
   closeOnExec(descriptor: number): void
   returnFreedMemory(): void
@@ -366,6 +367,11 @@ export async function replaceFile(
   if (errno === 0) return
   const code = getSystemErrorName(-errno)
   throw Object.assign(new Error(`${code}: cannot write '${path}'`), { code, errno: -errno, path })
+}
+
+/** See util/xattrs.ts, which makes something of it: names and values in turn, or the errno. */
+export async function listXattrs(path: Buffer, limitBytes: number): Promise<number | readonly Buffer[]> {
+  return load().readXattrs(path, limitBytes)
 }
 
 /** Takes flock(2) on a file, made if need be, until the process ends. False: somebody else has it. */

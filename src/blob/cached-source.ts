@@ -54,6 +54,9 @@ export class CachedSource implements ByteSource {
     const wanted = clampLength(this.size, offset, length)
     if (wanted === 0) return Buffer.alloc(0)
     const { first, end } = piecesOf(offset, wanted, chunkBytes)
+    // Whole chunks are for what is kept, or can be checked by its seal.
+    if (this.#blob.isLocal === true && this.#sealOf(first) === undefined)
+      return this.#blob.read(offset, wanted, options)
     const chunks = await Promise.all(
       Array.from({ length: end - first }, async (_, i) => this.#chunk(first + i, end, options)),
     )
@@ -75,6 +78,10 @@ export class CachedSource implements ByteSource {
     target: Buffer,
     options: ReadOptions = {},
   ): Promise<readonly FilePart[]> {
+    if (this.#blob.isLocal === true) {
+      await this.#blob.readInto(offset, target, options)
+      return []
+    }
     const { first, end } = piecesOf(offset, target.length, chunkBytes)
     const files: FilePart[] = []
     const fetches: Promise<void>[] = []

@@ -15,6 +15,8 @@ export interface MergedImageOptions {
   /** Base first, like the manifest's. */
   readonly layers: readonly Layer[]
   readonly config: Lazy<ImageConfig>
+  /** Whether a file that a layer lay in has changed or gone. */
+  readonly isGone: () => boolean
 }
 
 /** An image in a registry, its layers merged base to top. */
@@ -22,8 +24,10 @@ export class MergedImage implements Image {
   readonly reference: Reference
   readonly manifest: ImageManifest
   readonly root: ImageNode
+  readonly mayChange = false
   readonly #layers: readonly Layer[]
   readonly #config: Lazy<ImageConfig>
+  readonly #isGone: () => boolean
   #platform: string | undefined
 
   constructor(options: MergedImageOptions) {
@@ -31,11 +35,16 @@ export class MergedImage implements Image {
     this.manifest = options.manifest
     this.#layers = options.layers
     this.#config = options.config
+    this.#isGone = options.isGone
     this.root = new MergedView(options.layers).root
   }
 
   get platform(): string | undefined {
     return this.#platform
+  }
+
+  get isGone(): boolean {
+    return this.#isGone()
   }
 
   get isProven(): boolean {
