@@ -194,7 +194,9 @@ export class ImageStore implements Images {
 
   #throwIfMissing(name: string): void {
     if (isValid(this.#missing, name))
-      throw new RegistryFsError('NOT_FOUND', 'no such image in the registry', { image: name })
+      throw new RegistryFsError('NOT_FOUND', 'there is no image by this name in the registry', {
+        image: name,
+      })
   }
 
   #remember(answers: Map<string, number>, name: string): void {
