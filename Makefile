@@ -12,10 +12,10 @@ SBINDIR ?= /sbin
 LIBDIR := $(PREFIX)/lib/registryfs
 
 # Debian's names; scripts/ensure-packages.sh knows Ubuntu's.
-BUILD_PACKAGES := g++ make python3
+BUILD_PACKAGES := g++ make python3 libzstd-dev
 RUN_PACKAGES := libfuse2 fuse3
 DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
-CHECK_PACKAGES := clang-format
+CHECK_PACKAGES := clang-format zstd
 TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr
 BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
 

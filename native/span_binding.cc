@@ -26,26 +26,32 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   const auto number = [&request](const char* name) {
     return request.Get(name).As<Napi::Number>().Int64Value();
   };
-  auto* job = new Job();
-  job->span.input = input.Data();
-  job->span.inputLength = input.Length();
-  job->span.bit = static_cast<unsigned>(number("bitOffset"));
-  job->span.atHeader = request.Get("atHeader").As<Napi::Boolean>().Value();
-  job->span.window = window.Data();
-  job->span.windowDeflatedLength = window.Length();
-  job->span.windowLength = static_cast<uint32_t>(number("windowLength"));
-  job->span.skipBytes = static_cast<uint64_t>(number("skipBytes"));
-  job->span.target = target.Data();
-  job->span.targetLength = target.Length();
-  job->span.checkCrc = crc.IsNumber();
-  job->span.crc = crc.IsNumber() ? crc.As<Napi::Number>().Uint32Value() : 0;
-  job->input = Napi::Persistent(input);
-  job->window = Napi::Persistent(window);
-  job->target = Napi::Persistent(target);
+  SpanJob span;
+  span.input = input.Data();
+  span.inputLength = input.Length();
+  span.bit = static_cast<unsigned>(number("bitOffset"));
+  span.atHeader = request.Get("atHeader").As<Napi::Boolean>().Value();
+  span.window = window.Data();
+  span.windowDeflatedLength = window.Length();
+  span.windowLength = static_cast<uint32_t>(number("windowLength"));
+  span.skipBytes = static_cast<uint64_t>(number("skipBytes"));
+  span.target = target.Data();
+  span.targetLength = target.Length();
+  span.checkCrc = crc.IsNumber();
+  span.crc = crc.IsNumber() ? crc.As<Napi::Number>().Uint32Value() : 0;
+  auto job = std::make_unique<Job>();
+  job->work = [span](SpanInflater& inflater, Job&) { return inflater.Inflate(span); };
+  job->Pin(input);
+  job->Pin(window);
+  job->Pin(target);
   job->callback = Napi::Persistent(info[2].As<Napi::Function>());
+  Submit(std::move(job));
+}
+
+void SpanPool::Submit(std::unique_ptr<Job> job) {
   if (pending_++ == 0) completion_.Ref(env_);
   std::lock_guard<std::mutex> lock(mutex_);
-  jobs_.push_back(job);
+  jobs_.push_back(job.release());
   changed_.notify_one();
 }
 
@@ -60,7 +66,7 @@ void SpanPool::Run() {
       job = jobs_.front();
       jobs_.pop_front();
     }
-    job->problem = inflater.Inflate(job->span);
+    job->problem = job->work(inflater, *job);
     completion_.NonBlockingCall(job);
   }
 }
@@ -69,8 +75,15 @@ void SpanPool::Complete(Napi::Env env, Napi::Function, SpanPool* pool, Job* job)
   std::unique_ptr<Job> owned(job);
   if (env == nullptr) return;
   if (--pool->pending_ == 0) pool->completion_.Unref(env);
-  CallFromLoop(env, owned->callback.Value(),
-               job->problem == nullptr ? env.Null() : Napi::String::New(env, job->problem));
+  Napi::Value answer = env.Null();
+  if (job->problem != nullptr) {
+    answer = Napi::String::New(env, job->problem);
+  } else if (!job->results.empty()) {
+    Napi::Array results = Napi::Array::New(env, job->results.size());
+    for (uint32_t i = 0; i < results.Length(); ++i) results.Set(i, job->results[i]);
+    answer = results;
+  }
+  CallFromLoop(env, owned->callback.Value(), answer);
 }
 
 // The environment is going down: what waits is dropped, what is being inflated is waited for.

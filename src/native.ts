@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { RegistryFsError } from './util/errors.js'
 import { packageRoot } from './util/package-root.js'
+import type { ZstdVerbs } from './util/zstd-verbs.js'
 
 /** A place where inflation can start, and the uncompressed bytes from there to the next such place. */
 export interface SpanEvent {
@@ -53,6 +54,8 @@ export interface BlockEvent {
 /** In order with the blocks: a seek point lies exactly here; blocks never cross one. A checkpoint event for it may follow later. */
 export interface CutEvent {
   readonly kind: 'cut'
+  /** The span that begins here can be decoded from its own first byte. */
+  readonly atHeader: boolean
   readonly uncompressedOffset: number
 }
 
@@ -82,6 +85,9 @@ export interface EndEvent {
   readonly kind: 'end'
   readonly blobSha256: Buffer
   readonly tarSha256: Buffer
+  /** Where the options ask for them. */
+  readonly blobSha512?: Buffer
+  readonly tarSha512?: Buffer
   readonly compressedBytes: number
   readonly uncompressedBytes: number
 }
@@ -107,6 +113,10 @@ export type PassEvent =
   | FailureEvent
 
 export interface PassOptions {
+  /** gzip unless told. */
+  readonly codec?: 'gzip' | 'zstd' | 'none'
+  /** Of blob and tar, beside sha256; then there are no checkpoints. */
+  readonly sha512?: boolean
   /** A seek point comes at the first deflate block boundary after this much output and `minimumCompressedBytes` of input ... */
   readonly spacingBytes: number
   readonly minimumCompressedBytes: number
@@ -126,7 +136,7 @@ export interface PassOptions {
   readonly onEvents: (events: readonly PassEvent[]) => void
 }
 
-/** The inflate, hash and window threads of one first pass over a gzip blob. */
+/** The inflate, hash and window threads of one first pass over a blob. */
 export interface InflatePass {
   /** Appends input; the buffer is pinned, and must not change, until a ConsumedEvent covers it. */
   push(input: Buffer): void
@@ -196,7 +206,7 @@ export interface FuseChannelEvents {
   readonly onEnd: (errno: number) => void
 }
 
-interface Addon {
+interface Addon extends ZstdVerbs {
   readonly FuseChannel: new (
     descriptor: number,
     onRequests: FuseChannelEvents['onRequests'],
@@ -231,6 +241,10 @@ function load(): Addon {
     })
   }
   return addon
+}
+
+export function zstdVerbs(): ZstdVerbs {
+  return load()
 }
 
 /** Buffers that a pass fills, all of `bytes`. There is room around them: matches are copied from what lies before the output. */
