@@ -376,6 +376,8 @@ export class FirstPass {
 
   async #prove(event: EndEvent): Promise<FirstPassResult> {
     const { layer, diffId } = this.#options
+    // The blob first: the config may be as wrong as the layer.
+    proveDigests(event, layer.digest, undefined)
     proveDigests(event, layer.digest, await diffId())
     const tarHex = event.tarSha256.toString('hex')
     return { diffId: `sha256:${tarHex}` as DiffId, tarBytes: event.uncompressedBytes }

@@ -53,7 +53,7 @@ function nodeAt(tree: LayerTree, path: string): LayerNode {
 /** Everything that can be seen of a tree, but where its bytes lie. */
 function shown(node: LayerNode): unknown {
   const { member, children, linkCount, whiteouts, opaque } = node
-  const { headerOffset: _h, dataOffset: _d, name: _n, ...seen } = member ?? {}
+  const seen = { ...member, headerOffset: 0, dataOffset: 0, name: '' }
   return {
     seen,
     linkCount,
