@@ -13,6 +13,7 @@ import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { CachedSource } from '../blob/cached-source.js'
 import type { ByteSource } from '../blob/source.js'
+import type { Descriptor } from '../registry/descriptor.js'
 import type { TarMember } from '../tar/member.js'
 import { TarScanner } from '../tar/tar-scanner.js'
 import { describeError, hasCode } from '../util/errors.js'
@@ -23,8 +24,8 @@ import { contentsOfToc } from './toc-contents.js'
 import { odd } from './toc-json.js'
 
 const stargzDigest = 'containerd.io/snapshot/stargz/toc.digest'
-const chunkedDigest = 'io.github.containers.zstd-chunked.manifest-checksum'
-const chunkedPosition = 'io.github.containers.zstd-chunked.manifest-position'
+/** The second is the name that it had at first, with skopeo 1.9 for one. */
+const chunkedPrefixes = ['io.github.containers.zstd-chunked', 'io.containers.zstd-chunked'] as const
 /** Of a table's JSON, about 100,000 files: it is parsed at once, on the main thread. A first pass has no such limit. */
 const maximumTocBytes = 48 << 20
 const footerBytes = 51
@@ -39,7 +40,7 @@ export async function openTableOfContents(
   const open =
     annotations[stargzDigest] !== undefined
       ? openStargz
-      : annotations[chunkedDigest] !== undefined
+      : chunkedAnnotation(annotations, 'manifest-checksum') !== undefined
         ? openChunked
         : undefined
   if (open === undefined) return undefined
@@ -82,15 +83,23 @@ function memberOf(tar: Buffer, name: string): Buffer {
 
 async function openChunked(blob: ByteSource, bytes: LayerBytes, signal: AbortSignal): Promise<LayerContents> {
   const { annotations } = bytes.descriptor
-  const match = /^(\d{1,15}):(\d{1,15}):(\d{1,15}):1$/.exec(annotations[chunkedPosition] ?? '')
+  const match = /^(\d{1,15}):(\d{1,15}):(\d{1,15}):1$/.exec(
+    chunkedAnnotation(annotations, 'manifest-position') ?? '',
+  )
   const [offset = Number.NaN, length = 0, uncompressedLength = 0] = match?.slice(1).map(Number) ?? []
   if (!(offset > 0 && offset + length <= blob.size)) throw odd('its place is outside of the blob')
   if (length > maximumTocBytes || uncompressedLength > maximumTocBytes) throw odd('it is too large')
   const input = await blob.read(offset, length, { signal })
-  requireDigest(input, annotations[chunkedDigest])
+  requireDigest(input, chunkedAnnotation(annotations, 'manifest-checksum'))
   const json = Buffer.allocUnsafeSlow(uncompressedLength)
   await decodeZstdSpan({ input, skipBytes: 0, crc32: undefined }, json)
   return contentsOfToc(json.toString('utf8'), 'zstd', offset, bytes)
+}
+
+function chunkedAnnotation(annotations: Descriptor['annotations'], name: string): string | undefined {
+  return chunkedPrefixes
+    .map((prefix) => annotations[`${prefix}.${name}`])
+    .find((value) => value !== undefined)
 }
 
 function requireDigest(json: Buffer, expected: string | undefined): void {

@@ -75,15 +75,26 @@ for (const [what, script] of Object.entries(trees)) {
       await writeOciLayout(join(files, name), 'v1', imageOf({ layers: [layer] }))
       await registry.push(join(files, name), name, 'v1')
     }
-    const images = Object.keys(layers).map((name) => `${name}=${registry.host}/${name}:v1`)
+    // What others write: a real zstd:chunked.
+    const skopeo = ['--insecure-policy', 'copy', '--dest-compress', '--dest-compress-format', 'zstd:chunked']
+    await output(
+      'skopeo',
+      ...skopeo,
+      `oci:${join(files, 'uncompressed')}:v1`,
+      `oci:${join(files, 'skopeo')}:v1`,
+    )
+    await registry.push(join(files, 'skopeo'), 'skopeo', 'v1')
+    const names = [...Object.keys(layers), 'skopeo']
+    const images = names.map((name) => `${name}=${registry.host}/${name}:v1`)
     const mount = await mountImages(t, { cache: join(files, 'cache'), images })
     const list = async (path: string): Promise<readonly string[]> =>
       (await output('sh', '-c', `cd ${path}; ${listing}`)).split('\n')
     const expected = await list(root)
     assert.ok(expected.length > 600, String(expected.length))
-    for (const name of Object.keys(layers)) {
+    for (const name of names) {
       assert.deepEqual(await list(join(mount.path, name)), expected, name)
     }
     assert.deepEqual(complaints(mount.log()), [])
+    assert.equal(mount.log().match(/first pass starts/g)?.length, 2, 'of gzip and zstd')
   })
 }

@@ -160,3 +160,32 @@ test('a pass over zstd frames that was stopped continues at a frame, and over on
     assert.ok((await second.read(70 << 20, 5000)).equals(content.subarray(70 << 20, (70 << 20) + 5000)))
   }
 })
+
+test('a thousandfold bomb of zstd frames takes no memory, and its pass can be stopped', async (t) => {
+  // 1 GiB of zeros and of a pattern, in frames of 64 MiB.
+  const part = Buffer.alloc(64 << 20)
+  const pattern = Buffer.alloc(64 << 20, 'registryfs')
+  const head = tarOf(file('bomb', '', { claimedSize: 2 ** 30 })).subarray(0, 512)
+  const frames = [
+    zstdFrame(head),
+    ...Array.from({ length: 8 }, () => [zstdFrame(part), zstdFrame(pattern)]).flat(),
+  ]
+  const blob = Buffer.concat([...frames, zstdFrame(Buffer.alloc(1024))])
+  assert.ok(blob.length < 1 << 20)
+  const fixture = await zstdFixture(t, blob, Buffer.alloc(0))
+  const layer = await fixture.open({ diffId: async () => Promise.resolve(undefined) })
+  const before = process.memoryUsage.rss()
+  const started = performance.now()
+  void layer.ready().catch(() => undefined)
+  await layer.read(512 + (300 << 20), 1000)
+  await layer.close()
+  assert.ok(performance.now() - started < 20_000)
+  const again = await fixture.open({ diffId: async () => Promise.resolve(undefined) })
+  await again.ready()
+  assert.equal(again.size, 512 + 2 ** 30 + 1024)
+  assert.ok(
+    (await again.read(512 + (65 << 20), 20)).equals(pattern.subarray((1 << 20) % 10, ((1 << 20) % 10) + 20)),
+  )
+  const grown = (process.memoryUsage.rss() - before) >> 20
+  assert.ok(grown < 260, `${String(grown)} MiB`)
+})
