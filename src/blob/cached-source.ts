@@ -69,6 +69,12 @@ export class CachedSource implements ByteSource {
     return joined
   }
 
+  /** Fills the start of `target` from `offset` with what is in memory: how much, 0 when that is nothing. */
+  findSome(offset: number, target: Buffer): number {
+    const index = Math.floor(offset / chunkBytes)
+    return this.#cache.findNow(this.#digest, index)?.copy(target, 0, offset - index * chunkBytes) ?? 0
+  }
+
   /**
    * Fills `target` from `offset`, but for what lies on disk: that comes back as parts of files, unread and so unchecked.
    * For who checks what comes of it, and then discards.

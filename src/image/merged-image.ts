@@ -48,7 +48,7 @@ export class MergedImage implements Image {
   }
 
   get isProven(): boolean {
-    return this.#layers.every((layer) => layer.state === 'ready')
+    return this.#layers.every((layer) => layer.isProven)
   }
 
   async layerStatus(): Promise<readonly LayerStatus[]> {
@@ -58,6 +58,6 @@ export class MergedImage implements Image {
   }
 
   async index(options: ReadOptions = {}): Promise<void> {
-    await Promise.all(this.#layers.map(async (layer) => layer.ready(options)))
+    await Promise.all(this.#layers.map(async (layer) => layer.prove(options)))
   }
 }
