@@ -46,7 +46,8 @@ PassBinding::PassBinding(const Napi::CallbackInfo& info)
   blocks_.resize(slots_.size());
   queue_ = std::make_unique<EventQueue>(env_, options.Get("onEvents").As<Napi::Function>(),
                                         [this](const std::vector<Event>& events) { Return(events); });
-  parameters.sha512 = options.Get("sha512").ToBoolean().Value();
+  const Napi::Value sha512 = options.Get("sha512");
+  parameters.sha512 = sha512.IsBoolean() && sha512.As<Napi::Boolean>().Value();
   const Napi::Value codec = options.Get("codec");
   pass_ = MakePass(codec.IsString() ? codec.As<Napi::String>().Utf8Value() : "gzip", std::move(parameters),
                    queue_.get());
