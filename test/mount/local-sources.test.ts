@@ -49,12 +49,14 @@ async function sources(t: TestContext): Promise<Sources> {
   await writeFile(join(files, 'docker.tar'), dockerArchive([{ layers, tags: ['localhost/disk:v1'] }]))
   // As podman saved it under the name oci-dir until 3.3: flat, though it says oci.
   await copy(`dir:${files}/old-oci-dir`)
+  await copy(`docker-archive:${files}/skopeo-docker.tar:localhost/disk:v1`)
   const references = new Map([
     ['skopeo oci', `oci:${files}/copied:v1`],
     ['skopeo oci-archive', `oci-archive:${files}/oci.tar`],
     ['skopeo dir', `dir:${files}/dir`],
     ["podman's old oci-dir", `oci:${files}/old-oci-dir`],
     ['skopeo containers-storage, vfs', `containers-storage:[vfs@${files}/vfs-store]disk:v1`],
+    ['skopeo docker-archive', `docker-archive:${files}/skopeo-docker.tar`],
     ['docker-archive, gzip', `docker-archive:${files}/docker.tar:localhost/disk:v1`],
   ])
   if (hasOverlay) {
@@ -142,15 +144,19 @@ test(
   },
 )
 
-test('qemu-img reads the file of a store by the argument that inspect prints', options, async (t) => {
+test('qemu-img reads a file of a local image by the argument that inspect prints', options, async (t) => {
   const { files, cache, disk } = await sources(t)
-  const reference = `containers-storage:[${files}/vfs-store]disk:v1`
-  const { stdout } = await registryfs({ cache }, 'inspect', '--member', 'disk/downloaded', reference)
-  const target = join(files, 'direct.qcow2')
-  await output('qemu-img', 'convert', '-f', 'raw', '-O', 'raw', stdout.trim(), target)
-  const [direct, original] = await Promise.all([readFile(target), readFile(disk.disk)])
-  // qemu-img writes whole sectors.
-  assert.ok(direct.subarray(0, original.length).equals(original))
+  for (const reference of [
+    `containers-storage:[${files}/vfs-store]disk:v1`,
+    `docker-archive:${files}/skopeo-docker.tar`,
+  ]) {
+    const { stdout } = await registryfs({ cache }, 'inspect', '--member', 'disk/downloaded', reference)
+    const target = join(files, 'direct.qcow2')
+    await output('qemu-img', 'convert', '-f', 'raw', '-O', 'raw', stdout.trim(), target)
+    const [direct, original] = await Promise.all([readFile(target), readFile(disk.disk)])
+    // qemu-img writes whole sectors.
+    assert.ok(direct.subarray(0, original.length).equals(original), reference)
+  }
 })
 
 test('a file that changes under a mount is ESTALE', options, async (t) => {
