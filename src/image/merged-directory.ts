@@ -1,5 +1,6 @@
 import type { Layer } from '../layer/layer.js'
-import type { LayerNode, LayerTree } from '../layer/layer-tree.js'
+import type { LayerTree } from '../layer/layer-tree.js'
+import type { LayerNode } from '../layer/tree-node.js'
 import type { ByteSource } from '../blob/source.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'

@@ -1,5 +1,5 @@
 import type { Layer } from '../layer/layer.js'
-import type { LayerNode } from '../layer/layer-tree.js'
+import type { LayerNode } from '../layer/tree-node.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageNode } from './image.js'

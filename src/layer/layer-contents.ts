@@ -20,9 +20,7 @@ export interface LayerContents {
 
 export function contentsOfIndex(index: LayerIndex): LayerContents {
   const { spans, windows, zeros, seals, tarBytes } = index
-  const tree = new LayerTree()
-  for (const member of index.members) tree.add(member)
-  tree.finish()
+  const tree = LayerTree.of(index.members)
   return { tree, spans, windows, zeros, sealOf: (i) => seals.subarray(i * 32, i * 32 + 32), tarBytes }
 }
 

@@ -5,6 +5,7 @@ import { RegistryFsError } from '../util/errors.js'
 import { Signal } from '../util/signal.js'
 import type { JournalEntry, Seal } from './journal.js'
 import { LayerTree } from './layer-tree.js'
+import type { MemberTable } from './member-table.js'
 import { SeekTable } from './seek-table.js'
 import { MemoryWindows } from './windows.js'
 import { ZeroMap } from './zero-map.js'
@@ -15,7 +16,6 @@ export class PassProgress {
   readonly spans = new SeekTable()
   readonly windows = new MemoryWindows()
   readonly zeros = new ZeroMap()
-  readonly members: TarMember[] = []
   /** 32 bytes for each chunk (native.ts, chunkSeal); zeros where `sealed` is 0. */
   readonly seals: Buffer
   readonly sealed: Uint8Array
@@ -29,8 +29,11 @@ export class PassProgress {
     this.sealed = new Uint8Array(chunkCount(blobBytes))
   }
 
+  get members(): MemberTable {
+    return this.tree.members
+  }
+
   addMember(member: TarMember): void {
-    this.members.push(member)
     this.tree.add(member)
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LayerTree, type LayerNode } from '../../../src/layer/layer-tree.js'
+import { LayerTree } from '../../../src/layer/layer-tree.js'
+import type { LayerNode } from '../../../src/layer/tree-node.js'
 import type { TarMember } from '../../../src/tar/member.js'
 import { TarScanner } from '../../../src/tar/tar-scanner.js'
 import { dir, file, hardlink, opaque, symlink, tarOf, whiteout, type TarPart } from '../../support/tar-of.js'
@@ -57,7 +58,7 @@ test('names are kept byte by byte', () => {
   assert.deepEqual(names(treeOf(file(Buffer.from([0xff, 0x80]))).root), ['\xff\x80'])
 })
 
-test('names longer than 255 bytes and paths deeper than 4096 directories are skipped with a reason', () => {
+test('names longer than 255 bytes and paths longer than 4095 bytes are skipped with a reason', () => {
   const tree = treeOf(file('n'.repeat(256)), file('a/'.repeat(5000) + 'b'), file('n'.repeat(255)))
   assert.deepEqual(names(tree.root), ['n'.repeat(255)])
   assert.equal(tree.skipped.length, 2)
