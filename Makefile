@@ -16,7 +16,7 @@ BUILD_PACKAGES := g++ make python3
 RUN_PACKAGES := libfuse2 fuse3
 DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
 CHECK_PACKAGES := clang-format
-TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr
+TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr bzip2 golang-1.19-src libpython3.11-testsuite
 BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
 
 NATIVE_SOURCES := $(wildcard native/*.cc native/*.h native/binding.gyp)
@@ -44,7 +44,7 @@ check: build lint ## lint, types, format, layering test and unit tests
 	$(WITH_NODE) scripts/run-tests.sh 2 300 test/unit
 
 test: node test-packages check ## check, and everything with registries and mounts
-	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/mount
+	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/oracles test/mount
 
 bench: node bench-packages build ## times against the peers on the same registry, as a table
 	node build/bench/main.js
