@@ -20,7 +20,7 @@ const invalidWhiteouts: ReadonlySet<string> = new Set(['.wh.', '.wh..', '.wh...'
 const maximumReasons = 100
 const maximumShownName = 200
 /** Directories that no member names: a short path can imply two thousand of them. */
-const maximumImplied = 1 << 20
+const maximumImplied = 1 << 18
 
 const slash = 0x2f
 const dot = 0x2e
@@ -281,7 +281,7 @@ export class LayerTree {
         added,
         this.#impliedCount < maximumImplied
           ? reason
-          : 'in a directory that no member names, after a million of those',
+          : 'in a directory that no member names, after 262,144 of those',
       )
       return undefined
     }

@@ -7,6 +7,8 @@ export interface Children {
   readonly size: number
   get(name: string): LayerNode | undefined
   keys(): Iterable<string>
+  /** Those that are directories, as yet. */
+  directories(): Iterable<readonly [string, LayerNode]>
   /** Goes on with what is added later, as that of a Map. */
   entries(): Iterator<readonly [string, LayerNode]>
 }
@@ -29,6 +31,7 @@ export interface LayerNode {
 }
 
 const none = -1
+const nothing = new Map<string, TreeEntry>()
 
 /** A node as its tree sees it. */
 export class TreeNode implements LayerNode {
@@ -76,7 +79,8 @@ export type TreeEntry = TreeNode | number
 
 export class Directory implements Children {
   readonly #members: MemberTable
-  readonly #entries = new Map<string, TreeEntry>()
+  /** Made when it is needed: an empty map is larger than all the rest. */
+  #entries: Map<string, TreeEntry> = nothing
   whiteouts: Set<string> | undefined = undefined
   opaque = false
   /** Hard links in this directory whose target has not come yet. */
@@ -105,6 +109,11 @@ export class Directory implements Children {
       yield [name, typeof entry === 'number' ? this.#nodeOf(name, entry) : entry]
   }
 
+  *directories(): Generator<readonly [string, TreeNode]> {
+    for (const [name, entry] of this.#entries)
+      if (entry instanceof TreeNode && entry.directory !== undefined) yield [name, entry]
+  }
+
   find(name: string): TreeEntry | undefined {
     return this.#entries.get(name)
   }
@@ -114,6 +123,7 @@ export class Directory implements Children {
   }
 
   set(name: string, entry: TreeEntry): void {
+    if (this.#entries === nothing) this.#entries = new Map()
     this.#entries.set(name, entry)
   }
 

@@ -28,7 +28,7 @@ const maximumExtensionBytes = 1 << 20
 const maximumGroupBytes = 4 << 20
 /** Of the PAX globals in force: a name among them would be that of every member. */
 const maximumGlobalsBytes = 4 << 10
-const maximumMembers = 20_000_000
+const maximumMembers = 5_000_000
 /** Nor may a sparse file seem larger. Differences of two such numbers, doubled for a sign, are exact in a double. */
 const maximumTarBytes = 2 ** 51
 
@@ -281,7 +281,7 @@ export class TarScanner {
     this.#startGroup(next)
     if (member === undefined) return
     if (this.#memberCount >= maximumMembers)
-      throw overLimit('more than 20 million members', member.headerOffset)
+      throw overLimit('more than 5 million members', member.headerOffset)
     this.#memberCount++
     member.dataOffset = dataOffset
     this.#onMember(member)

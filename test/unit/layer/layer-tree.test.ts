@@ -188,3 +188,23 @@ function memberOf(part: TarPart): TarMember {
   new TarScanner({ onMember: (member) => members.push(member) }).push(part.bytes, 0)
   return members[0] as TarMember
 }
+
+test('names in a directory that is replaced are no links any more, and links that wait in it never come', () => {
+  const tree = treeOf(
+    file('kept', 'x'),
+    dir('d'),
+    hardlink('d/other', 'kept'),
+    hardlink('d/waiting', 'late'),
+    file('d', 'a file now'),
+    file('late', 'y'),
+  )
+  assert.equal(at(tree, 'kept')?.linkCount, 1)
+  assert.equal(at(tree, 'late')?.linkCount, 1)
+})
+
+test('paths two thousand directories deep imply 262,144 directories at most', () => {
+  const tree = unfinished()
+  for (let i = 0; i < 1000; i++) tree.add(memberOf(file(`${String(i)}/${'d/'.repeat(2000)}f`)))
+  assert.ok(tree.skipped.length > 0)
+  assert.equal(tree.memberCount, 1000)
+})
