@@ -91,7 +91,8 @@ export class MergedFile implements ImageNode {
 export function memberAttributes(member: TarMember, linkCount: number): NodeAttributes {
   return {
     type: member.type === 'hardlink' ? 'file' : member.type,
-    mode: member.mode,
+    // Linux has no others of symbolic links.
+    mode: member.type === 'symlink' ? 0o777 : member.mode,
     uid: member.uid,
     gid: member.gid,
     size: member.type === 'symlink' ? member.linkName.length : member.size,

@@ -179,6 +179,11 @@ export class LayerTree {
       return
     }
     const target = this.#find(path)
+    if (target?.directory !== undefined && !target.isNamed) {
+      // Where the layers below have a symbolic link, that is what it links to.
+      this.#put(place, name, this.#unresolved(added.index, path))
+      return
+    }
     if (target?.directory !== undefined) {
       this.#skip(added, 'a hard link to a directory')
       return
@@ -230,9 +235,13 @@ export class LayerTree {
   }
 
   #resolveBelow(link: PendingLink): void {
-    const node = new TreeNode(this.members, link.memberIndex)
-    node.unresolvedLink = link.target
-    this.#put(link.place, link.name, node)
+    this.#put(link.place, link.name, this.#unresolved(link.memberIndex, link.target))
+  }
+
+  #unresolved(memberIndex: number, target: readonly string[]): TreeNode {
+    const node = new TreeNode(this.members, memberIndex)
+    node.unresolvedLink = target
+    return node
   }
 
   #attach(parent: TreeNode, name: string, entry: TreeEntry): void {
