@@ -18,6 +18,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
     case Event::Kind::kZeros: {
       object.Set("kind", "zeros");
       Napi::Float64Array runs = Napi::Float64Array::New(env, event.runs.size());
+      if (runs.IsEmpty()) break;
       for (size_t i = 0; i < event.runs.size(); ++i) runs[i] = static_cast<double>(event.runs[i]);
       object.Set("runs", runs);
       break;
