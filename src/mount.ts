@@ -13,6 +13,8 @@ import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
 import { Layers } from './layer/layers.js'
 import { returnFreedMemory } from './native.js'
+import { authFilePaths } from './registry/credentials/auth-file-paths.js'
+import { CredentialStore } from './registry/credentials/credential-store.js'
 import { RegistryClient } from './registry/registry-client.js'
 import { formatReference } from './registry/reference.js'
 import type { Registry } from './registry/registry.js'
@@ -33,6 +35,8 @@ export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
 
 export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   returnFreedMemory()
+  const credentials = new CredentialStore({ files: authFilePaths(config.authFile), log })
+  await credentials.check()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
   const memory = new MemoryCache(config.memoryBytes)
@@ -51,6 +55,7 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
     log,
     platform: config.platform,
     insecureHosts: config.insecureHosts,
+    credentials,
     userAgent: `registryfs/${version}`,
     timeouts: { stallMs: config.stallMs },
   })

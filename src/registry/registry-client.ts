@@ -5,6 +5,7 @@ import { digestAlgorithm, digestOf, verifyDigest, type Digest } from '../util/di
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { SingleFlight } from '../util/single-flight.js'
+import type { CredentialStore } from './credentials/credential-store.js'
 import { AuthTransport } from './decorators/auth.js'
 import { InsecureHttpTransport } from './decorators/insecure-http.js'
 import { LoggingTransport } from './decorators/logging.js'
@@ -30,6 +31,8 @@ export interface RegistryClientOptions {
   readonly platform: Platform
   /** `host[:port]`s whose certificates are not verified, and that may speak plain http. */
   readonly insecureHosts?: readonly string[]
+  /** Undefined: every registry is asked anonymously. */
+  readonly credentials?: CredentialStore
   /** `registryfs/1.2.3`. */
   readonly userAgent?: string
   readonly timeouts?: Partial<RegistryTimeouts>
@@ -163,7 +166,7 @@ export class RegistryClient implements Registry {
   }
 
   #decorate(sockets: Transport, insecureHosts: InsecureHosts): Transport {
-    const { log, retry } = this.#options
+    const { log, retry, credentials } = this.#options
     const logged = new LoggingTransport(sockets, log)
     const insecure = new InsecureHttpTransport(logged, (host) => insecureHosts.isConfigured(host), log)
     const retried = new RetryTransport(
@@ -176,7 +179,8 @@ export class RegistryClient implements Registry {
       lifetime: this.#lifetime,
       log,
       deadlineMs: this.#timeouts.documentMs,
-      allowsPlainHttp: (realmHost, origin) => insecureHosts.allowsPlainHttp(realmHost, origin),
+      allowsPlainHttp: (host, origin) => insecureHosts.allowsPlainHttp(host, origin),
+      findCredential: async (repository, options) => (await credentials?.find(repository, options)) ?? {},
     })
     return new RedirectTransport(authorized, (host) => insecureHosts.isConfigured(host))
   }

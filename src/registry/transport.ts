@@ -18,7 +18,7 @@ export interface Transport {
 export type RequestKind = 'manifest' | 'blob' | 'token' | 'list'
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'HEAD'
+  readonly method: 'GET' | 'HEAD' | 'POST'
   readonly url: URL
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
@@ -29,6 +29,10 @@ export interface HttpRequest {
   readonly authorization: AuthorizationScope | undefined
   /** Ends the request and its body. */
   readonly signal: AbortSignal
+  /** Of a POST. */
+  readonly body?: string
+  /** Nobody waits for just this answer, as in a first pass: better late than never. */
+  readonly isPatient?: boolean
 }
 
 /** What the request needs to be allowed to do. */

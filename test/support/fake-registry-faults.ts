@@ -58,6 +58,15 @@ export interface FakeAuth {
   denied?: boolean
   /** The token server is another origin than the registry. */
   realm?: string
+  /** Basic: the registry takes users' passwords itself, and its answers to expired tokens are no matter. */
+  scheme?: 'bearer' | 'basic'
+  /** By name; without one of them nobody is given a token, or let in with Basic. */
+  users?: Map<string, string>
+  /** What a POST to the token server must hold; 404: the server knows no POST. */
+  identityToken?: string
+  postStatus?: number
+  /** Tokens are good for another repository only, without a word. */
+  grantsLess?: boolean
 }
 
 /** One line of a FakeRegistry's log. */

@@ -162,7 +162,8 @@ export class FakeRegistry {
     } else if (entry.kind === 'cdn') {
       await this.#answerCdn(response, url, entry)
     } else if (entry.kind === 'token') {
-      reply(response, entry, 200, this.tokens.issue(url.searchParams), { 'content-type': 'application/json' })
+      const [status, body] = this.tokens.answer(request, url.searchParams, await formOf(request))
+      reply(response, entry, status, body, { 'content-type': 'application/json' })
     } else if (this.#isAllowed(request, response, url, entry)) {
       await this.#answerApi(request, response, url, entry)
     }
@@ -178,7 +179,9 @@ export class FakeRegistry {
     const status = authorization === undefined ? 401 : (this.#auth.refusal ?? 401)
     const challenge =
       entry.kind === 'ping'
-        ? `Bearer realm="${realm}",service="fake"`
+        ? this.#auth.scheme === 'basic'
+          ? 'Basic realm="x"'
+          : `Bearer realm="${realm}",service="fake"`
         : status === 401
           ? this.tokens.challenge(realm, scope)
           : undefined
@@ -376,6 +379,12 @@ function replyError(
     'content-type': 'application/json',
     ...headers,
   })
+}
+
+async function formOf(request: IncomingMessage): Promise<URLSearchParams> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  return new URLSearchParams(Buffer.concat(chunks).toString('utf8'))
 }
 
 async function listen(server: Server): Promise<string> {
