@@ -33,6 +33,8 @@ export interface SourceReadOptions extends ReadOptions {
 }
 
 export interface ReadIntoOptions extends ReadOptions {
+  /** Nobody waits for just these bytes: better late than never. */
+  readonly isPatient?: boolean
   /** Called as bytes arrive, with how many of `target` are filled from its start. */
   readonly onProgress?: (filledBytes: number) => void
 }

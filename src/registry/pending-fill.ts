@@ -1,8 +1,10 @@
+import type { ReadIntoOptions } from '../blob/source.js'
 import { abortError } from '../util/abort.js'
 
 /** One readInto under way: what is wanted, and how much of it has come. */
 export class PendingFill {
   readonly signal: AbortSignal
+  readonly isPatient: boolean
   /** The registry was asked for the place of the blob anew: at most once for each read. */
   askedAgain = false
   readonly #offset: number
@@ -16,13 +18,14 @@ export class PendingFill {
     target: Buffer,
     signal: AbortSignal,
     onBytes: (bytes: number) => void,
-    onProgress: ((filledBytes: number) => void) | undefined,
+    options: Pick<ReadIntoOptions, 'isPatient' | 'onProgress'>,
   ) {
     this.#offset = offset
     this.#target = target
     this.signal = signal
     this.#onBytes = onBytes
-    this.#onProgress = onProgress
+    this.#onProgress = options.onProgress
+    this.isPatient = options.isPatient === true
   }
 
   /** In the blob, of the next byte wanted. */

@@ -7,10 +7,11 @@ import type { Logger } from '../util/log.js'
 import { SingleFlight } from '../util/single-flight.js'
 import type { CredentialStore } from './credentials/credential-store.js'
 import { AuthTransport } from './decorators/auth.js'
+import { ConcurrencyTransport } from './decorators/concurrency.js'
 import { InsecureHttpTransport } from './decorators/insecure-http.js'
 import { LoggingTransport } from './decorators/logging.js'
 import { RedirectTransport } from './decorators/redirect.js'
-import { RetryTransport, type RetryOptions } from './decorators/retry.js'
+import { RetryTransport } from './decorators/retry.js'
 import type { Descriptor } from './descriptor.js'
 import { InsecureHosts } from './insecure-hosts.js'
 import { Lifetime } from './lifetime.js'
@@ -21,6 +22,7 @@ import { formatReference, formatRepository, type Reference, type Repository } fr
 import { pullScope, RegistryApi } from './registry-api.js'
 import type { ImageManifest, Registry, RegistryCounters } from './registry.js'
 import { RemoteBlob } from './remote-blob.js'
+import { budgetOf, type RetryBudget } from './retry-budget.js'
 import type { HttpRequest, Transport } from './transport.js'
 import { UndiciTransport } from './undici-transport.js'
 
@@ -36,7 +38,8 @@ export interface RegistryClientOptions {
   /** `registryfs/1.2.3`. */
   readonly userAgent?: string
   readonly timeouts?: Partial<RegistryTimeouts>
-  readonly retry?: Partial<RetryOptions>
+  /** In place of what retry-budget.ts says, whoever waits. */
+  readonly retry?: Partial<RetryBudget>
   readonly socketsPerHost?: number
   /** How often in a row a blob's body may break off without progress. */
   readonly maxResumes?: number
@@ -58,7 +61,7 @@ const defaultTimeouts: RegistryTimeouts = {
   documentMs: 60_000,
   blobReadMs: 300_000,
 }
-const defaultRetry: RetryOptions = { attempts: 5, totalMs: 45_000, baseMs: 250, maxMs: 10_000 }
+const socketsPerHost = 8
 const documentBytes = 4 * 1024 * 1024
 
 /** Registries over HTTP: puts the pieces of this folder together. transport.ts says how a request goes. */
@@ -92,7 +95,7 @@ export class RegistryClient implements Registry {
     this.#sockets = new UndiciTransport({
       userAgent: options.userAgent ?? 'registryfs',
       isUnverified: (host) => insecureHosts.isConfigured(host),
-      socketsPerHost: options.socketsPerHost ?? 8,
+      socketsPerHost: options.socketsPerHost ?? socketsPerHost,
       connectTimeoutMs: this.#timeouts.connectMs,
       stallMs: this.#timeouts.stallMs,
       onSent: (request) => {
@@ -136,7 +139,7 @@ export class RegistryClient implements Registry {
       counters: this.counters,
       deadlineMs: this.#timeouts.blobReadMs,
       maxResumes: this.#options.maxResumes ?? 5,
-      resumeBaseMs: this.#options.retry?.baseMs ?? defaultRetry.baseMs,
+      resumeBaseMs: this.#options.retry?.baseMs ?? 200,
       onNoRanges: (host) => {
         if (this.#hostsWithoutRanges.has(host)) return
         this.#hostsWithoutRanges.add(host)
@@ -167,14 +170,14 @@ export class RegistryClient implements Registry {
 
   #decorate(sockets: Transport, insecureHosts: InsecureHosts): Transport {
     const { log, retry, credentials } = this.#options
+    const { socketsPerHost: most = socketsPerHost } = this.#options
     const logged = new LoggingTransport(sockets, log)
     const insecure = new InsecureHttpTransport(logged, (host) => insecureHosts.isConfigured(host), log)
-    const retried = new RetryTransport(
-      insecure,
-      { ...defaultRetry, ...retry },
+    const retried = new RetryTransport(new ConcurrencyTransport(insecure, most), {
+      budgetOf: (request) => ({ ...budgetOf(request), ...retry }),
       log,
-      () => this.counters.retries++,
-    )
+      onRetry: () => this.counters.retries++,
+    })
     const authorized = new AuthTransport(retried, {
       lifetime: this.#lifetime,
       log,

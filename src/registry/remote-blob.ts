@@ -79,7 +79,7 @@ export class RemoteBlob implements BlobSource {
     }
     try {
       await api.lifetime.run(deadlineMs, this.#what, options.signal, async (signal) =>
-        this.#complete(new PendingFill(offset, target, signal, onBytes, options.onProgress)),
+        this.#complete(new PendingFill(offset, target, signal, onBytes, options)),
       )
     } catch (error) {
       throw error instanceof RegistryFsError ? error.within({ layer: this.#descriptor.digest }) : error
@@ -196,6 +196,7 @@ export class RemoteBlob implements BlobSource {
       authorization:
         url.origin === this.#url.origin ? { host, scope: pullScope(this.#repository) } : undefined,
       signal: fill.signal,
+      isPatient: fill.isPatient,
     }
   }
 

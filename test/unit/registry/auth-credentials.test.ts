@@ -12,7 +12,7 @@ const password = 'pass:word-1234'
 const users = new Map([['robot', password]])
 
 interface LoggedIn extends Setup {
-  logIn(entry: object | undefined): Promise<void>
+  readonly logIn: (entry: object | undefined) => Promise<void>
 }
 
 async function setUpLogin(t: TestContext, auth: FakeAuth, faults: Faults = {}): Promise<LoggedIn> {
