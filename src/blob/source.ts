@@ -35,12 +35,23 @@ export interface SourceReadOptions extends ReadOptions {
 export interface ReadIntoOptions extends ReadOptions {
   /** Nobody waits for just these bytes: better late than never. */
   readonly isPatient?: boolean
+  /**
+   * Called with bytes before `offset` that had to come all the same, from a server that knows no ranges; `bytes` is only
+   * good during the call.
+   */
+  readonly onPassing?: (offset: number, bytes: Buffer) => void
   /** Called as bytes arrive, with how many of `target` are filled from its start. */
   readonly onProgress?: (filledBytes: number) => void
 }
 
 /** A whole blob, in a registry or on a disk, whose bytes are not yet trusted. */
 export interface BlobSource extends ByteSource {
+  /** Its bytes are on this machine already: no cache needs to keep them. */
+  readonly isLocal?: boolean
+
+  /** The file that it was is another one now, or not there: every read fails with GONE, for good. */
+  readonly isGone?: boolean
+
   /**
    * Fills all of `target` with the bytes from `offset`; `offset + target.length` must not exceed the size. Resumes
    * by itself at the byte where a connection broke off.

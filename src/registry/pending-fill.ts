@@ -5,12 +5,12 @@ import { abortError } from '../util/abort.js'
 export class PendingFill {
   readonly signal: AbortSignal
   readonly isPatient: boolean
-  /** The registry was asked for the place of the blob anew: at most once for each read. */
+  /** The registry was asked for the place of the blob anew, and nothing has come from there yet. */
   askedAgain = false
   readonly #offset: number
   readonly #target: Buffer
   readonly #onBytes: (bytes: number) => void
-  readonly #onProgress: ((filledBytes: number) => void) | undefined
+  readonly #options: Omit<ReadIntoOptions, 'signal'>
   #filled = 0
 
   constructor(
@@ -18,13 +18,13 @@ export class PendingFill {
     target: Buffer,
     signal: AbortSignal,
     onBytes: (bytes: number) => void,
-    options: Pick<ReadIntoOptions, 'isPatient' | 'onProgress'>,
+    options: Omit<ReadIntoOptions, 'signal'>,
   ) {
     this.#offset = offset
     this.#target = target
     this.signal = signal
     this.#onBytes = onBytes
-    this.#onProgress = options.onProgress
+    this.#options = options
     this.isPatient = options.isPatient === true
   }
 
@@ -52,13 +52,16 @@ export class PendingFill {
     if (used === 0) return 0
     chunk.copy(this.#target, this.#filled, 0, used)
     this.#filled += used
+    this.askedAgain = false
     this.#onBytes(used)
-    this.#onProgress?.(this.#filled)
+    this.#options.onProgress?.(this.#filled)
     return used
   }
 
-  /** Bytes that came but were not wanted. */
-  countSkipped(bytes: number): void {
-    if (bytes > 0) this.#onBytes(bytes)
+  /** Bytes of the blob at `offset` that came on the way to those that are wanted. */
+  pass(offset: number, bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#onBytes(bytes.length)
+    this.#options.onPassing?.(offset, bytes)
   }
 }

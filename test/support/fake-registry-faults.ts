@@ -14,6 +14,8 @@ export interface Faults {
 
   /** ignored: 200 and everything. Others: a 206 that is not what was asked for. */
   ranges?: 'ignored' | 'shifted' | 'wrong-total' | 'star-total' | 'no-content-range' | 'multipart'
+  /** So often only; undefined: always. */
+  rangesTimes?: number
   /** Blob bodies break off with a reset after so many bytes, so many times. */
   resetAfter?: { bytes: number; times: number }
   /** Blob bodies end properly, but so many bytes early. */
@@ -32,6 +34,8 @@ export interface Faults {
   redirectStatus?: number
   /** How long a signed URL works, and what is answered afterwards. */
   urlTtlMs?: number
+  /** So many answers are had from each signed URL. */
+  urlUses?: number
   expiredUrlStatus?: number
 
   corruptManifests?: boolean

@@ -16,10 +16,11 @@ export class FakeTokens {
   }
 
   /** What the token server says. */
-  answer(request: IncomingMessage, query: URLSearchParams, form: URLSearchParams): [number, string] {
+  async answer(request: IncomingMessage, query: URLSearchParams): Promise<[number, string]> {
     const { postStatus, identityToken, users } = this.#auth
     if (request.method === 'POST') {
       if (postStatus !== undefined) return [postStatus, '']
+      const form = await formOf(request)
       const isKnown =
         form.get('refresh_token') === identityToken && form.get('grant_type') === 'refresh_token'
       return isKnown ? [200, this.issue(form)] : [401, '']
@@ -71,4 +72,10 @@ export class FakeTokens {
         return scoped
     }
   }
+}
+
+async function formOf(request: IncomingMessage): Promise<URLSearchParams> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  return new URLSearchParams(Buffer.concat(chunks).toString('utf8'))
 }

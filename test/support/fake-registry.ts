@@ -6,6 +6,7 @@ import type { Digest } from '../../src/util/digest.js'
 import { digestOf } from '../../src/util/digest.js'
 import { sendBlob } from './fake-registry-body.js'
 import type { FakeAuth, FakeRequest, Faults } from './fake-registry-faults.js'
+import { kindOf, scopeOf } from './fake-registry-paths.js'
 import { FakeTokens } from './fake-registry-tokens.js'
 import { imageOf, indexOf, type ImageContents, type IndexMember, type PackedImage } from './images.js'
 
@@ -39,6 +40,7 @@ export class FakeRegistry {
   readonly #cdn: Server
   readonly #urlKey = randomBytes(16)
   #urlEpoch = 0
+  readonly #urlUses = new Map<string, number>()
 
   private constructor(options: FakeRegistryOptions) {
     this.faults = options.faults ?? {}
@@ -78,8 +80,13 @@ export class FakeRegistry {
     return this.addManifest(repository, tag, bytes, mediaType)
   }
 
-  addManifest(repository: string, tag: string | undefined, bytes: Buffer, mediaType: string): Digest {
-    const digest = digestOf(bytes)
+  addManifest(
+    repository: string,
+    tag: string | undefined,
+    bytes: Buffer,
+    mediaType: string,
+    digest = digestOf(bytes),
+  ): Digest {
     this.#manifests.set(`${repository}@${digest}`, { bytes, mediaType })
     const tags = this.#tags.get(repository) ?? new Map<string, Digest>()
     if (tag !== undefined) tags.set(tag, digest)
@@ -162,7 +169,7 @@ export class FakeRegistry {
     } else if (entry.kind === 'cdn') {
       await this.#answerCdn(response, url, entry)
     } else if (entry.kind === 'token') {
-      const [status, body] = this.tokens.answer(request, url.searchParams, await formOf(request))
+      const [status, body] = await this.tokens.answer(request, url.searchParams)
       reply(response, entry, status, body, { 'content-type': 'application/json' })
     } else if (this.#isAllowed(request, response, url, entry)) {
       await this.#answerApi(request, response, url, entry)
@@ -295,7 +302,11 @@ export class FakeRegistry {
     const digest = url.pathname.replace('/data/', '')
     const at = Number(url.searchParams.get('at'))
     const isSigned = url.search === `?${this.#sign(digest, at)}`
-    const isFresh = performance.now() - at / 1000 < (this.faults.urlTtlMs ?? Infinity)
+    const uses = (this.#urlUses.get(url.search) ?? 0) + 1
+    this.#urlUses.set(url.search, uses)
+    const isFresh =
+      performance.now() - at / 1000 < (this.faults.urlTtlMs ?? Infinity) &&
+      uses <= (this.faults.urlUses ?? Infinity)
     if (entry.kind === 'cdn' && entry.authorized) {
       reply(response, entry, 400, '<Error><Code>InvalidArgument</Code></Error>')
     } else if (!isSigned || !isFresh || entry.method !== 'GET') {
@@ -335,20 +346,6 @@ export class FakeRegistry {
   }
 }
 
-function kindOf(path: string): FakeRequest['kind'] {
-  if (path === '/v2/') return 'ping'
-  if (path === '/token') return 'token'
-  if (path === '/v2/_catalog' || /^\/v2\/.+\/tags\/list$/.test(path)) return 'list'
-  if (/^\/v2\/.+\/manifests\/[^/]+$/.test(path)) return 'manifest'
-  if (/^\/v2\/.+\/blobs\/[^/]+$/.test(path)) return 'blob'
-  return 'other'
-}
-
-function scopeOf(path: string): string {
-  const repository = /^\/v2\/(.+)\/(manifests|blobs|tags)\/[^/]+$/.exec(path)?.[1]
-  return repository === undefined ? 'registry:catalog:*' : `repository:${repository}:pull`
-}
-
 function reply(
   response: ServerResponse,
   entry: FakeRequest,
@@ -379,12 +376,6 @@ function replyError(
     'content-type': 'application/json',
     ...headers,
   })
-}
-
-async function formOf(request: IncomingMessage): Promise<URLSearchParams> {
-  const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
-  return new URLSearchParams(Buffer.concat(chunks).toString('utf8'))
 }
 
 async function listen(server: Server): Promise<string> {

@@ -42,7 +42,8 @@ function setUp(most = 8) {
       signal,
     })
   const sendMany = (count: number): void => {
-    for (let i = 0; i < count; i++) void send().then(({ body }) => {
+    for (let i = 0; i < count; i++)
+      void send().then(({ body }) => {
         body.discard()
       })
   }
