@@ -117,6 +117,8 @@ async function statusOf(
         layers: await image.layerStatus(),
       })),
     ),
+    /** What is shown as it was, for its registry cannot be asked. */
+    uncheckedTags: images.unchecked(),
     cache: {
       memoryBytes: memory.usedBytes,
       memoryHits: memory.hits,
