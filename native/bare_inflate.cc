@@ -2,23 +2,16 @@
 
 #include <zlib.h>
 
-#include <ctime>
 #include <memory>
 #include <vector>
 
 #include "arguments.h"
 #include "blocking_verb.h"
+#include "thread_seconds.h"
 
 namespace registryfs {
 
 namespace {
-
-// CPU time of this thread: a floor must not grow with what else the machine does.
-double ThreadSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 
 class BareInflateVerb : public BlockingVerb {
  public:
