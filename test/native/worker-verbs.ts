@@ -40,10 +40,10 @@ function passes(): void {
 function spans(): void {
   const request = { atHeader: true, bitOffset: 0, window: Buffer.alloc(0), windowLength: 0, skipBytes: 0 }
   void inflateSpan({ ...request, input: blob, lengthBytes: plain.length, crc32: crc32(plain) })
-  const { compressZstd, openZstdStream, decodeZstdSpan } = zstdVerbs()
-  compressZstd(plain, Buffer.alloc(plain.length), ignore)
-  openZstdStream()(blob, Buffer.alloc(1000), ignore)
-  decodeZstdSpan({ input: blob, skipBytes: 0, crc32: undefined }, Buffer.alloc(1000), ignore)
+  const verbs = zstdVerbs()
+  verbs.compressZstd(plain, Buffer.alloc(plain.length), ignore)
+  verbs.openZstdStream()(blob, Buffer.alloc(1000), ignore)
+  verbs.decodeZstdSpan({ input: blob, skipBytes: 0, crc32: undefined }, Buffer.alloc(1000), ignore)
 }
 
 let files = 0
