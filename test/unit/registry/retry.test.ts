@@ -115,7 +115,7 @@ test('the budget of attempts and of time is kept', async () => {
 test('a host where nobody listens is given up soon, and for a moment asked once only', async () => {
   const refused = failure('ECONNREFUSED')
   const script = new Script(refused, refused, refused, refused, refused, [206])
-  const transport = retrying(script, { unreachableMs: 3, baseMs: 2, attempts: 50 })
+  const transport = retrying(script, { unreachableMs: 300, baseMs: 100, attempts: 50 })
   await assert.rejects(transport.send(request), { code: 'UNAVAILABLE' })
   const { length } = script.sent
   assert.ok(length >= 2 && length <= 4, String(length))
