@@ -16,7 +16,7 @@ BUILD_PACKAGES := g++ make python3
 RUN_PACKAGES := libfuse2 fuse3
 DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
 CHECK_PACKAGES := clang-format
-TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr
+TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr nginx tinyproxy openssl
 BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
 
 NATIVE_SOURCES := $(wildcard native/*.cc native/*.h native/binding.gyp)

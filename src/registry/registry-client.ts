@@ -16,10 +16,12 @@ import { Lifetime } from './lifetime.js'
 import { Listing } from './listing.js'
 import { ManifestFetcher } from './manifest-fetcher.js'
 import type { Platform } from './platform.js'
+import { ProxyRules } from './proxy.js'
 import { formatReference, formatRepository, type Reference, type Repository } from './reference.js'
 import { pullScope, RegistryApi } from './registry-api.js'
 import type { ImageManifest, Registry, RegistryCounters } from './registry.js'
 import { RemoteBlob } from './remote-blob.js'
+import { TrustStore, type TrustStoreOptions } from './tls/trust-store.js'
 import type { HttpRequest, Transport } from './transport.js'
 import { UndiciTransport } from './undici-transport.js'
 
@@ -30,6 +32,7 @@ export interface RegistryClientOptions {
   readonly platform: Platform
   /** `host[:port]`s whose certificates are not verified, and that may speak plain http. */
   readonly insecureHosts?: readonly string[]
+  readonly trust?: TrustStoreOptions
   /** `registryfs/1.2.3`. */
   readonly userAgent?: string
   readonly timeouts?: Partial<RegistryTimeouts>
@@ -89,6 +92,8 @@ export class RegistryClient implements Registry {
     this.#sockets = new UndiciTransport({
       userAgent: options.userAgent ?? 'registryfs',
       isUnverified: (host) => insecureHosts.isConfigured(host),
+      trust: new TrustStore(options.trust),
+      proxies: new ProxyRules(),
       socketsPerHost: options.socketsPerHost ?? 8,
       connectTimeoutMs: this.#timeouts.connectMs,
       stallMs: this.#timeouts.stallMs,
