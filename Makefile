@@ -9,14 +9,16 @@ MAKEFLAGS += --no-builtin-rules
 
 PREFIX ?= /usr/local
 SBINDIR ?= /sbin
+SECONDS_EACH ?= 60
 LIBDIR := $(PREFIX)/lib/registryfs
 
 # Debian's names; scripts/ensure-packages.sh knows Ubuntu's.
-BUILD_PACKAGES := g++ make python3
+BUILD_PACKAGES := g++ make python3 libzstd-dev
 RUN_PACKAGES := libfuse2 fuse3
 DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
-CHECK_PACKAGES := clang-format
-TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr nginx tinyproxy openssl
+CHECK_PACKAGES := clang-format zstd
+FUZZ_PACKAGES := clang libclang-rt-14-dev libzstd-dev zlib1g-dev libssl-dev zstd
+TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr pigz libdeflate-tools tabix zopfli nginx tinyproxy openssl $(FUZZ_PACKAGES)
 BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
 
 NATIVE_SOURCES := $(wildcard native/*.cc native/*.h native/binding.gyp)
@@ -29,8 +31,8 @@ ADDON := native/build/.built
 COMPILED := build/.built
 PROGRAM := build/registryfs.js
 
-.PHONY: help build check lint test bench demo format install uninstall clean
-.PHONY: node build-packages check-packages test-packages bench-packages demo-packages
+.PHONY: help build check lint test fuzz bench demo format install uninstall clean
+.PHONY: node build-packages check-packages test-packages fuzz-packages bench-packages demo-packages
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +48,9 @@ check: build lint ## lint, types, format, layering test and unit tests
 
 test: node test-packages check ## check, and everything with registries and mounts
 	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/mount
+
+fuzz: node fuzz-packages build ## a minute for each fuzzer of what reads hostile bytes; SECONDS_EACH=60
+	scripts/fuzz.sh $(SECONDS_EACH)
 
 bench: node bench-packages build ## times against the peers on the same registry, as a table
 	node build/bench/main.js
@@ -110,6 +115,9 @@ demo-packages:
 
 test-packages:
 	@scripts/ensure-packages.sh $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(TEST_PACKAGES)
+
+fuzz-packages:
+	@scripts/ensure-packages.sh $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
 
 bench-packages:
 	@scripts/ensure-packages.sh $(BUILD_PACKAGES) $(BENCH_PACKAGES)

@@ -13,6 +13,8 @@
 #include "process_settings.h"
 #include "sha256.h"
 #include "span_binding.h"
+#include "xattrs.h"
+#include "zstd_binding.h"
 
 namespace {
 
@@ -25,6 +27,18 @@ struct AddonData {
 Napi::Value InflateSpan(const Napi::CallbackInfo& info) {
   info.Env().GetInstanceData<AddonData>()->spans.Submit(info);
   return info.Env().Undefined();
+}
+
+Napi::Value DecodeZstdSpan(const Napi::CallbackInfo& info) {
+  return registryfs::DecodeZstdSpan(info.Env().GetInstanceData<AddonData>()->spans, info);
+}
+
+Napi::Value CompressZstd(const Napi::CallbackInfo& info) {
+  return registryfs::CompressZstd(info.Env().GetInstanceData<AddonData>()->spans, info);
+}
+
+Napi::Value OpenZstdStream(const Napi::CallbackInfo& info) {
+  return registryfs::OpenZstdStream(info.Env().GetInstanceData<AddonData>()->spans, info);
 }
 
 Napi::Value Crc32Of(const Napi::CallbackInfo& info) {
@@ -56,11 +70,15 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("slotTailBytes", static_cast<double>(registryfs::kSlotTailBytes));
   exports.Set("Pass", registryfs::PassBinding::Define(env));
   exports.Set("inflateSpan", Napi::Function::New<InflateSpan>(env, "inflateSpan"));
+  exports.Set("decodeZstdSpan", Napi::Function::New<DecodeZstdSpan>(env, "decodeZstdSpan"));
+  exports.Set("compressZstd", Napi::Function::New<CompressZstd>(env, "compressZstd"));
+  exports.Set("openZstdStream", Napi::Function::New<OpenZstdStream>(env, "openZstdStream"));
   exports.Set("bareInflate", Napi::Function::New<registryfs::BareInflate>(env, "bareInflate"));
   exports.Set("FuseChannel", registryfs::FuseChannelBinding::Define(env));
   exports.Set("mountFuse", Napi::Function::New<registryfs::MountFuseAsync>(env, "mountFuse"));
   exports.Set("crc32", Napi::Function::New<Crc32Of>(env, "crc32"));
   exports.Set("replaceFile", Napi::Function::New<registryfs::ReplaceFile>(env, "replaceFile"));
+  exports.Set("readXattrs", Napi::Function::New<registryfs::ReadXattrs>(env, "readXattrs"));
   exports.Set("sealOf", Napi::Function::New<SealOf>(env, "sealOf"));
   exports.Set("closeOnExec", Napi::Function::New<registryfs::CloseOnExec>(env, "closeOnExec"));
   exports.Set("returnFreedMemory",

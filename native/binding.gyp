@@ -9,6 +9,7 @@
       "sources": [
         "addon.cc",
         "bare_inflate.cc",
+        "copy_pass.cc",
         "crc32.cc",
         "deflate_codes.cc",
         "deflate_decoder.cc",
@@ -31,7 +32,12 @@
         "span_binding.cc",
         "span_inflater.cc",
         "window_maker.cc",
+        "xattrs.cc",
         "zero_scanner.cc",
+        "zstd_binding.cc",
+        "zstd_decoder.cc",
+        "zstd_frames.cc",
+        "zstd_pass.cc",
       ],
       # Inflate, CRC-32 and SHA-256 are the ones that the node binary exports (doc/api/addons.md), with Node's headers.
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include\")"],
@@ -39,6 +45,8 @@
       "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-O3"],
       "ldflags": ["-pthread"],
+      # libzstd whole and hidden: a Node that has one of its own must not get this one, nor this addon that one.
+      "libraries": ["-l:libzstd.a", "-Wl,--exclude-libs,libzstd.a"],
       "conditions": [
         ["sanitize==1", {
           "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"],

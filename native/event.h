@@ -24,7 +24,7 @@ struct Event {
   bool zero = false;     // block, span: every byte is 0
   bool corrupt = false;  // failure: the data's fault, not ours
   std::vector<uint8_t>
-      bytes;  // span: window; checkpoint: state; chunk: seal; end: sha256 of blob, then of tar
+      bytes;  // span: window; checkpoint: state; chunk: seal; end: sha256 of blob, then of tar, then sha512s
   std::vector<uint64_t> runs;  // zeros: offset and length of one after another
   std::string message;         // failure
 };

@@ -31,6 +31,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
       break;
     case Event::Kind::kCut:
       object.Set("kind", "cut");
+      object.Set("atHeader", event.atHeader);
       number("uncompressedOffset", event.uncompressedOffset);
       break;
     case Event::Kind::kSpan:
@@ -66,6 +67,9 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
       number("uncompressedBytes", event.uncompressedOffset);
       object.Set("blobSha256", ToBuffer(env, event.bytes.data(), 32));
       object.Set("tarSha256", ToBuffer(env, event.bytes.data() + 32, 32));
+      if (event.bytes.size() < 192) break;
+      object.Set("blobSha512", ToBuffer(env, event.bytes.data() + 64, 64));
+      object.Set("tarSha512", ToBuffer(env, event.bytes.data() + 128, 64));
       break;
     case Event::Kind::kFailure:
       object.Set("kind", "failure");

@@ -17,8 +17,8 @@ void InflatePass::Start() {
   if (!span_) BeginSpan(0, true);
   blobLane_ =
       std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { HashBlob(data, length); });
-  tarLane_ = std::make_unique<HashLane>(
-      [this](const uint8_t* data, size_t length) { tarSha_.Update(data, length); });
+  tarLane_ =
+      std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { HashTar(data, length); });
   windowThread_ = std::thread([this] { RunWindows(); });
   inflateThread_ = std::thread([this] { Run(); });
 }
@@ -70,27 +70,29 @@ void InflatePass::Run() {
       if (!closing()) End();
       return;
     }
-    switch (state_) {
-      case State::kHeader:
-        if (!ReadHeader()) return;
-        break;
-      case State::kPrime:
-        Prime();
-        break;
-      case State::kData:
-        if (!InflateStep()) return;
-        break;
-      case State::kTrailer:
-        if (!ReadTrailer()) return;
-        break;
-      case State::kBetween:
-        ReadBetween();
-        break;
-      case State::kPadding:
-        inputUsed_ = input_.length;
-        break;
-    }
+    if (!Step()) return;
   }
+}
+
+bool InflatePass::Step() {
+  switch (state_) {
+    case State::kHeader:
+      return ReadHeader();
+    case State::kPrime:
+      Prime();
+      break;
+    case State::kData:
+      return InflateStep();
+    case State::kTrailer:
+      return ReadTrailer();
+    case State::kBetween:
+      ReadBetween();
+      break;
+    case State::kPadding:
+      inputUsed_ = input_.length;
+      break;
+  }
+  return true;
 }
 
 // False at the end of the blob, or when closing.
@@ -330,11 +332,17 @@ void InflatePass::Fail(bool corrupt, const std::string& message) {
   sink_->Emit(std::move(event));
 }
 
-void InflatePass::End() {
+std::string InflatePass::Unfinished() const {
   const bool atPadding = state_ == State::kHeader && !firstMember_ && !header_.hasMagic();
-  if (state_ != State::kBetween && state_ != State::kPadding && !atPadding) {
-    const bool empty = firstMember_ && inputStart_ == 0;
-    Fail(true, empty ? "the layer is empty" : "the gzip data ends too early: the layer is truncated");
+  if (state_ == State::kBetween || state_ == State::kPadding || atPadding) return "";
+  const bool empty = firstMember_ && inputStart_ == 0;
+  return empty ? "the layer is empty" : "the gzip data ends too early: the layer is truncated";
+}
+
+void InflatePass::End() {
+  const std::string missing = Unfinished();
+  if (!missing.empty()) {
+    Fail(true, missing);
     return;
   }
   ended_ = true;
@@ -346,7 +354,7 @@ void InflatePass::End() {
   auto item = std::make_shared<Ordered>(Event::Kind::kEnd, 2);
   item->event.compressedBitOffset = inputStart_;
   item->event.uncompressedOffset = produced_;
-  item->event.bytes.resize(64);
+  item->event.bytes.resize(parameters_.sha512 ? 192 : 64);
   {
     std::lock_guard<std::mutex> lock(orderedMutex_);
     ordered_.push_back(item);
@@ -355,11 +363,13 @@ void InflatePass::End() {
     const auto digest = blobSha_.Digest();
     if (blobHashed_ % parameters_.chunkBytes != 0) SealChunk(digest);
     std::copy(digest.begin(), digest.end(), item->event.bytes.begin());
+    if (parameters_.sha512) blobSha512_.Finish(item->event.bytes.data() + 64);
     Settle(item);
   });
   tarLane_->Mark([this, item] {
     const auto digest = tarSha_.Digest();
     std::copy(digest.begin(), digest.end(), item->event.bytes.begin() + 32);
+    if (parameters_.sha512) tarSha512_.Finish(item->event.bytes.data() + 128);
     Settle(item);
   });
 }

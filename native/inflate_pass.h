@@ -33,7 +33,8 @@ struct PassParameters {
   // Where the blocks begin. The decoder writes up to kSlotHeadBytes before them, for what matches refer to,
   // and kSlotTailBytes behind slotBytes.
   std::vector<uint8_t*> slots;
-  size_t slotBytes;  // no less than kSlotTailBytes
+  size_t slotBytes;     // no less than kSlotTailBytes
+  bool sha512 = false;  // of blob and tar, beside sha256; then there are no checkpoints
 };
 
 constexpr size_t kSlotHeadBytes = kWindowBytes;
@@ -49,10 +50,12 @@ constexpr size_t kSlotTailBytes = DeflateDecoder::kSlackBytes;
 //
 // A span is reported once it has ended and its window is made, a checkpoint once both lanes have passed its
 // place; `ordered_` keeps both in the order of the tar.
+//
+// Other codecs derive from it, and say what a step is and when a blob may end.
 class InflatePass {
  public:
   InflatePass(PassParameters parameters, EventSink* sink);
-  ~InflatePass() { Close(); }
+  virtual ~InflatePass() { Close(); }
 
   // Before Start. False when the state is not one of ours, or damaged.
   bool Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffset, const uint8_t* state, size_t length);
@@ -64,7 +67,7 @@ class InflatePass {
   // Stops and joins all threads. No event comes afterwards.
   void Close();
 
- private:
+ protected:
   enum class State { kHeader, kPrime, kData, kTrailer, kBetween, kPadding };
 
   // A span or a checkpoint on its way to the sink.
@@ -79,6 +82,12 @@ class InflatePass {
 
   // The inflate thread.
   void Run();
+  // False when the pass is over.
+  virtual bool Step();
+  // At the end of the blob: what is missing, empty when nothing is.
+  virtual std::string Unfinished() const;
+  // Of checkpoints.
+  virtual uint32_t stateMagic() const { return 0x4b434652; }  // 'RFCK'
   bool NextInput();
   void FinishInput();
   bool ReadHeader();
@@ -109,6 +118,7 @@ class InflatePass {
   void RunWindows();
 
   void HashBlob(const uint8_t* data, size_t length);
+  void HashTar(const uint8_t* data, size_t length);
   void SealChunk(const std::array<uint8_t, 32>& seal);
   void DropSlot(uint32_t slot);
   bool closing() const { return closing_.load(std::memory_order_relaxed); }
@@ -178,8 +188,10 @@ class InflatePass {
   // The blob lane's own.
   Sha256 blobSha_;
   uint64_t blobHashed_ = 0;
+  Sha512 blobSha512_;
   // The tar lane's own.
   Sha256 tarSha_;
+  Sha512 tarSha512_;
 
   std::unique_ptr<HashLane> blobLane_;
   std::unique_ptr<HashLane> tarLane_;

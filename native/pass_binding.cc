@@ -1,10 +1,21 @@
 #include "pass_binding.h"
 
+#include <string>
+
+#include "copy_pass.h"
+#include "zstd_pass.h"
+
 namespace registryfs {
 
 namespace {
 uint64_t NumberOf(const Napi::Object& object, const char* name) {
   return static_cast<uint64_t>(object.Get(name).As<Napi::Number>().DoubleValue());
+}
+
+std::unique_ptr<InflatePass> MakePass(const std::string& codec, PassParameters parameters, EventSink* sink) {
+  if (codec == "zstd") return std::make_unique<ZstdPass>(std::move(parameters), sink);
+  if (codec == "none") return std::make_unique<CopyPass>(std::move(parameters), sink);
+  return std::make_unique<InflatePass>(std::move(parameters), sink);
 }
 }  // namespace
 
@@ -35,7 +46,11 @@ PassBinding::PassBinding(const Napi::CallbackInfo& info)
   blocks_.resize(slots_.size());
   queue_ = std::make_unique<EventQueue>(env_, options.Get("onEvents").As<Napi::Function>(),
                                         [this](const std::vector<Event>& events) { Return(events); });
-  pass_ = std::make_unique<InflatePass>(std::move(parameters), queue_.get());
+  const Napi::Value sha512 = options.Get("sha512");
+  parameters.sha512 = sha512.IsBoolean() && sha512.As<Napi::Boolean>().Value();
+  const Napi::Value codec = options.Get("codec");
+  pass_ = MakePass(codec.IsString() ? codec.As<Napi::String>().Utf8Value() : "gzip", std::move(parameters),
+                   queue_.get());
   napi_add_env_cleanup_hook(env_, CleanUp, this);
   const Napi::Value resume = options.Get("resume");
   if (resume.IsObject()) {

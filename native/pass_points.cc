@@ -7,7 +7,6 @@
 namespace registryfs {
 
 namespace {
-constexpr uint32_t kStateMagic = 0x4b434652;  // 'RFCK'
 constexpr uint32_t kStateVersion = 2;
 
 struct StateHead {
@@ -67,6 +66,7 @@ void InflatePass::CutHere(uint64_t bitOffset, bool atHeader) {
   EndSpan(bitOffset);
   Event cut(Event::Kind::kCut);
   cut.uncompressedOffset = produced_;
+  cut.atHeader = atHeader;
   sink_->Emit(std::move(cut));
   BeginSpan(bitOffset, atHeader);
   if (!atHeader) {
@@ -120,6 +120,7 @@ void InflatePass::Settle(const OrderedPointer& item) {
 }
 
 void InflatePass::MakeCheckpoint(uint64_t bitOffset, bool atHeader) {
+  if (parameters_.sha512) return;
   const uint64_t byteOffset = bitOffset / 8;
   // The byte with the first bit may have been the last one of a buffer that is with the lane already: next
   // time.
@@ -166,7 +167,7 @@ std::vector<uint8_t> InflatePass::EncodeState(const SHA256_CTX& blob, const SHA2
                                               const Event& place, uint32_t memberCrc, uint64_t memberBytes,
                                               uint64_t zeroStart, const std::vector<uint8_t>& window) const {
   StateHead head = {};
-  head.magic = kStateMagic;
+  head.magic = stateMagic();
   head.version = kStateVersion;
   head.shaBytes = sizeof(SHA256_CTX);
   head.memberCrc = memberCrc;
@@ -197,7 +198,7 @@ bool InflatePass::Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffs
   if (length < sizeof(head) + sizeof(sum)) return false;
   std::memcpy(&head, state, sizeof(head));
   std::memcpy(&sum, state + length - sizeof(sum), sizeof(sum));
-  if (head.magic != kStateMagic || head.version != kStateVersion || head.shaBytes != sizeof(SHA256_CTX))
+  if (head.magic != stateMagic() || head.version != kStateVersion || head.shaBytes != sizeof(SHA256_CTX))
     return false;
   if (head.windowBytes > kWindowBytes) return false;
   if (length != sizeof(head) + 2 * sizeof(SHA256_CTX) + head.windowBytes + sizeof(sum)) return false;
@@ -240,11 +241,17 @@ void InflatePass::HashBlob(const uint8_t* data, size_t length) {
     const uint64_t left = parameters_.chunkBytes - blobHashed_ % parameters_.chunkBytes;
     const size_t bytes = static_cast<size_t>(std::min<uint64_t>(left, length));
     blobSha_.Update(data, bytes);
+    if (parameters_.sha512) blobSha512_.Update(data, bytes);
     blobHashed_ += bytes;
     data += bytes;
     length -= bytes;
     if (blobHashed_ % parameters_.chunkBytes == 0) SealChunk(blobSha_.ChainingValue());
   }
+}
+
+void InflatePass::HashTar(const uint8_t* data, size_t length) {
+  tarSha_.Update(data, length);
+  if (parameters_.sha512) tarSha512_.Update(data, length);
 }
 
 // The chunk that ends at blobHashed_.

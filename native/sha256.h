@@ -53,4 +53,15 @@ class Sha256 {
   SHA256_CTX context_;
 };
 
+class Sha512 {
+ public:
+  Sha512() { SHA512_Init(&context_); }
+  void Update(const void* data, size_t length) { SHA512_Update(&context_, data, length); }
+  // 64 bytes; nothing may follow.
+  void Finish(uint8_t* digest) { SHA512_Final(digest, &context_); }
+
+ private:
+  SHA512_CTX context_;
+};
+
 }  // namespace registryfs

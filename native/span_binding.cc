@@ -26,34 +26,45 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   const auto number = [&request](const char* name) {
     return request.Get(name).As<Napi::Number>().Int64Value();
   };
-  auto* job = new Job();
-  const auto files = request.Get("files").As<Napi::Array>();
-  for (uint32_t i = 0; i < files.Length(); ++i) {
-    const auto part = files.Get(i).As<Napi::Object>();
-    const auto bytes = part.Get("target").As<Napi::Buffer<uint8_t>>();
-    job->files.push_back({part.Get("path").As<Napi::String>().Utf8Value(),
-                          static_cast<uint64_t>(part.Get("offset").As<Napi::Number>().Int64Value()),
-                          bytes.Data(), bytes.Length()});
-  }
-  job->span.input = input.Data();
-  job->span.inputLength = input.Length();
-  job->span.bit = static_cast<unsigned>(number("bitOffset"));
-  job->span.atHeader = request.Get("atHeader").As<Napi::Boolean>().Value();
-  job->span.window = window.Data();
-  job->span.windowDeflatedLength = window.Length();
-  job->span.windowLength = static_cast<uint32_t>(number("windowLength"));
-  job->span.skipBytes = static_cast<uint64_t>(number("skipBytes"));
-  job->span.target = target.Data();
-  job->span.targetLength = target.Length();
-  job->span.checkCrc = crc.IsNumber();
-  job->span.crc = crc.IsNumber() ? crc.As<Napi::Number>().Uint32Value() : 0;
-  job->input = Napi::Persistent(input);
-  job->window = Napi::Persistent(window);
-  job->target = Napi::Persistent(target);
+  SpanJob span;
+  span.input = input.Data();
+  span.inputLength = input.Length();
+  span.bit = static_cast<unsigned>(number("bitOffset"));
+  span.atHeader = request.Get("atHeader").As<Napi::Boolean>().Value();
+  span.window = window.Data();
+  span.windowDeflatedLength = window.Length();
+  span.windowLength = static_cast<uint32_t>(number("windowLength"));
+  span.skipBytes = static_cast<uint64_t>(number("skipBytes"));
+  span.target = target.Data();
+  span.targetLength = target.Length();
+  span.checkCrc = crc.IsNumber();
+  span.crc = crc.IsNumber() ? crc.As<Napi::Number>().Uint32Value() : 0;
+  auto job = std::make_unique<Job>();
+  job->ReadFirst(request.Get("files"));
+  job->work = [span](SpanInflater& inflater, Job&) { return inflater.Inflate(span); };
+  job->Pin(input);
+  job->Pin(window);
+  job->Pin(target);
   job->callback = Napi::Persistent(info[2].As<Napi::Function>());
+  Submit(std::move(job));
+}
+
+void SpanPool::Job::ReadFirst(const Napi::Value& list) {
+  if (!list.IsArray()) return;
+  const auto array = list.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const auto part = array.Get(i).As<Napi::Object>();
+    const auto bytes = part.Get("target").As<Napi::Buffer<uint8_t>>();
+    files.push_back({part.Get("path").As<Napi::String>().Utf8Value(),
+                     static_cast<uint64_t>(part.Get("offset").As<Napi::Number>().Int64Value()), bytes.Data(),
+                     bytes.Length()});
+  }
+}
+
+void SpanPool::Submit(std::unique_ptr<Job> job) {
   if (pending_++ == 0) completion_.Ref(env_);
   std::lock_guard<std::mutex> lock(mutex_);
-  jobs_.push_back(job);
+  jobs_.push_back(job.release());
   changed_.notify_one();
 }
 
@@ -69,9 +80,9 @@ void SpanPool::Run() {
       jobs_.pop_front();
     }
     for (const FilePart& part : job->files) {
-      if (job->problem == nullptr && !ReadFilePart(part)) job->problem = "a part of it cannot be read";
+      if (!ReadFilePart(part)) job->problem = "a part of it cannot be read";
     }
-    if (job->problem == nullptr) job->problem = inflater.Inflate(job->span);
+    if (job->problem == nullptr) job->problem = job->work(inflater, *job);
     completion_.NonBlockingCall(job);
   }
 }
@@ -80,8 +91,15 @@ void SpanPool::Complete(Napi::Env env, Napi::Function, SpanPool* pool, Job* job)
   std::unique_ptr<Job> owned(job);
   if (env == nullptr) return;
   if (--pool->pending_ == 0) pool->completion_.Unref(env);
-  CallFromLoop(env, owned->callback.Value(),
-               job->problem == nullptr ? env.Null() : Napi::String::New(env, job->problem));
+  Napi::Value answer = env.Null();
+  if (job->problem != nullptr) {
+    answer = Napi::String::New(env, job->problem);
+  } else if (!job->results.empty()) {
+    Napi::Array results = Napi::Array::New(env, job->results.size());
+    for (uint32_t i = 0; i < results.Length(); ++i) results.Set(i, job->results[i]);
+    answer = results;
+  }
+  CallFromLoop(env, owned->callback.Value(), answer);
 }
 
 // The environment is going down: what waits is dropped, what is being inflated is waited for.

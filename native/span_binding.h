@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -22,19 +23,28 @@ class SpanPool {
   // inflateSpan(request, target, callback): callback(null) or callback(what is wrong).
   void Submit(const Napi::CallbackInfo& info);
 
- private:
+  // The phases of a job: made on the main thread with everything pinned; done on a pool thread, which touches
+  // nothing of N-API; completed on the main thread, where the references go.
   struct Job {
-    SpanJob span;
-    std::vector<FilePart> files;  // into what the first two references hold
-    // The four phases: made on the main thread with everything pinned; inflated on a pool thread, which
-    // touches nothing of N-API; completed on the main thread, where the references go.
-    Napi::Reference<Napi::Buffer<uint8_t>> input;
-    Napi::Reference<Napi::Buffer<uint8_t>> window;
-    Napi::Reference<Napi::Buffer<uint8_t>> target;
+    // Null when all is well, else what is wrong.
+    std::function<const char*(SpanInflater&, Job&)> work;
+    std::vector<Napi::ObjectReference> pinned;
+    // Read before the work begins, into what is pinned.
+    std::vector<FilePart> files;
     Napi::FunctionReference callback;
     const char* problem = nullptr;
+    // Given to the callback in place of null.
+    std::vector<double> results;
+
+    // An array of FilePart (native.ts), or undefined.
+    void ReadFirst(const Napi::Value& list);
+    void Pin(const Napi::Object& object) { pinned.push_back(Napi::Persistent(object)); }
   };
 
+  // callback(null), callback(results) or callback(what is wrong).
+  void Submit(std::unique_ptr<Job> job);
+
+ private:
   static void Complete(Napi::Env env, Napi::Function unused, SpanPool* pool, Job* job);
   void Run();
   void Stop();

@@ -11,6 +11,7 @@ names_of() {
   case $1 in
     libfuse2) echo libfuse2 libfuse2t64 ;;
     nginx) echo nginx nginx-light ;;
+    libclang-rt-14-dev) echo libclang-rt-14-dev libclang-rt-18-dev libclang-rt-19-dev ;;
     *) echo "$1" ;;
   esac
 }

@@ -12,9 +12,14 @@ import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
 import { Layers } from './layer/layers.js'
+import { ContainersStorage } from './local/containers-storage.js'
+import type { FileRange } from './local/file-tree.js'
+import { LocalImages } from './local/local-images.js'
+import { OpenHandles } from './local/open-handles.js'
 import { returnFreedMemory } from './native.js'
 import { RegistryClient } from './registry/registry-client.js'
-import { formatReference } from './registry/reference.js'
+import type { Descriptor } from './registry/descriptor.js'
+import { formatReference, type Reference } from './registry/reference.js'
 import type { Registry } from './registry/registry.js'
 import type { Logger } from './util/log.js'
 import { version } from './util/version.js'
@@ -22,6 +27,8 @@ import { version } from './util/version.js'
 export interface Core {
   readonly images: ImageStore
   readonly registry: Registry
+  /** Where a blob lies in a file of this machine; undefined for those of registries, and what is not there. */
+  locate(reference: Reference, descriptor: Descriptor): Promise<FileRange | undefined>
   /** Why the cache directory is only read, or not used at all; undefined when all is well. */
   readonly readOnlyReason: string | undefined
   /** What /.registryfs/status.json shows of everything below the mount. */
@@ -62,15 +69,25 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
     readDeadlineMs: config.readDeadlineMs,
     log,
   })
-  const images = new ImageStore({ registry, layers, tags, tagTtlMs: config.tagTtlMs, log })
+  const handles = new OpenHandles()
+  const local = {
+    blobs: new LocalImages(handles, config.platform),
+    storage: new ContainersStorage(handles, config.platform),
+  }
+  const images = new ImageStore({ registry, local, layers, tags, tagTtlMs: config.tagTtlMs, log })
   return {
     images,
     registry,
+    locate: async (reference, descriptor) =>
+      reference.transport === undefined || reference.transport === 'containers-storage'
+        ? undefined
+        : local.blobs.locate(reference, descriptor),
     readOnlyReason: directory.readOnlyReason,
     status: async () => statusOf(images, registry, memory, disk, directory.readOnlyReason),
     close: async () => {
       await layers.close()
       await registry.close()
+      handles.close()
       await cache.settle()
     },
   }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { RegistryFsError } from './util/errors.js'
 import { packageRoot } from './util/package-root.js'
+import type { FilePart, ZstdVerbs } from './util/addon-verbs.js'
 
 /** A place where inflation can start, and the uncompressed bytes from there to the next such place. */
 export interface SpanEvent {
@@ -53,6 +54,8 @@ export interface BlockEvent {
 /** In order with the blocks: a seek point lies exactly here; blocks never cross one. A checkpoint event for it may follow later. */
 export interface CutEvent {
   readonly kind: 'cut'
+  /** The span that begins here can be decoded from its own first byte. */
+  readonly atHeader: boolean
   readonly uncompressedOffset: number
 }
 
@@ -82,6 +85,9 @@ export interface EndEvent {
   readonly kind: 'end'
   readonly blobSha256: Buffer
   readonly tarSha256: Buffer
+  /** Where the options ask for them. */
+  readonly blobSha512?: Buffer
+  readonly tarSha512?: Buffer
   readonly compressedBytes: number
   readonly uncompressedBytes: number
 }
@@ -107,6 +113,10 @@ export type PassEvent =
   | FailureEvent
 
 export interface PassOptions {
+  /** gzip unless told. */
+  readonly codec?: 'gzip' | 'zstd' | 'none'
+  /** Of blob and tar, beside sha256; then there are no checkpoints. */
+  readonly sha512?: boolean
   /** A seek point comes at the first deflate block boundary after this much output and `minimumCompressedBytes` of input ... */
   readonly spacingBytes: number
   readonly minimumCompressedBytes: number
@@ -126,7 +136,7 @@ export interface PassOptions {
   readonly onEvents: (events: readonly PassEvent[]) => void
 }
 
-/** The inflate, hash and window threads of one first pass over a gzip blob. */
+/** The inflate, hash and window threads of one first pass over a blob. */
 export interface InflatePass {
   /** Appends input; the buffer is pinned, and must not change, until a ConsumedEvent covers it. */
   push(input: Buffer): void
@@ -137,13 +147,7 @@ export interface InflatePass {
   close(): void
 }
 
-/** Bytes that the addon reads from a file, all of `target`, before it looks at them. */
-export interface FilePart {
-  readonly path: string
-  readonly offset: number
-  /** A view of the buffer that they belong to. */
-  readonly target: Buffer
-}
+export type { FilePart } from './util/addon-verbs.js'
 
 export interface SpanRequest {
   /** Compressed bytes; the first one holds the first bit. */
@@ -199,7 +203,7 @@ export interface FuseChannelEvents {
   readonly onEnd: (errno: number) => void
 }
 
-interface Addon {
+interface Addon extends ZstdVerbs {
   readonly FuseChannel: new (
     descriptor: number,
     onRequests: FuseChannelEvents['onRequests'],
@@ -210,11 +214,12 @@ interface Addon {
   readonly slotHeadBytes: number
   readonly slotTailBytes: number
   readonly Pass: new (options: PassOptions) => InflatePass
-  inflateSpan(request: Required<SpanRequest>, target: Buffer, done: (problem: string | null) => void): void
+  inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
   bareInflate(input: readonly Buffer[]): Promise<number>
   crc32(bytes: Buffer): number
   sealOf(chunk: Buffer, before: Buffer, bytesBefore: number, isShort: boolean): Buffer
   replaceFile(temporary: string, path: string, parts: readonly Buffer[], durable: boolean): Promise<number>
+  readXattrs(path: Buffer, limitBytes: number): Promise<number | readonly Buffer[]>
   lockFile(path: string): boolean
   closeOnExec(descriptor: number): void
   returnFreedMemory(): void
@@ -234,6 +239,10 @@ function load(): Addon {
     })
   }
   return addon
+}
+
+export function zstdVerbs(): ZstdVerbs {
+  return load()
 }
 
 /** Buffers that a pass fills, all of `bytes`. There is room around them: matches are copied from what lies before the output. */
@@ -300,7 +309,7 @@ export async function inflateSpan(request: SpanRequest, into?: Buffer): Promise<
   }
   const target = into ?? Buffer.allocUnsafeSlow(lengthBytes)
   return new Promise((resolve, reject) => {
-    load().inflateSpan({ files: [], ...request }, target, (problem) => {
+    load().inflateSpan(request, target, (problem) => {
       if (problem === null) resolve(target)
       else reject(new RegistryFsError('CORRUPT', `gzip: ${problem}`))
     })
@@ -366,6 +375,11 @@ export async function replaceFile(
   if (errno === 0) return
   const code = getSystemErrorName(-errno)
   throw Object.assign(new Error(`${code}: cannot write '${path}'`), { code, errno: -errno, path })
+}
+
+/** See util/xattrs.ts, which makes something of it: names and values in turn, or the errno. */
+export async function listXattrs(path: Buffer, limitBytes: number): Promise<number | readonly Buffer[]> {
+  return load().readXattrs(path, limitBytes)
 }
 
 /** Takes flock(2) on a file, made if need be, until the process ends. False: somebody else has it. */

@@ -54,6 +54,9 @@ export class CachedSource implements ByteSource {
     const wanted = clampLength(this.size, offset, length)
     if (wanted === 0) return Buffer.alloc(0)
     const { first, end } = piecesOf(offset, wanted, chunkBytes)
+    // Whole chunks are for what is kept, or can be checked by its seal.
+    if (this.#blob.isLocal === true && this.#sealOf(first) === undefined)
+      return this.#blob.read(offset, wanted, options)
     const chunks = await Promise.all(
       Array.from({ length: end - first }, async (_, i) => this.#chunk(first + i, end, options)),
     )
@@ -66,6 +69,12 @@ export class CachedSource implements ByteSource {
     return joined
   }
 
+  /** Fills the start of `target` from `offset` with what is in memory: how much, 0 when that is nothing. */
+  findSome(offset: number, target: Buffer): number {
+    const index = Math.floor(offset / chunkBytes)
+    return this.#cache.findNow(this.#digest, index)?.copy(target, 0, offset - index * chunkBytes) ?? 0
+  }
+
   /**
    * Fills `target` from `offset`, but for what lies on disk: that comes back as parts of files, unread and so unchecked.
    * For who checks what comes of it, and then discards.
@@ -75,6 +84,10 @@ export class CachedSource implements ByteSource {
     target: Buffer,
     options: ReadOptions = {},
   ): Promise<readonly FilePart[]> {
+    if (this.#blob.isLocal === true) {
+      await this.#blob.readInto(offset, target, options)
+      return []
+    }
     const { first, end } = piecesOf(offset, target.length, chunkBytes)
     const files: FilePart[] = []
     const fetches: Promise<void>[] = []

@@ -7,6 +7,10 @@ import type { MemoryCache } from './memory-cache.js'
 /** Chunk size everywhere: the unit of the cache, of verification and the least that is fetched. */
 export const chunkBytes = 1 << 20
 
+/** Units from this index on are not chunks of the blob, but were made of it; 2^29 chunks are 512 TiB. */
+const derivedUnits = 2 ** 29
+const maximumDerivedBytes = 16 << 20
+
 export function chunkCount(blobBytes: number): number {
   return Math.ceil(blobBytes / chunkBytes)
 }
@@ -75,6 +79,25 @@ export class ChunkCache {
   put(digest: Digest, index: number, payload: Buffer): void {
     this.memory.put(keyOf(digest, index), Lease.of(payload))
     void this.#inBackground(this.disk.save(digest, index, payload))
+  }
+
+  /** The same without waiting, where the memory has it. */
+  findNow(digest: Digest, index: number): Buffer | undefined {
+    const key = keyOf(digest, index)
+    return this.memory.has(key) ? this.memory.find(key)?.bytes : undefined
+  }
+
+  /** Keeps what was made of a blob on disk only. */
+  async saveDerived(digest: Digest, index: number, payload: Buffer): Promise<void> {
+    await this.#inBackground(this.disk.save(digest, derivedUnits + index, payload))
+  }
+
+  /** What `saveDerived` kept. */
+  async loadDerived(digest: Digest, index: number): Promise<Buffer | undefined> {
+    const bytes = this.disk.payloadBytesOf(digest, derivedUnits + index)
+    return bytes === undefined || bytes > maximumDerivedBytes
+      ? undefined
+      : this.disk.load(digest, derivedUnits + index, bytes)
   }
 
   /** Waits for everything that is being written. */

@@ -71,6 +71,12 @@ export class DiskChunkStore {
     return this.#units.has(keyOf(digest, index))
   }
 
+  /** Payload bytes of a unit; undefined where there is none. */
+  payloadBytesOf(digest: Digest, index: number): number | undefined {
+    const unit = this.#units.get(keyOf(digest, index))
+    return unit === undefined ? undefined : unit.bytes - unitHeaderBytes
+  }
+
   /** Learns what an earlier process left, oldest first, and deletes its unfinished files. */
   async scan(): Promise<void> {
     if (!this.#options.readOnly) {

@@ -39,6 +39,12 @@ export interface ReadIntoOptions extends ReadOptions {
 
 /** A whole blob, in a registry or on a disk, whose bytes are not yet trusted. */
 export interface BlobSource extends ByteSource {
+  /** Its bytes are on this machine already: no cache needs to keep them. */
+  readonly isLocal?: boolean
+
+  /** The file that it was is another one now, or not there: every read fails with GONE, for good. */
+  readonly isGone?: boolean
+
   /**
    * Fills all of `target` with the bytes from `offset`; `offset + target.length` must not exceed the size. Resumes
    * by itself at the byte where a connection broke off.

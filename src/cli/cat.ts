@@ -17,7 +17,7 @@ const pieceBytes = 1 << 20
 export function catCommand(): Command {
   const command = new Command('cat')
     .description('write a file of an image to standard output, without a mount')
-    .argument('<reference>', 'the image: [registry/]repository[:tag][@digest]')
+    .argument('<reference>', 'the image: [registry/]repository[:tag][@digest], oci:DIR[:ref], …')
     .argument('<path>', 'a file inside the image; symlinks are followed inside it')
     .option('--offset <bytes>', 'begin there', parseSize, 0)
     .option('--length <bytes>', 'so many bytes at most', parseSize)

@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander'
 import { defaultConfig, type CoreConfig } from '../config.js'
 import { openCore, type Core } from '../mount.js'
 import { parsePlatform } from '../registry/platform.js'
+import { parseLocalReference } from '../registry/local-reference.js'
 import { parseReference, type Reference } from '../registry/reference.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
@@ -104,7 +105,8 @@ export async function withCore(
   try {
     const config = configOf(flags)
     core = await openCore(config, createLogger({ level: flags.logLevel, format: flags.logFormat }))
-    const parse = (text: string): Reference => parseReference(text, { defaultHost: config.defaultHost })
+    const parse = (text: string): Reference =>
+      parseLocalReference(text) ?? parseReference(text, { defaultHost: config.defaultHost })
     await work({ ...core, parseReference: parse }, controller.signal)
   } catch (error) {
     reportFailure(error)

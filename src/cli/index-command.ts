@@ -10,7 +10,7 @@ import { startProgress } from './progress.js'
 export function indexCommand(): Command {
   const command = new Command('index')
     .description('run the first pass of images ahead of time, so that the first mount finds index and chunks')
-    .argument('<reference...>', 'the images: [registry/]repository[:tag][@digest]')
+    .argument('<reference...>', 'the images: [registry/]repository[:tag][@digest], oci:DIR[:ref], …')
     .addHelpText(
       'after',
       `

@@ -13,7 +13,7 @@ interface LsFlags extends CoreFlags {
 export function lsCommand(): Command {
   const command = new Command('ls')
     .description('list a directory of an image, without a mount')
-    .argument('<reference>', 'the image: [registry/]repository[:tag][@digest]')
+    .argument('<reference>', 'the image: [registry/]repository[:tag][@digest], oci:DIR[:ref], …')
     .argument('[path]', 'a path inside the image', '/')
     .option('-l, --long', 'type, mode, owner, size and time of each')
     .option('-R, --recursive', 'everything below, too')

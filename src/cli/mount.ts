@@ -5,7 +5,7 @@ import { fuseNativeBinding } from '../fuse/fuse-native.js'
 import { nativeBinding } from '../fuse/native-binding.js'
 import { openCore } from '../mount.js'
 import { RegistryFsError } from '../util/errors.js'
-import { parseAliases } from './aliases.js'
+import { parseAliases, refuseOwnMount } from './aliases.js'
 import { configOf, coreOptions, reportFailure, type CoreFlags } from './core-options.js'
 import { DaemonFailure, isDaemonChild, reportFailed, reportReady, startDaemon } from './daemonize.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
@@ -128,6 +128,7 @@ async function mount(
     ...new Set([...config.configuredHosts, ...config.insecureHosts, ...(flags.host ?? [])]),
   ]
   const aliases = parseAliases([...words, ...images], config.defaultHost)
+  await refuseOwnMount(aliases, mountPoint)
   if (flags.daemon === true && !isDaemonChild()) {
     if (flags.logFile === undefined)
       process.stderr.write('registryfs: no --log-file: messages of the daemon are lost\n')

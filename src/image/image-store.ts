@@ -4,9 +4,11 @@
  * answer leaves the last known digest in place.
  */
 import type { Layers } from '../layer/layers.js'
-import { parseConfig } from '../registry/image-config.js'
+import type { ContainersStorage } from '../local/containers-storage.js'
+import { noConfig, parseConfig } from '../registry/image-config.js'
+import { isImageConfig } from '../registry/media-types.js'
 import { formatReference, type Reference } from '../registry/reference.js'
-import type { ImageManifest, Registry } from '../registry/registry.js'
+import type { ImageManifest, ImageSource } from '../registry/registry.js'
 import type { ReadOptions } from '../util/abort.js'
 import type { Digest } from '../util/digest.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
@@ -15,14 +17,23 @@ import type { Logger } from '../util/log.js'
 import { SingleFlight } from '../util/single-flight.js'
 import type { Image, Images } from './image.js'
 import { MergedImage } from './merged-image.js'
+import { StorageImage } from './storage-image.js'
 import type { TagStore } from './tag-store.js'
 
 export interface ImageStoreOptions {
-  readonly registry: Registry
+  readonly registry: ImageSource
+  /** For images of this machine; undefined: there are none. */
+  readonly local?: LocalSources | undefined
   readonly layers: Layers
   readonly tags: TagStore
   readonly tagTtlMs: number
   readonly log: Logger
+}
+
+/** Where images of this machine are: as blobs, or unpacked. */
+export interface LocalSources {
+  readonly blobs: ImageSource
+  readonly storage: ContainersStorage
 }
 
 interface PinnedTag {
@@ -53,13 +64,17 @@ export class ImageStore implements Images {
   async open(reference: Reference, options: ReadOptions = {}): Promise<Image> {
     const name = formatReference(reference)
     const pinned = this.#tags.get(name)
-    if (pinned !== undefined && (this.#isFresh(pinned) || this.isPinned(pinned.image))) return pinned.image
+    if (pinned !== undefined && !pinned.image.isGone) {
+      if (this.#isFresh(pinned) || this.isPinned(pinned.image)) return pinned.image
+    }
     this.#throwIfMissing(name)
     const work = reference.digest === undefined ? this.#openTag : this.#openDigest
     return this.#opening
       .run(name, async () => work.call(this, name, reference), options)
       .catch((error: unknown) => {
-        if (hasCode(error, 'NOT_FOUND')) this.#remember(this.#missing, name)
+        // A look at this machine costs nothing, and says what is the trouble.
+        if (hasCode(error, 'NOT_FOUND') && reference.transport === undefined)
+          this.#remember(this.#missing, name)
         throw error instanceof RegistryFsError ? error.within({ image: name }) : error
       })
   }
@@ -80,7 +95,7 @@ export class ImageStore implements Images {
       )
     }
     const digest = await this.#probing
-      .run(name, async () => this.#options.registry.resolveTag(reference), options)
+      .run(name, async () => this.#sourceOf(reference).resolveTag(reference), options)
       .catch((error: unknown) => {
         // Registries that hide what they have answer so for what they do not have.
         if (hasCode(error, 'NOT_FOUND', 'UNAUTHORIZED', 'DENIED')) return undefined
@@ -95,12 +110,16 @@ export class ImageStore implements Images {
   }
 
   async #openDigest(_name: string, reference: Reference): Promise<Image> {
-    return this.#imageOf(reference, await this.#options.registry.fetchManifest(reference))
+    return this.#imageOf(reference, await this.#sourceOf(reference).fetchManifest(reference))
   }
 
   async #openTag(name: string, reference: Reference): Promise<Image> {
-    const { registry, tags, log } = this.#options
-    const last = this.#tags.get(name)?.image.manifest.topDigest ?? (await tags.load(name))
+    const { tags, log } = this.#options
+    const registry = this.#sourceOf(reference)
+    const isRemote = reference.transport === undefined
+    const last = isRemote
+      ? (this.#tags.get(name)?.image.manifest.topDigest ?? (await tags.load(name)))
+      : undefined
     let manifest: ImageManifest | undefined
     if (last !== undefined) {
       const now = await registry.resolveTag(reference).catch((error: unknown) => {
@@ -113,24 +132,40 @@ export class ImageStore implements Images {
       })
       if (now === undefined) {
         this.#tags.delete(name)
-        throw new RegistryFsError('NOT_FOUND', 'the tag is no longer in the registry')
+        throw new RegistryFsError('NOT_FOUND', 'the tag is no longer there')
       }
       manifest = await registry.fetchManifest({ ...reference, digest: now })
       if (now !== last) log.info({ image: name, from: last, to: now }, 'the tag has moved')
     }
     manifest ??= await registry.fetchManifest(reference)
-    const image = this.#imageOf(reference, manifest)
+    const image = await this.#imageOf(reference, manifest)
     this.#tags.set(name, { image, checkedAt: performance.now() })
-    if (manifest.topDigest !== last) await tags.save(name, manifest.topDigest)
+    if (isRemote && manifest.topDigest !== last) await tags.save(name, manifest.topDigest)
     return image
   }
 
-  #imageOf(reference: Reference, manifest: ImageManifest): Image {
-    const key = `${reference.host}/${reference.path}@${manifest.digest}`
+  async #imageOf(reference: Reference, manifest: ImageManifest): Promise<Image> {
+    const key = `${reference.transport ?? ''}:${reference.host}/${reference.path}@${manifest.digest}`
     const known = this.#images.get(key)
-    if (known !== undefined) return known
-    const { registry, layers } = this.#options
-    const config = new Lazy(async () => parseConfig(await registry.fetchDocument(reference, manifest.config)))
+    if (known !== undefined && !known.isGone) return known
+    const image = await this.#make(reference, manifest)
+    this.#images.set(key, image)
+    return image
+  }
+
+  async #make(reference: Reference, manifest: ImageManifest): Promise<Image> {
+    const { layers, local } = this.#options
+    const registry = this.#sourceOf(reference)
+    const config = new Lazy(async () =>
+      // An artifact's config can be anything, and says nothing about its layers.
+      isImageConfig(manifest.config.mediaType)
+        ? parseConfig(await registry.fetchDocument(reference, manifest.config))
+        : noConfig,
+    )
+    if (reference.transport === 'containers-storage' && local !== undefined) {
+      const stored = await local.storage.layersOf(reference, manifest)
+      return new StorageImage({ reference, manifest, config, layers: stored })
+    }
     const opened = manifest.layers.map((descriptor, index) =>
       layers.get(
         descriptor,
@@ -142,9 +177,15 @@ export class ImageStore implements Images {
         },
       ),
     )
-    const image = new MergedImage({ reference, manifest, layers: opened, config })
-    this.#images.set(key, image)
-    return image
+    const isGone = (): boolean => opened.some((layer) => layers.isGone(layer))
+    return new MergedImage({ reference, manifest, layers: opened, config, isGone })
+  }
+
+  #sourceOf({ transport }: Reference): ImageSource {
+    const { registry, local } = this.#options
+    if (transport === undefined) return registry
+    if (local === undefined) throw new RegistryFsError('UNSUPPORTED', 'there are no local images here')
+    return transport === 'containers-storage' ? local.storage : local.blobs
   }
 
   #isFresh(pinned: PinnedTag): boolean {
@@ -153,7 +194,9 @@ export class ImageStore implements Images {
 
   #throwIfMissing(name: string): void {
     if (isValid(this.#missing, name))
-      throw new RegistryFsError('NOT_FOUND', 'no such image in the registry', { image: name })
+      throw new RegistryFsError('NOT_FOUND', 'there is no image by this name in the registry', {
+        image: name,
+      })
   }
 
   #remember(answers: Map<string, number>, name: string): void {

@@ -15,6 +15,8 @@ export interface MergedImageOptions {
   /** Base first, like the manifest's. */
   readonly layers: readonly Layer[]
   readonly config: Lazy<ImageConfig>
+  /** Whether a file that a layer lay in has changed or gone. */
+  readonly isGone: () => boolean
 }
 
 /** An image in a registry, its layers merged base to top. */
@@ -22,8 +24,10 @@ export class MergedImage implements Image {
   readonly reference: Reference
   readonly manifest: ImageManifest
   readonly root: ImageNode
+  readonly mayChange = false
   readonly #layers: readonly Layer[]
   readonly #config: Lazy<ImageConfig>
+  readonly #isGone: () => boolean
   #platform: string | undefined
 
   constructor(options: MergedImageOptions) {
@@ -31,6 +35,7 @@ export class MergedImage implements Image {
     this.manifest = options.manifest
     this.#layers = options.layers
     this.#config = options.config
+    this.#isGone = options.isGone
     this.root = new MergedView(options.layers).root
   }
 
@@ -38,8 +43,12 @@ export class MergedImage implements Image {
     return this.#platform
   }
 
+  get isGone(): boolean {
+    return this.#isGone()
+  }
+
   get isProven(): boolean {
-    return this.#layers.every((layer) => layer.state === 'ready')
+    return this.#layers.every((layer) => layer.isProven)
   }
 
   async layerStatus(): Promise<readonly LayerStatus[]> {
@@ -49,6 +58,6 @@ export class MergedImage implements Image {
   }
 
   async index(options: ReadOptions = {}): Promise<void> {
-    await Promise.all(this.#layers.map(async (layer) => layer.ready(options)))
+    await Promise.all(this.#layers.map(async (layer) => layer.prove(options)))
   }
 }

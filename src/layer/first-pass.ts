@@ -1,6 +1,6 @@
 /**
  * The one sequential read of a layer that builds its index. Compressed bytes flow from OrderedDownload into the
- * addon's inflate and hash threads by reference; back come, in order, blocks of the tar (in lent slots, read where
+ * addon's decode and hash threads by reference; back come, in order, blocks of the tar (in lent slots, read where
  * they lie), seek points, chunk seals and checkpoints. The tar scanner looks at headers only.
  *
  * The pass proves itself: gzip's CRC-32 and ISIZE and the hashes in the addon, here the blob's digest and the diff
@@ -14,23 +14,36 @@ import type { BlobSource } from '../blob/source.js'
 import {
   allocateSlots,
   openPass,
+  type BlockEvent,
   type CheckpointEvent,
+  type EndEvent,
   type InflatePass,
   type PassEvent,
   type SpanEvent,
 } from '../native.js'
 import type { Descriptor } from '../registry/descriptor.js'
+import { blockBytes, isAllZeros } from '../tar/block.js'
 import type { TarMember } from '../tar/member.js'
 import { TarScanner, type ScannerState } from '../tar/tar-scanner.js'
 import { Deferred } from '../util/deferred.js'
-import { digestAlgorithm, digestHex, type DiffId } from '../util/digest.js'
-import { RegistryFsError } from '../util/errors.js'
+import { digestAlgorithm, type DiffId } from '../util/digest.js'
+import { hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
-import { requireGzip, sniffBytes } from './codec.js'
-import { JournalWriter, loadJournal, removeJournal, type LoadedJournal, type Seal } from './journal.js'
+import { sniffBytes, sniffCodec, type Codec } from './codec.js'
+import type { DecodedSpans } from './decoded-spans.js'
+import {
+  JournalWriter,
+  loadJournal,
+  removeJournal,
+  type Checkpoint,
+  type LoadedJournal,
+  type Seal,
+} from './journal.js'
 import { downloadBytes, OrderedDownload } from './ordered-download.js'
 import { PassProgress } from './pass-progress.js'
+import { proveDigests } from './proof.js'
 import { SpanBuilder } from './span-builder.js'
+import { wholeMember } from './whole-member.js'
 
 /** Why these: docs/ARCHITECTURE.md, Decisions. */
 export const spacingBytes = 1 << 20
@@ -47,6 +60,9 @@ export interface FirstPassOptions {
   readonly layer: Descriptor
   readonly blob: BlobSource
   readonly cache: ChunkCache
+  readonly decoded: DecodedSpans
+  /** Read and prove also what is not compressed, which `run` else leaves to others. */
+  readonly takesPlain: boolean
   /** Undefined: nothing is journaled. */
   readonly journalPath: string | undefined
   /** From the image's config; undefined where it does not say. */
@@ -73,6 +89,10 @@ export class FirstPass {
   #journal: JournalWriter | undefined
   #slots: readonly Buffer[] = []
   readonly #scannerStates = new Map<number, ScannerState>()
+  /** Spans that have begun, less one, and whether the present one can be decoded by itself. */
+  #spanIndex = 0
+  #atHeader = true
+  #beginsWithZeros = false
   #newSpans: SpanEvent[] = []
   #newSeals: Seal[] = []
   /** Members before this one are in the journal. */
@@ -90,11 +110,6 @@ export class FirstPass {
 
   /** Restores what the journal has; no request is made before `run`. */
   static async prepare(options: FirstPassOptions): Promise<FirstPass> {
-    if (digestAlgorithm(options.layer.digest) !== 'sha256') {
-      throw new RegistryFsError('UNSUPPORTED', 'only layers with a sha256 digest can be read', {
-        layer: options.layer.digest,
-      })
-    }
     const identity = { digest: options.layer.digest, blobBytes: options.layer.size }
     const journal =
       options.journalPath === undefined ? undefined : await loadJournal(options.journalPath, identity)
@@ -120,8 +135,11 @@ export class FirstPass {
     return pass
   }
 
-  /** Resolves when the whole layer was read and proven. Whatever happens, nothing is left running. */
-  async run(): Promise<FirstPassResult> {
+  /**
+   * Resolves when the whole layer was read and proven; undefined when it is not compressed. Whatever happens, nothing
+   * is left running.
+   */
+  async run(): Promise<FirstPassResult | undefined> {
     const { signal, layer } = this.#options
     const stop = (): void => {
       this.#controller.abort(signal.reason)
@@ -129,8 +147,7 @@ export class FirstPass {
     if (signal.aborted) stop()
     signal.addEventListener('abort', stop, { once: true })
     try {
-      await this.#feed()
-      return await this.#ended.promise
+      return (await this.#feed()) ? await this.#ended.promise : undefined
     } catch (error) {
       const reason = this.#failure ?? error
       throw reason instanceof RegistryFsError ? reason.within({ layer: layer.digest }) : reason
@@ -155,6 +172,7 @@ export class FirstPass {
       this.recent.cut(this.progress.frontierUncompressed)
       this.#journaledMembers = this.progress.members.length
       this.#journaledZeros = this.progress.zeros.end
+      this.#spanIndex = this.progress.spans.count
     }
     this.#scanner = new TarScanner({
       onMember: (member: TarMember) => {
@@ -162,19 +180,7 @@ export class FirstPass {
       },
       ...(checkpoint === undefined ? {} : { resume: checkpoint.scanner }),
     })
-    this.#slots = allocateSlots(slotCount, slotBytes)
-    this.#pass = openPass({
-      spacingBytes,
-      minimumCompressedBytes,
-      maximumSpanBytes,
-      checkpointBytes,
-      chunkBytes,
-      slots: this.#slots,
-      resume: checkpoint,
-      onEvents: (events) => {
-        this.#take(events)
-      },
-    })
+    if (checkpoint !== undefined) this.#openNative(checkpoint.codec, checkpoint)
     if (journalPath !== undefined) {
       this.#journal = new JournalWriter(
         journalPath,
@@ -185,7 +191,28 @@ export class FirstPass {
     }
   }
 
-  async #feed(): Promise<void> {
+  #openNative(codec: Codec, checkpoint?: Checkpoint): InflatePass {
+    this.progress.codec = codec
+    this.#slots = allocateSlots(slotCount, slotBytes)
+    this.#pass = openPass({
+      codec,
+      sha512: digestAlgorithm(this.#options.layer.digest) === 'sha512',
+      spacingBytes,
+      minimumCompressedBytes,
+      maximumSpanBytes: codec === 'none' ? checkpointBytes : maximumSpanBytes,
+      checkpointBytes,
+      chunkBytes,
+      slots: this.#slots,
+      resume: checkpoint,
+      onEvents: (events) => {
+        this.#take(events)
+      },
+    })
+    return this.#pass
+  }
+
+  /** False when the layer is not for this pass. */
+  async #feed(): Promise<boolean> {
     const { layer, blob, cache } = this.#options
     const download = new OrderedDownload({
       digest: layer.digest,
@@ -195,15 +222,22 @@ export class FirstPass {
       signal: this.#controller.signal,
     })
     this.#download = download
-    let sniffed = this.progress.frontierCompressed > 0
+    const waiting: Buffer[] = []
     for (let part = await download.next(); part !== undefined; part = await download.next()) {
-      if (!sniffed && part.bytes.length >= Math.min(sniffBytes, layer.size)) {
-        requireGzip(part.bytes, layer.mediaType)
-        sniffed = true
+      if (this.#pass !== undefined) {
+        this.#pass.push(part.bytes)
+        continue
       }
-      this.#pass?.push(part.bytes)
+      waiting.push(part.bytes)
+      const start = waiting.length === 1 ? part.bytes : Buffer.concat(waiting)
+      if (start.length < Math.min(sniffBytes, layer.size)) continue
+      const codec = sniffCodec(start, layer.mediaType)
+      if (codec === 'none' && !this.#options.takesPlain) return false
+      const pass = this.#openNative(codec)
+      for (const bytes of waiting) pass.push(bytes)
     }
     this.#pass?.finish()
+    return true
   }
 
   #take(events: readonly PassEvent[]): void {
@@ -223,14 +257,14 @@ export class FirstPass {
         break
       case 'block': {
         const bytes = (this.#slots[event.slot] as Buffer).subarray(0, event.length)
-        this.#scanner?.push(bytes, event.uncompressedOffset)
-        if (this.#options.isBeingRead()) this.recent.add(bytes, event)
+        this.#scan(bytes, event)
+        if (this.#options.isBeingRead() || !this.#atHeader) this.recent.add(bytes, event)
         progress.advance(event.uncompressedOffset + event.length)
-        this.#pass?.releaseSlot(event.slot)
+        this.#release(event.slot)
         break
       }
       case 'cut':
-        this.recent.cut(event.uncompressedOffset)
+        this.#cut(event.uncompressedOffset, event.atHeader)
         if (this.#journal !== undefined && this.#scanner !== undefined) {
           this.#scannerStates.set(event.uncompressedOffset, this.#scanner.state())
         }
@@ -251,13 +285,52 @@ export class FirstPass {
         this.#checkpoint(event)
         break
       case 'end':
-        this.#end(event.uncompressedBytes, event.blobSha256, event.tarSha256)
+        this.#end(event)
         break
       case 'failure':
-        throw new RegistryFsError(event.reason === 'corrupt' ? 'CORRUPT' : 'HOST', `gzip: ${event.message}`, {
-          offset: event.compressedOffset,
-        })
+        throw new RegistryFsError(
+          event.reason === 'corrupt' ? 'CORRUPT' : 'HOST',
+          `${progress.codec}: ${event.message}`,
+          {
+            offset: event.compressedOffset,
+          },
+        )
     }
+  }
+
+  /** What turns out to be no tar is one file: wholeMember, once its size is known. */
+  #scan(bytes: Buffer, event: BlockEvent): void {
+    const { members } = this.progress
+    if (event.uncompressedOffset === 0) this.#beginsWithZeros = isAllZeros(bytes.subarray(0, blockBytes))
+    try {
+      this.#scanner?.push(bytes, event.uncompressedOffset)
+      if (members.length > 0 || !this.#beginsWithZeros || event.zero) return
+      // Disks and ISO images may begin as an empty tar does.
+      if (this.#scanner?.state().ended === true) this.#scanner = undefined
+    } catch (error) {
+      if (members.length > 0 || !(this.#beginsWithZeros || isNoTar(error))) throw error
+      this.#scanner = undefined
+    }
+  }
+
+  /** A span has ended; what can be decoded from the start of its frame only is kept decoded. */
+  #cut(offset: number, nextIsAtHeader: boolean): void {
+    const index = this.#spanIndex++
+    const isKept = !this.#atHeader
+    this.recent.cut(offset, (lease) => {
+      if (isKept) this.#options.decoded.keep(index, lease)
+    })
+    this.#atHeader = nextIsAtHeader || this.progress.codec !== 'zstd'
+  }
+
+  /** Not before there is room for what was decoded: the disk may be slower than the decoder. */
+  #release(slot: number): void {
+    const { decoded } = this.#options
+    if (decoded.isBusy)
+      void decoded.wait().then(() => {
+        this.#release(slot)
+      })
+    else this.#pass?.releaseSlot(slot)
   }
 
   #checkpoint(event: CheckpointEvent): void {
@@ -279,36 +352,38 @@ export class FirstPass {
       zeros,
       members: members.slice(this.#journaledMembers, end),
       seals: this.#newSeals,
-      checkpoint: { ...event, scanner },
+      checkpoint: { ...event, codec: this.progress.codec, scanner },
     })
     this.#journaledMembers = end
     this.#newSpans = []
     this.#newSeals = []
   }
 
-  #end(tarBytes: number, blobSha256: Buffer, tarSha256: Buffer): void {
-    this.#scanner?.end(tarBytes)
-    this.progress.advance(tarBytes)
-    this.progress.zeros.complete()
-    this.#prove(tarBytes, blobSha256.toString('hex'), tarSha256.toString('hex')).then(
-      this.#ended.resolve,
-      this.#ended.reject,
-    )
+  #end(event: EndEvent): void {
+    const { progress } = this
+    const { layer } = this.#options
+    const tarBytes = event.uncompressedBytes
+    this.#cut(tarBytes, true)
+    try {
+      this.#scanner?.end(tarBytes)
+    } catch (error) {
+      if (progress.members.length > 0 || !isNoTar(error)) throw error
+      this.#scanner = undefined
+    }
+    if (this.#scanner === undefined)
+      progress.addMember(wholeMember(layer, tarBytes, progress.codec !== 'none'))
+    progress.advance(tarBytes)
+    progress.zeros.complete()
+    this.#prove(event).then(this.#ended.resolve, this.#ended.reject)
   }
 
-  async #prove(tarBytes: number, blobHex: string, tarHex: string): Promise<FirstPassResult> {
+  async #prove(event: EndEvent): Promise<FirstPassResult> {
     const { layer, diffId } = this.#options
-    if (digestAlgorithm(layer.digest) === 'sha256' && blobHex !== digestHex(layer.digest)) {
-      throw new RegistryFsError('DIGEST_MISMATCH', `the layer's bytes have digest sha256:${blobHex}`)
-    }
-    const expected = await diffId()
-    if (expected !== undefined && digestAlgorithm(expected) === 'sha256' && tarHex !== digestHex(expected)) {
-      throw new RegistryFsError(
-        'DIGEST_MISMATCH',
-        `the layer's tar has diff ID sha256:${tarHex}, the config says ${expected}`,
-      )
-    }
-    return { diffId: `sha256:${tarHex}` as DiffId, tarBytes }
+    // The blob first: the config may be as wrong as the layer.
+    proveDigests(event, layer.digest, undefined)
+    proveDigests(event, layer.digest, await diffId())
+    const tarHex = event.tarSha256.toString('hex')
+    return { diffId: `sha256:${tarHex}` as DiffId, tarBytes: event.uncompressedBytes }
   }
 
   #fail(error: unknown): void {
@@ -316,4 +391,8 @@ export class FirstPass {
     this.#ended.reject(error)
     this.#controller.abort(error)
   }
+}
+
+function isNoTar(error: unknown): boolean {
+  return hasCode(error, 'UNSUPPORTED') && (error as RegistryFsError).offset === 0
 }

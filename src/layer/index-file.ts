@@ -15,6 +15,7 @@ import { writeAtomically } from '../blob/atomic-file.js'
 import { chunkCount } from '../blob/chunk-cache.js'
 import { parseDiffId, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
+import { codecs, type Codec } from './codec.js'
 import type { LayerIndex } from './layer-index.js'
 import { decodeMembers, encodeMembers } from './member-codec.js'
 import { decodeSection, encodeSection, FieldReader, FieldWriter, type Section } from './sections.js'
@@ -24,7 +25,7 @@ import { decodeZeros, encodeZeros } from './zero-codec.js'
 import { ZeroMap } from './zero-map.js'
 
 const magic = Buffer.from('RFSINDEX')
-const version = 2
+const version = 3
 const preludeBytes = 32
 const sectionTypes = { header: 1, spans: 2, members: 3, seals: 4, zeros: 5 } as const
 
@@ -44,6 +45,7 @@ export async function saveIndex(
     .bytes(Buffer.from(index.diffId.padEnd(136)))
     .count(index.blobBytes)
     .count(index.tarBytes)
+    .u8(codecs.indexOf(index.codec))
     .done()
   const windows: Buffer[] = []
   const spans = Buffer.alloc(index.spans.count * spanBytes)
@@ -134,10 +136,15 @@ function decodeIndex(
   const diffId = parseDiffId(header.bytes(136).toString('latin1').trimEnd())
   const blobBytes = header.count()
   const tarBytes = header.count()
+  const codec = codecs[header.u8()]
+  if (codec === undefined) throw corrupt('its codec is unknown')
   if (digest !== expected.digest || blobBytes !== expected.blobBytes) throw corrupt('it is of another layer')
   const seals = only(sections, sectionTypes.seals)
   if (seals.length !== 32 * chunkCount(blobBytes)) throw corrupt('its seals do not cover the blob')
-  const { spans, windows } = decodeSpans(path, only(sections, sectionTypes.spans), front, blobBytes)
+  const { spans, windows } = decodeSpans(path, only(sections, sectionTypes.spans), front, {
+    codec,
+    blobBytes,
+  })
   if (spans.uncompressedBytes !== tarBytes) throw corrupt('its spans do not cover the tar')
   const members = sections
     .filter((section) => section.type === sectionTypes.members)
@@ -154,7 +161,18 @@ function decodeIndex(
     zeros.append(run.offset, run.length)
   }
   zeros.complete()
-  return { digest: expected.digest, blobBytes, diffId, tarBytes, spans, windows, zeros, members, seals }
+  return {
+    digest: expected.digest,
+    codec,
+    blobBytes,
+    diffId,
+    tarBytes,
+    spans,
+    windows,
+    zeros,
+    members,
+    seals,
+  }
 }
 
 function decodeSections(bytes: Buffer): readonly Section[] {
@@ -193,7 +211,7 @@ function decodeSpans(
   path: string,
   bytes: Buffer,
   front: Front,
-  blobBytes: number,
+  { codec, blobBytes }: { readonly codec: Codec; readonly blobBytes: number },
 ): { spans: SeekTable; windows: FileWindows } {
   const count = bytes.length / spanBytes
   if (!Number.isInteger(count) || count > maximumSpans) throw corrupt('its span table has a wrong size')
@@ -215,7 +233,9 @@ function decodeSpans(
       throw corrupt('its spans go back')
     if (uncompressedOffset !== spans.uncompressedBytes) throw corrupt('its spans leave a gap')
     if (windowLengthLess1 >= 32_768) throw corrupt('a window is too long')
-    lastBit = compressedBitEnd
+    // Spans within one zstd frame all begin where it does.
+    lastBit = codec === 'zstd' ? compressedBitOffset : compressedBitEnd
+    if (codec !== 'gzip' && compressedBitOffset % 8 !== 0) throw corrupt('a span begins within a byte')
     windowOffsets[i + 1] = (windowOffsets[i] ?? 0) + windowBytes
     spans.append({
       compressedBitOffset,

@@ -12,13 +12,14 @@ import type { TarMember } from '../tar/member.js'
 import type { Digest } from '../util/digest.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { codecs, type Codec } from './codec.js'
 import { decodeMembers, encodeMembers } from './member-codec.js'
 import { decodeScannerState, encodeScannerState } from './scanner-state-codec.js'
 import { decodeSection, encodeSection, FieldReader, FieldWriter } from './sections.js'
 import { decodeZeros, encodeZeros } from './zero-codec.js'
 import type { ZeroRun } from './zero-map.js'
 
-const version = 2
+const version = 3
 const sectionTypes = { header: 16, spans: 17, members: 18, seals: 19, checkpoint: 20, zeros: 21 } as const
 const maximumMembersBytes = 1 << 30
 
@@ -30,6 +31,7 @@ export interface Seal {
 
 /** Where a pass can continue. */
 export interface Checkpoint {
+  readonly codec: Codec
   readonly compressedBitOffset: number
   readonly uncompressedOffset: number
   /** The addon's. */
@@ -187,6 +189,7 @@ function encodeEntry(entry: JournalEntry): Buffer {
   const { checkpoint } = entry
   const scanner = encodeScannerState(checkpoint.scanner)
   const last = new FieldWriter()
+    .u8(codecs.indexOf(checkpoint.codec))
     .count(checkpoint.compressedBitOffset)
     .count(checkpoint.uncompressedOffset)
     .u32(checkpoint.state.length)
@@ -241,10 +244,13 @@ function decodeSeals(payload: Buffer): Seal[] {
 
 function decodeCheckpoint(payload: Buffer): Checkpoint {
   const reader = new FieldReader(payload)
+  const codec = codecs[reader.u8()]
+  if (codec === undefined) throw new RegistryFsError('CORRUPT', 'journal: an unknown codec')
   const compressedBitOffset = reader.count()
   const uncompressedOffset = reader.count()
   const state = Buffer.from(reader.bytes(reader.u32()))
   return {
+    codec,
     compressedBitOffset,
     uncompressedOffset,
     state,

@@ -1,46 +1,107 @@
+import { CachedSource, type ArrivingChunks } from '../blob/cached-source.js'
+import type { ChunkCache } from '../blob/chunk-cache.js'
+import type { BlobSource } from '../blob/source.js'
+import type { Descriptor } from '../registry/descriptor.js'
+import { digestAlgorithm, digestOf } from '../util/digest.js'
+import { RegistryFsError } from '../util/errors.js'
+import type { Codec } from './codec.js'
+import type { DecodedSpans } from './decoded-spans.js'
 import type { LayerIndex } from './layer-index.js'
 import { LayerTree } from './layer-tree.js'
 import type { PassProgress } from './pass-progress.js'
-import { SeekTable } from './seek-table.js'
-import { MemoryWindows, type Windows } from './windows.js'
+import { PlainSource } from './plain-source.js'
+import type { SeekTable } from './seek-table.js'
+import { isBookkeeping } from './bookkeeping.js'
+import { SpanSource } from './span-source.js'
+import type { TarSource } from './tar-source.js'
+import type { Windows } from './windows.js'
 import { ZeroMap } from './zero-map.js'
+import { ZstdSpans } from './zstd-spans.js'
 
 /** sha256 that a chunk of the blob must have, as far as it is known. */
 export type SealOf = (chunkIndex: number) => Buffer | undefined
 
-/** All that is known of a layer once it was read: by a first pass, or from its index file. */
+/** All that is known of a layer once its members are. */
 export interface LayerContents {
   readonly tree: LayerTree
+  readonly source: TarSource
+  readonly zeros: ZeroMap
+  readonly tarBytes: number
+  readonly seekPoints: number
+  /** Whatever can be read of it is held against a digest of the manifest: all of it was, or each piece will be. */
+  readonly isProven: boolean
+}
+
+/** What sources are made of. */
+export interface LayerBytes {
+  readonly descriptor: Descriptor
+  readonly blob: BlobSource
+  readonly cache: ChunkCache
+  readonly decoded: DecodedSpans
+  /** Of the running pass. */
+  readonly arriving: ArrivingChunks
+}
+
+export function contentsOfIndex(index: LayerIndex, bytes: LayerBytes): LayerContents {
+  const { spans, zeros, seals, tarBytes } = index
+  const tree = new LayerTree()
+  for (const member of index.members) if (!isBookkeeping(member)) tree.add(member)
+  tree.finish()
+  const sealOf: SealOf = (i) => seals.subarray(i * 32, i * 32 + 32)
+  const source = sourceOf({ ...index, sealOf }, bytes)
+  return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true }
+}
+
+/** `windows`: where they are by now. */
+export function contentsOfPass(
+  progress: PassProgress,
+  tarBytes: number,
+  bytes: LayerBytes,
+  windows: Windows = progress.windows,
+): LayerContents {
+  const { tree, spans, zeros } = progress
+  const source = sourceOfPass(progress, bytes, windows)
+  return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true }
+}
+
+export function sourceOfPass(
+  progress: PassProgress,
+  bytes: LayerBytes,
+  windows: Windows = progress.windows,
+): TarSource {
+  const { codec, spans, zeros } = progress
+  return sourceOf({ codec, spans, windows, zeros, sealOf: (index) => progress.sealOf(index) }, bytes)
+}
+
+/** Blobs of no bytes are served as layers by some registries, and mean that nothing changed. */
+export function emptyContents({ digest }: Descriptor): LayerContents {
+  if (digest !== digestOf(Buffer.alloc(0), digestAlgorithm(digest)))
+    throw new RegistryFsError('DIGEST_MISMATCH', 'the layer has no bytes, but not their digest')
+  const zeros = new ZeroMap()
+  zeros.complete()
+  const source: TarSource = {
+    inflated: 0,
+    findSome: () => 0,
+    covers: () => false,
+    readSome: async () => Promise.resolve(0),
+  }
+  return { tree: new LayerTree(), source, zeros, tarBytes: 0, seekPoints: 0, isProven: true }
+}
+
+interface SourceParts {
+  readonly codec: Codec
   readonly spans: SeekTable
   readonly windows: Windows
   readonly zeros: ZeroMap
   readonly sealOf: SealOf
-  readonly tarBytes: number
 }
 
-export function contentsOfIndex(index: LayerIndex): LayerContents {
-  const { spans, windows, zeros, seals, tarBytes } = index
-  const tree = new LayerTree()
-  for (const member of index.members) tree.add(member)
-  tree.finish()
-  return { tree, spans, windows, zeros, sealOf: (i) => seals.subarray(i * 32, i * 32 + 32), tarBytes }
-}
-
-export function contentsOfPass(progress: PassProgress, tarBytes: number): LayerContents {
-  const { tree, spans, windows, zeros } = progress
-  return { tree, spans, windows, zeros, sealOf: (index) => progress.sealOf(index), tarBytes }
-}
-
-/** Blobs of no bytes are served as layers by some registries, and mean that nothing changed. */
-export function emptyContents(): LayerContents {
-  const zeros = new ZeroMap()
-  zeros.complete()
-  return {
-    tree: new LayerTree(),
-    spans: new SeekTable(),
-    windows: new MemoryWindows(),
-    zeros,
-    sealOf: () => undefined,
-    tarBytes: 0,
-  }
+function sourceOf({ codec, spans, windows, zeros, sealOf }: SourceParts, bytes: LayerBytes): TarSource {
+  const { descriptor, blob, cache, decoded, arriving } = bytes
+  const { digest } = descriptor
+  const { memory } = cache
+  const compressed = new CachedSource(digest, blob, cache, sealOf, arriving)
+  if (codec === 'none') return new PlainSource(compressed, zeros)
+  const zstd = codec === 'zstd' ? new ZstdSpans(digest, spans, compressed, memory, decoded) : undefined
+  return new SpanSource({ digest, spans, windows, zeros, compressed, memory, zstd })
 }

@@ -1,5 +1,6 @@
 import type { TarMember } from '../tar/member.js'
 import type { Digest, DiffId } from '../util/digest.js'
+import type { Codec } from './codec.js'
 import type { SeekTable } from './seek-table.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
@@ -7,6 +8,7 @@ import type { ZeroMap } from './zero-map.js'
 /** What a finished first pass knows of a layer. */
 export interface LayerIndex {
   readonly digest: Digest
+  readonly codec: Codec
   readonly blobBytes: number
   /** Proven: sha256 of the uncompressed tar. */
   readonly diffId: DiffId

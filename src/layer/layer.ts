@@ -4,44 +4,38 @@
  * read below the frontier is served; what is not there yet waits for as long as the pass makes progress, and fails
  * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
-import { unlink } from 'node:fs/promises'
-import { CachedSource, type ArrivingChunks } from '../blob/cached-source.js'
-import type { ChunkCache } from '../blob/chunk-cache.js'
-import type { BlobSource, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
+import type { ArrivingChunks } from '../blob/cached-source.js'
+import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
-import { digestAlgorithm, digestOf, type DiffId } from '../util/digest.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
-import type { Logger } from '../util/log.js'
-import type { Semaphore } from '../util/semaphore.js'
-import { FirstPass, passBytes, type FirstPassOptions } from './first-pass.js'
-import { loadIndex, saveIndex } from './index-file.js'
-import { contentsOfIndex, contentsOfPass, emptyContents, type LayerContents } from './layer-contents.js'
-import { removeJournal } from './journal.js'
+import { promisesCompression } from './codec.js'
+import { DecodedSpans } from './decoded-spans.js'
+import { FirstPass, passBytes, type FirstPassOptions, type FirstPassResult } from './first-pass.js'
+import { finishTree } from './finish-tree.js'
+import { HeaderWalk } from './header-walk.js'
+import { IndexKeeper } from './index-keeper.js'
+import {
+  contentsOfPass,
+  emptyContents,
+  sourceOfPass,
+  type LayerBytes,
+  type LayerContents,
+} from './layer-contents.js'
+import { layerFailure } from './layer-failure.js'
+import type { LayerOptions } from './layer-options.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
 import { LayerTree } from './layer-tree.js'
-import { SpanSource } from './span-source.js'
+import { openPlain } from './plain-layer.js'
+import { openTableOfContents } from './table-of-contents.js'
+import type { TarSource } from './tar-source.js'
+import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
 
-export interface LayerOptions {
-  readonly descriptor: Descriptor
-  readonly blob: BlobSource
-  readonly cache: ChunkCache
-  /** `<path>.idx` is the index file, `<path>.journal` the running pass's. */
-  readonly indexPath: string
-  /** The cache directory belongs to another process: use what it has, write nothing. */
-  readonly readOnly: boolean
-  readonly diffId: () => Promise<DiffId | undefined>
-  readonly passes: Semaphore
-  /** For one span's worth of fetching and inflating. */
-  readonly readDeadlineMs: number
-  readonly log: Logger
-}
+export type { LayerOptions } from './layer-options.js'
 
 /** After a pass failed, so long everyone gets the same error without a new try. */
 const retryAfterMs = 2_000
-/** A hostile layer must not fill the log. */
-const loggedReasons = 10
 /** After this long without a read nobody follows the frontier any more. */
 const readingMs = 5_000
 
@@ -50,21 +44,30 @@ export class Layer implements ByteSource {
   readonly #options: LayerOptions
   #state: LayerState = 'unread'
   #contents: LayerContents | undefined
-  #pass: FirstPass | undefined
+  #pass: FirstPass | HeaderWalk | undefined
   #starting: Promise<void> | undefined
   #failure: RegistryFsError | undefined
   #failedAt = 0
   #lastReadAt = Number.NEGATIVE_INFINITY
   #waitingReaders = 0
-  #source: SpanSource | undefined
+  #source: TarSource | undefined
+  readonly #bytes: LayerBytes
+  #proving: Promise<void> | undefined
   /** The first pass, with its turn. */
   #running: Promise<void> | undefined
-  #indexBytes = 0
+  readonly #keeper: IndexKeeper
   readonly #closing = new AbortController()
 
   constructor(options: LayerOptions) {
     this.descriptor = options.descriptor
     this.#options = options
+    const { descriptor, blob, cache } = options
+    this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
+    const arriving = {
+      has: (index: number) => this.#download?.has(index) ?? false,
+      find: async (index: number) => this.#download?.find(index),
+    }
+    this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
   }
 
   /** Uncompressed bytes known so far; final when ready. */
@@ -86,10 +89,22 @@ export class Layer implements ByteSource {
     return this.#contents?.zeros
   }
 
-  /** Waits until the whole layer was read and proven. */
+  get isProven(): boolean {
+    return this.#contents?.isProven === true
+  }
+
+  /** Waits until all members are known. */
   async ready(options: ReadOptions = {}): Promise<LayerTree> {
     await this.until(() => undefined, options)
     return this.tree ?? new LayerTree()
+  }
+
+  /** Also reads all of a layer whose members were found without that, and holds it against its digest. */
+  async prove(options: ReadOptions = {}): Promise<void> {
+    await this.ready(options)
+    if (this.isProven) return
+    this.#proving ??= this.#provePlain().finally(() => (this.#proving = undefined))
+    await abortable(this.#proving, options.signal)
   }
 
   /**
@@ -151,8 +166,8 @@ export class Layer implements ByteSource {
         this.#contents === undefined ? (progress?.frontierCompressed ?? 0) : descriptor.size,
       frontierUncompressed: this.size,
       members: this.tree?.memberCount ?? 0,
-      seekPoints: (this.#contents?.spans ?? progress?.spans)?.count ?? 0,
-      indexBytes: this.#indexBytes,
+      seekPoints: this.#contents?.seekPoints ?? progress?.spans.count ?? 0,
+      indexBytes: this.#keeper.fileBytes,
       cachedBytes: this.#options.cache.disk.bytesOf(descriptor.digest),
       spansInflated: this.#source?.inflated ?? 0,
       error: this.#failure?.describe(),
@@ -163,20 +178,21 @@ export class Layer implements ByteSource {
   async close(): Promise<void> {
     this.#closing.abort(new RegistryFsError('ABORTED', 'registryfs is stopping'))
     await this.#running
+    await this.#proving?.catch(() => undefined)
   }
 
   /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
   #findSome(offset: number, target: Buffer): number {
-    return this.#pass?.recent.find(offset, target) || (this.#source?.findSome(offset, target) ?? 0)
+    const recent = this.#pass instanceof FirstPass ? this.#pass.recent.find(offset, target) : 0
+    return recent || (this.#source?.findSome(offset, target) ?? 0)
   }
 
   /** Fills the start of `target`; 0 at the end of the layer. */
   async #readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
-    const ready = (): number | SpanSource | undefined => {
+    const ready = (): number | TarSource | undefined => {
       const found = this.#findSome(offset, target)
       if (found > 0) return found
-      const spans = this.#contents?.spans ?? this.#pass?.progress.spans
-      return spans?.find(offset) === undefined ? undefined : this.#source
+      return this.#source?.covers(offset) === true ? this.#source : undefined
     }
     this.#waitingReaders++
     const found = await this.until(ready, options).finally(() => this.#waitingReaders--)
@@ -200,7 +216,12 @@ export class Layer implements ByteSource {
     this.#contents = undefined
     this.#source = undefined
     this.#state = 'unread'
-    if (!this.#options.readOnly) await unlink(this.#indexFile).catch(() => undefined)
+    await this.#keeper.removeIndex()
+  }
+
+  /** Of the running pass. */
+  get #download(): ArrivingChunks | undefined {
+    return this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
   }
 
   /** Resolves as soon as there is a tree to look at: from the index file or from a pass that runs. */
@@ -214,13 +235,11 @@ export class Layer implements ByteSource {
   async #open(): Promise<void> {
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
-    if (this.descriptor.size === 0) {
-      if (this.descriptor.digest !== digestOf(Buffer.alloc(0), digestAlgorithm(this.descriptor.digest))) {
-        throw this.#fail(
-          new RegistryFsError('DIGEST_MISMATCH', 'the layer has no bytes, but not their digest'),
-        )
-      }
-      this.#fill(emptyContents())
+    const opened = await this.#openWithoutPass().catch((error: unknown) => {
+      throw this.#fail(error)
+    })
+    if (opened !== undefined) {
+      this.#takeOpened(opened)
       return
     }
     // The permit is held while the pass runs, beyond this function.
@@ -228,8 +247,8 @@ export class Layer implements ByteSource {
       this.#running = this.#options.passes.run(async () => {
         const giveBack = this.#options.cache.memory.reserve(passBytes)
         try {
-          const pass = await FirstPass.prepare(this.#passOptions())
-          this.#source = this.#sourceOf(contentsOfPass(pass.progress, 0))
+          const pass = await FirstPass.prepare(this.#passOptions(false))
+          this.#source = sourceOfPass(pass.progress, this.#bytes)
           this.#pass = pass
           this.#state = 'reading'
           resolve()
@@ -243,98 +262,111 @@ export class Layer implements ByteSource {
     })
   }
 
+  async #openWithoutPass(): Promise<HeaderWalk | LayerContents | undefined> {
+    const { size, mediaType } = this.descriptor
+    if (size === 0) return emptyContents(this.descriptor)
+    const listed = await openTableOfContents(this.#bytes, this.#closing.signal, this.#options.log)
+    if (listed !== undefined || promisesCompression(mediaType)) return listed
+    return openPlain(this.#bytes, this.#closing.signal)
+  }
+
+  /** The bytes can be had at once; only members may be still to be found. */
+  #takeOpened(plain: HeaderWalk | LayerContents): void {
+    if (!(plain instanceof HeaderWalk)) {
+      this.#fill(plain)
+      return
+    }
+    this.#pass = plain
+    this.#source = plain.source
+    this.#state = 'reading'
+    this.#running = plain.run().then(
+      (contents) => {
+        finishTree(contents.tree, this.descriptor.digest, this.#options.log)
+        this.#fill(contents)
+        this.#pass = undefined
+        plain.progress.changed.notify()
+      },
+      (error: unknown) => void this.#fail(error),
+    )
+  }
+
+  async #provePlain(): Promise<void> {
+    await this.#options.passes.run(async () => {
+      const before = this.#contents
+      const pass = await FirstPass.prepare(this.#passOptions(true))
+      try {
+        const result = await pass.run()
+        // Nodes that others have are those of the tree that was.
+        if (result !== undefined) await this.#finish(pass, result, before?.tree)
+      } catch (error) {
+        if (!hasCode(error, 'DIGEST_MISMATCH', 'CORRUPT')) throw error
+        this.#contents = undefined
+        throw this.#fail(error)
+      }
+    })
+  }
+
   async #loadIndex(): Promise<boolean> {
     if (this.#contents !== undefined) return true
-    const { descriptor } = this
-    const loaded = await loadIndex(
-      this.#indexFile,
-      { digest: descriptor.digest, blobBytes: descriptor.size },
-      this.#options.readOnly,
-    )
-    if (loaded === undefined) return false
-    this.#fill(contentsOfIndex(loaded.index))
-    this.#indexBytes = loaded.fileBytes
+    const contents = await this.#keeper.load(this.#bytes)
+    if (contents === undefined) return false
+    this.#fill(contents)
     return true
   }
 
   async #run(pass: FirstPass): Promise<void> {
     const { descriptor } = this
-    const { log, readOnly, indexPath } = this.#options
+    const { log } = this.#options
     const started = performance.now()
     log.info({ layer: descriptor.digest, bytes: descriptor.size }, 'first pass starts')
     const result = await pass.run()
-    const { progress } = pass
-    progress.tree.finish()
-    for (const reason of progress.tree.skipped.slice(0, loggedReasons)) {
-      log.warn({ layer: descriptor.digest }, `a member is not shown: ${reason}`)
+    if (result === undefined) {
+      const plain = await openPlain(this.#bytes, this.#closing.signal)
+      if (plain === undefined) throw new RegistryFsError('CORRUPT', 'the layer begins in two ways')
+      this.#takeOpened(plain)
+      if (this.#pass === pass) this.#pass = undefined
+      pass.progress.changed.notify()
+      return
     }
-    this.#fill(contentsOfPass(progress, result.tarBytes))
     log.info(
       { layer: descriptor.digest, ms: Math.round(performance.now() - started), tarBytes: result.tarBytes },
       'first pass done',
     )
-    if (!readOnly)
-      await this.#save(pass, result).catch((error: unknown) => {
-        log.warn({ layer: descriptor.digest, reason: describeError(error) }, 'the index cannot be saved')
-      })
-    this.#pass = undefined
-    progress.changed.notify()
-    if (!readOnly) await removeJournal(`${indexPath}.journal`)
+    finishTree(pass.progress.tree, descriptor.digest, log)
+    await this.#finish(pass, result)
   }
 
-  async #save(
-    pass: FirstPass,
-    result: { readonly diffId: DiffId; readonly tarBytes: number },
-  ): Promise<void> {
+  async #finish(pass: FirstPass, result: FirstPassResult, tree?: LayerTree): Promise<void> {
     const { progress } = pass
-    const saved = await saveIndex(this.#indexFile, {
-      digest: this.descriptor.digest,
-      blobBytes: this.descriptor.size,
-      diffId: result.diffId,
-      tarBytes: result.tarBytes,
-      spans: progress.spans,
-      windows: progress.windows,
-      zeros: progress.zeros,
-      members: progress.members,
-      seals: progress.seals,
+    const fill = (windows?: Windows): void => {
+      const contents = contentsOfPass(progress, result.tarBytes, this.#bytes, windows)
+      this.#fill({ ...contents, tree: tree ?? contents.tree })
+    }
+    fill()
+    await this.#keeper.save(pass, result, this.#bytes).then(fill, (error: unknown) => {
+      const layer = this.descriptor.digest
+      this.#options.log.warn({ layer, reason: describeError(error) }, 'the index cannot be saved')
     })
-    this.#indexBytes = saved.fileBytes
-    // The windows are on disk now: let go of those in memory.
-    this.#fill({ ...contentsOfPass(progress, result.tarBytes), windows: saved.windows })
+    this.#pass = undefined
+    progress.changed.notify()
+    await this.#keeper.removeJournal()
   }
 
   #fill(contents: LayerContents): void {
-    this.#source = this.#sourceOf(contents)
+    this.#source = contents.source
     this.#contents = contents
     this.#state = 'ready'
     this.#failure = undefined
   }
 
   #fail(error: unknown): RegistryFsError {
-    const { descriptor } = this
-    const failure =
-      error instanceof RegistryFsError
-        ? error.within({ layer: descriptor.digest })
-        : new RegistryFsError('CORRUPT', `reading the layer failed: ${describeError(error)}`, {
-            layer: descriptor.digest,
-            cause: error,
-          })
+    const failure = layerFailure(error, this.descriptor.digest, this.#options.log)
     const pass = this.#pass
     this.#failure = failure
     this.#failedAt = performance.now()
     this.#pass = undefined
     this.#source = undefined
     this.#state = 'failed'
-    if (!hasCode(failure, 'ABORTED'))
-      this.#options.log.error(
-        // Where in our code a foreseen error was made tells nobody anything.
-        {
-          layer: descriptor.digest,
-          code: failure.code,
-          ...(error instanceof RegistryFsError ? {} : { err: error }),
-        },
-        failure.describe(),
-      )
     const cleared = hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT') ? this.#purge() : Promise.resolve()
     void cleared.finally(() => pass?.progress.changed.notify())
     return failure
@@ -343,37 +375,18 @@ export class Layer implements ByteSource {
   /** Nothing of bytes that turned out to be wrong is kept. */
   async #purge(): Promise<void> {
     await this.#options.cache.removeBlob(this.descriptor.digest)
-    if (!this.#options.readOnly) await removeJournal(`${this.#options.indexPath}.journal`)
+    await this.#keeper.removeJournal()
   }
 
-  get #indexFile(): string {
-    return `${this.#options.indexPath}.idx`
-  }
-
-  #sourceOf({ spans, windows, zeros, sealOf }: LayerContents): SpanSource {
-    const { descriptor, blob, cache } = this.#options
-    return new SpanSource({
-      digest: descriptor.digest,
-      spans,
-      windows,
-      zeros,
-      compressed: new CachedSource(descriptor.digest, blob, cache, sealOf, this.#arriving),
-      memory: cache.memory,
-    })
-  }
-
-  readonly #arriving: ArrivingChunks = {
-    has: (index) => this.#pass?.arriving?.has(index) ?? false,
-    find: async (index) => this.#pass?.arriving?.find(index),
-  }
-
-  #passOptions(): FirstPassOptions {
-    const { descriptor, blob, cache, readOnly, indexPath, diffId, log } = this.#options
+  #passOptions(takesPlain: boolean): FirstPassOptions {
+    const { descriptor, blob, cache, diffId, log } = this.#options
     return {
       layer: descriptor,
       blob,
       cache,
-      journalPath: readOnly ? undefined : `${indexPath}.journal`,
+      decoded: this.#bytes.decoded,
+      takesPlain,
+      journalPath: this.#keeper.journalPath,
       diffId,
       isBeingRead: () => this.#waitingReaders > 0 || performance.now() - this.#lastReadAt < readingMs,
       signal: this.#closing.signal,

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { ChunkCache } from '../blob/chunk-cache.js'
+import { PassThroughCache } from '../blob/pass-through-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/digest.js'
@@ -21,22 +22,24 @@ const concurrentPasses = 2
 /** The layers of all images, each digest once, whatever tags and images share it. */
 export class Layers {
   readonly #options: LayersOptions
-  readonly #layers = new Map<Digest, Layer>()
+  readonly #layers = new Map<Digest, { readonly layer: Layer; readonly blob: BlobSource }>()
   readonly #passes = new Semaphore(concurrentPasses)
 
   constructor(options: LayersOptions) {
     this.#options = options
   }
 
-  /** The arguments beside the descriptor count only for the first who asks. */
+  /** The arguments beside the descriptor count only for the first who asks, and after its file has gone. */
   get(descriptor: Descriptor, blob: () => BlobSource, diffId: () => Promise<DiffId | undefined>): Layer {
     const known = this.#layers.get(descriptor.digest)
-    if (known !== undefined) return known
+    if (known !== undefined && known.blob.isGone !== true) return known.layer
+    void known?.layer.close()
+    const source = blob()
     const { cache, indexDirectory, readOnly, readDeadlineMs, log } = this.#options
     const layer = new Layer({
       descriptor,
-      blob: blob(),
-      cache,
+      blob: source,
+      cache: source.isLocal === true ? new PassThroughCache(cache) : cache,
       indexPath: join(indexDirectory, digestAlgorithm(descriptor.digest), digestHex(descriptor.digest)),
       readOnly,
       diffId,
@@ -44,12 +47,18 @@ export class Layers {
       readDeadlineMs,
       log,
     })
-    this.#layers.set(descriptor.digest, layer)
+    this.#layers.set(descriptor.digest, { layer, blob: source })
     return layer
+  }
+
+  /** The file of this layer has changed or gone: whoever asks again gets another one. */
+  isGone(layer: Layer): boolean {
+    const known = this.#layers.get(layer.descriptor.digest)
+    return known?.layer !== layer || known.blob.isGone === true
   }
 
   /** Stops all first passes. */
   async close(): Promise<void> {
-    await Promise.all([...this.#layers.values()].map(async (layer) => layer.close()))
+    await Promise.all([...this.#layers.values()].map(async ({ layer }) => layer.close()))
   }
 }

@@ -3,6 +3,8 @@ import type { SpanEvent } from '../native.js'
 import type { TarMember } from '../tar/member.js'
 import { RegistryFsError } from '../util/errors.js'
 import { Signal } from '../util/signal.js'
+import { isBookkeeping } from './bookkeeping.js'
+import type { Codec } from './codec.js'
 import type { JournalEntry, Seal } from './journal.js'
 import { LayerTree } from './layer-tree.js'
 import { SeekTable } from './seek-table.js'
@@ -11,6 +13,8 @@ import { ZeroMap } from './zero-map.js'
 
 /** What a first pass has found so far; readers look at it and wait for `changed`. */
 export class PassProgress {
+  /** Known once the first bytes have come, and so before there are spans. */
+  codec: Codec = 'gzip'
   readonly tree = new LayerTree()
   readonly spans = new SeekTable()
   readonly windows = new MemoryWindows()
@@ -31,7 +35,7 @@ export class PassProgress {
 
   addMember(member: TarMember): void {
     this.members.push(member)
-    this.tree.add(member)
+    if (!isBookkeeping(member)) this.tree.add(member)
   }
 
   addSpan(span: SpanEvent): void {

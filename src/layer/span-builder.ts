@@ -57,10 +57,11 @@ export class SpanBuilder {
     this.#filled = needed
   }
 
-  /** A span ends here and the next one begins. */
-  cut(offset: number): void {
+  /** A span ends here and the next one begins. `keep` is shown all of it, unless it is zeros or was not seen whole. */
+  cut(offset: number, keep?: (lease: Lease) => void): void {
     if (this.#lease !== undefined && this.#start === this.#spanStart) {
       this.#lease.shorten(this.#filled)
+      keep?.(this.#lease)
       this.#keep(spanKey(this.#digest, this.#start), this.#lease)
     }
     this.#drop()

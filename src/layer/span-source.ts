@@ -13,8 +13,10 @@ import { hasCode } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { longestKeptSpanBytes, spanKey } from './span-builder.js'
+import type { TarSource } from './tar-source.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
+import type { ZstdSpans } from './zstd-spans.js'
 
 const pieceBytes = 8 << 20
 const noWindow = Buffer.alloc(0)
@@ -30,9 +32,11 @@ export interface SpanSourceOptions {
   readonly zeros: ZeroMap
   readonly compressed: CachedSource
   readonly memory: MemoryCache
+  /** Where the layer is of zstd frames. */
+  readonly zstd?: ZstdSpans | undefined
 }
 
-export class SpanSource {
+export class SpanSource implements TarSource {
   readonly #options: SpanSourceOptions
   readonly #inflating = new SingleFlight<string, Lease>()
   readonly #recent = new Set<number>()
@@ -50,6 +54,10 @@ export class SpanSource {
     // A span in memory first: it gives all at once where zeros and data alternate.
     const found = index === undefined ? 0 : this.#findInSpan(index, offset, target)
     return found > 0 ? found : fillZeros(target, zeros.zerosAt(offset))
+  }
+
+  covers(offset: number): boolean {
+    return this.#options.spans.find(offset) !== undefined
   }
 
   #findInSpan(index: number, offset: number, target: Buffer): number {
@@ -133,7 +141,13 @@ export class SpanSource {
   }
 
   async #inflate(index: number, span: Span, piece: number): Promise<Lease> {
-    const { windows, compressed, memory } = this.#options
+    const { windows, compressed, memory, zstd } = this.#options
+    if (zstd !== undefined) {
+      const lease = memory.pool.take(span.uncompressedLength)
+      await zstd.fill(index, span, lease)
+      this.inflated++
+      return lease
+    }
     const whole = span.uncompressedLength <= longestKeptSpanBytes
     const skipBytes = whole ? 0 : piece * pieceBytes
     const lengthBytes = whole

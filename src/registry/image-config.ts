@@ -11,6 +11,8 @@ export interface ImageConfig {
   readonly diffIds: readonly DiffId[]
 }
 
+export const noConfig: ImageConfig = Object.freeze({ platform: undefined, diffIds: [] })
+
 /** OCI image-spec config.md, as far as a file system needs it. Throws PROTOCOL or LIMIT. */
 export function parseConfig(bytes: Buffer, what = 'the image config'): ImageConfig {
   const document = parseObject(bytes, what)

@@ -1,26 +1,22 @@
 import type { DocumentStore } from '../blob/document-store.js'
 import { digestOf, tryParseDigest, verifyDigest, type Digest } from '../util/digest.js'
-import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
+import { describeError, hasCode } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { fetchBlobSize } from './blob-size.js'
 import type { Descriptor } from './descriptor.js'
-import { parseManifest, type IndexDocument, type Manifest } from './manifest.js'
+import { parseManifest } from './manifest.js'
 import { manifestAccept } from './media-types.js'
-import { formatPlatform, rankPlatform, type Platform } from './platform.js'
+import { narrowManifest, type FoundManifest } from './narrow-manifest.js'
+import type { Platform } from './platform.js'
 import type { Reference, Repository } from './reference.js'
 import { pullScope, type ApiRequest, type RegistryApi } from './registry-api.js'
 import type { ImageManifest } from './registry.js'
+import { payloadOf } from './schema1.js'
 import { statusError } from './status-check.js'
 import { headerOf, type HttpResponse } from './transport.js'
 
 /** containers/image's limit; registries refuse larger ones. */
 const manifestBytes = 4 * 1024 * 1024
-/** An index in an index is legal (OCI image-spec), deeper ones are not known. */
-const maxIndexDepth = 4
-
-interface Fetched {
-  readonly digest: Digest
-  readonly manifest: Manifest
-}
 
 /**
  * Tag or digest to the manifest for our platform. Documents are saved by digest and never asked for twice: Docker Hub
@@ -71,40 +67,13 @@ export class ManifestFetcher {
     })
   }
 
-  async #narrow(repository: Repository, top: Fetched, signal: AbortSignal): Promise<ImageManifest> {
-    let current = top
-    for (let depth = 0; ; depth++) {
-      const { manifest, digest } = current
-      const what = `${repository.host}: ${digest} of ${repository.path}`
-      if (manifest.kind === 'image') {
-        const { mediaType, config, layers } = manifest
-        return Object.freeze({ digest, topDigest: top.digest, mediaType, config, layers })
-      }
-      if (depth === maxIndexDepth) throw new RegistryFsError('LIMIT', `${what}: indexes nested too deeply`)
-      const chosen = this.#choose(manifest, what)
-      current = await this.#byDigest(repository, chosen.digest, chosen, signal)
-    }
-  }
-
-  /** The best for our platform; an entry that names none is taken when it is the only one left, or an index. */
-  #choose(index: IndexDocument, what: string): Descriptor {
-    const entries = index.entries.filter((entry) => !entry.isAttestation)
-    const ranked = entries.flatMap(({ descriptor, platform }) => {
-      const rank = platform === undefined ? undefined : rankPlatform(this.#platform, platform)
-      return rank === undefined ? [] : [{ descriptor, rank }]
+  async #narrow(repository: Repository, top: FoundManifest, signal: AbortSignal): Promise<ImageManifest> {
+    return narrowManifest(top, this.#platform, {
+      nameOf: (digest) => `${repository.host}: ${digest} of ${repository.path}`,
+      manifestOf: async (descriptor) =>
+        (await this.#byDigest(repository, descriptor.digest, descriptor, signal)).manifest,
+      sizeOf: async (digest) => fetchBlobSize(this.#api, repository, digest, signal),
     })
-    // Stable: of equals the first, as the runtimes do.
-    const best = ranked.sort((a, b) => a.rank - b.rank)[0]?.descriptor
-    const unnamed = entries.filter((entry) => entry.platform === undefined)
-    const fallback =
-      unnamed.length === 1 || entries.length === unnamed.length ? unnamed[0]?.descriptor : undefined
-    const chosen = best ?? fallback
-    if (chosen !== undefined) return chosen
-    const offered = [
-      ...new Set(entries.map(({ platform }) => (platform === undefined ? '?' : formatPlatform(platform)))),
-    ]
-    const list = offered.length === 0 ? 'it is empty' : `it has ${offered.slice(0, 20).join(', ')}`
-    throw new RegistryFsError('NOT_FOUND', `${what}: no image for ${formatPlatform(this.#platform)}: ${list}`)
   }
 
   async #byDigest(
@@ -112,7 +81,7 @@ export class ManifestFetcher {
     digest: Digest,
     descriptor: Descriptor | undefined,
     signal: AbortSignal,
-  ): Promise<Fetched> {
+  ): Promise<FoundManifest> {
     const stored = await this.#documents.load(digest)
     if (stored === undefined) return this.#get(repository, digest, digest, descriptor, signal)
     const what = `${repository.host}: ${digest} of ${repository.path}`
@@ -125,9 +94,11 @@ export class ManifestFetcher {
     expected: Digest | undefined,
     descriptor: Descriptor | undefined,
     signal: AbortSignal,
-  ): Promise<Fetched> {
+  ): Promise<FoundManifest> {
     const request = manifestRequest('GET', repository, name)
-    const { bytes, response } = await this.#api.getDocument(request, manifestBytes, signal)
+    const { bytes: body, response } = await this.#api.getDocument(request, manifestBytes, signal)
+    // What has the digest, and so what is kept: for a signed one the document without its signatures.
+    const bytes = payloadOf(body, request.what)
     const digest = expected ?? contentDigest(response) ?? digestOf(bytes)
     verifyDigest(bytes, digest, request.what)
     const contentType = descriptor?.mediaType ?? headerOf(response, 'content-type')

@@ -1,15 +1,15 @@
-import { tryParseDigest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
-import type { Descriptor } from './descriptor.js'
+import { parseDescriptor, type Descriptor } from './descriptor.js'
 import { isObject, parseObject, type JsonObject } from './json-object.js'
 import * as mediaTypes from './media-types.js'
 import { normalisePlatform, type Platform } from './platform.js'
+import { parseSchema1, type Schema1Document } from './schema1.js'
 
 /**
  * Manifests and indexes as a registry sends them, believed in nothing: sizes and counts are bounded, digests are of
  * an algorithm that can be verified, and a document that could be read both ways is refused (CVE-2021-41190).
  */
-export type Manifest = ImageDocument | IndexDocument
+export type Manifest = ImageDocument | IndexDocument | Schema1Document
 
 export interface ImageDocument {
   readonly kind: 'image'
@@ -36,21 +36,14 @@ export interface IndexEntry {
 export const maxLayers = 1000
 /** The largest indexes in use (OSes times architectures) have some dozens. */
 export const maxIndexEntries = 1000
-const maxMediaTypeLength = 255
 
 /**
  * `contentType`: the header as received, or a descriptor's mediaType; undefined when unknown (from a store).
- * `what` names the document in errors. Throws PROTOCOL, LIMIT, or UNSUPPORTED for schema 1.
+ * `what` names the document in errors. Throws PROTOCOL, LIMIT, DIGEST_MISMATCH, or UNSUPPORTED for other types.
  */
 export function parseManifest(bytes: Buffer, contentType: string | undefined, what: string): Manifest {
   const document = parseObject(bytes, what)
   const mediaType = mediaTypeOf(document, contentType, what)
-  if (mediaType === mediaTypes.dockerSchema1 || mediaType === mediaTypes.dockerSchema1Signed) {
-    throw new RegistryFsError(
-      'UNSUPPORTED',
-      `${what}: the image has a schema 1 manifest (from before 2016), which is not supported`,
-    )
-  }
   if (document['manifests'] !== undefined && document['layers'] !== undefined) {
     throw protocol(what, 'it is both an index and a manifest')
   }
@@ -61,6 +54,9 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined, wh
     case mediaTypes.ociManifest:
     case mediaTypes.dockerManifest:
       return parseImage(document, mediaType, what)
+    case mediaTypes.dockerSchema1:
+    case mediaTypes.dockerSchema1Signed:
+      return parseSchema1(document, mediaType, maxLayers, what)
     default:
       throw new RegistryFsError(
         'UNSUPPORTED',
@@ -130,7 +126,7 @@ function parseEntry(value: unknown, where: string, what: string): IndexEntry {
   const descriptor = parseDescriptor(value, where, what)
   const platform = isObject(value) ? parseOfferedPlatform(value['platform']) : undefined
   const isAttestation =
-    descriptor.annotations['vnd.docker.reference.type'] === 'attestation-manifest' ||
+    descriptor.annotations['vnd.docker.reference.type'] !== undefined ||
     (platform?.os === 'unknown' && platform.architecture === 'unknown')
   return Object.freeze({ descriptor, platform, isAttestation })
 }
@@ -142,29 +138,6 @@ export function parseOfferedPlatform(value: unknown): Platform | undefined {
   if (typeof os !== 'string' || typeof architecture !== 'string' || os === '' || architecture === '')
     return undefined
   return normalisePlatform(os, architecture, typeof variant === 'string' ? variant : '')
-}
-
-function parseDescriptor(value: unknown, where: string, what: string): Descriptor {
-  if (!isObject(value)) throw protocol(what, `its ${where} is not a descriptor`)
-  const { mediaType, size } = value
-  const digest = typeof value['digest'] === 'string' ? tryParseDigest(value['digest']) : undefined
-  if (digest === undefined)
-    throw protocol(what, `the digest of its ${where} is malformed or of an unknown algorithm`)
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-    throw protocol(what, `the size of its ${where} is not a whole number`)
-  }
-  if (typeof mediaType !== 'string' || mediaType.length > maxMediaTypeLength) {
-    throw protocol(what, `the mediaType of its ${where} is missing or too long`)
-  }
-  return Object.freeze({ mediaType, digest, size, annotations: parseAnnotations(value['annotations']) })
-}
-
-function parseAnnotations(value: unknown): Readonly<Record<string, string>> {
-  if (!isObject(value)) return Object.freeze({})
-  const strings = Object.entries(value).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string',
-  )
-  return Object.freeze(Object.fromEntries(strings))
 }
 
 function parseArray(value: unknown, max: number, where: string, what: string): readonly unknown[] {

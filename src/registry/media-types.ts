@@ -5,6 +5,14 @@ export const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+
 export const dockerSchema1 = 'application/vnd.docker.distribution.manifest.v1+json'
 export const dockerSchema1Signed = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
 
+export const ociConfig = 'application/vnd.oci.image.config.v1+json'
+export const dockerConfig = 'application/vnd.docker.container.image.v1+json'
+
+/** Configs of images; those of artifacts (`application/vnd.oci.empty.v1+json` and any other) say nothing about layers. */
+export function isImageConfig(mediaType: string): boolean {
+  return mediaType === ociConfig || mediaType === dockerConfig
+}
+
 /** All of them, or old registries convert to schema 1 (distribution content-negotiation.md). Order of containers/image. */
 export const manifestAccept = [
   ociManifest,
@@ -14,3 +22,9 @@ export const manifestAccept = [
   dockerList,
   ociIndex,
 ].join(', ')
+
+export function isManifestType(mediaType: string): boolean {
+  return [ociManifest, ociIndex, dockerManifest, dockerList, dockerSchema1, dockerSchema1Signed].includes(
+    mediaType,
+  )
+}

@@ -1,12 +1,15 @@
 import { isIP } from 'node:net'
 import { parseDigest, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
+import { formatLocalReference, type LocalTransport } from './local-reference.js'
 
 /** A repository in a registry, e.g. { host: 'quay.io', path: 'containerdisks/fedora' }. */
 export interface Repository {
   /** As the user writes it, with port: `docker.io`, `127.0.0.1:5000`. The API host of docker.io is the client's affair. */
   readonly host: string
   readonly path: string
+  /** Of an image on this machine: then `host` is empty, `path` a place in the file system, and a tag any name. */
+  readonly transport?: LocalTransport
 }
 
 /** registry/repository[:tag][@digest], completed: docker.io, library/ and :latest are filled in. */
@@ -83,6 +86,7 @@ export function formatRepository(repository: Repository): string {
 
 /** Parses back to the same reference. */
 export function formatReference(reference: Reference): string {
+  if (reference.transport !== undefined) return formatLocalReference(reference)
   const tag = reference.tag === undefined ? '' : `:${reference.tag}`
   const digest = reference.digest === undefined ? '' : `@${reference.digest}`
   return `${formatRepository(reference)}${tag}${digest}`

@@ -1,3 +1,4 @@
+import { BytesBlob } from '../blob/bytes-blob.js'
 import type { DocumentStore } from '../blob/document-store.js'
 import type { BlobSource } from '../blob/source.js'
 import type { ReadOptions } from '../util/abort.js'
@@ -11,6 +12,7 @@ import { LoggingTransport } from './decorators/logging.js'
 import { RedirectTransport } from './decorators/redirect.js'
 import { RetryTransport, type RetryOptions } from './decorators/retry.js'
 import type { Descriptor } from './descriptor.js'
+import { ForeignBlob } from './foreign-blob.js'
 import { InsecureHosts } from './insecure-hosts.js'
 import { Lifetime } from './lifetime.js'
 import { Listing } from './listing.js'
@@ -73,6 +75,7 @@ export class RegistryClient implements Registry {
   }
   readonly #options: RegistryClientOptions
   readonly #timeouts: RegistryTimeouts
+  readonly #insecureHosts: InsecureHosts
   readonly #lifetime = new Lifetime()
   readonly #sockets: UndiciTransport
   readonly #api: RegistryApi
@@ -89,6 +92,7 @@ export class RegistryClient implements Registry {
     this.#options = options
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
     const insecureHosts = new InsecureHosts(options.insecureHosts ?? [])
+    this.#insecureHosts = insecureHosts
     this.#sockets = new UndiciTransport({
       userAgent: options.userAgent ?? 'registryfs',
       isUnverified: (host) => insecureHosts.isConfigured(host),
@@ -132,22 +136,12 @@ export class RegistryClient implements Registry {
   }
 
   openBlob(repository: Repository, descriptor: Descriptor): BlobSource {
-    return new RemoteBlob(repository, descriptor, {
-      api: this.#api,
-      log: this.#options.log,
-      counters: this.counters,
-      deadlineMs: this.#timeouts.blobReadMs,
-      maxResumes: this.#options.maxResumes ?? 5,
-      resumeBaseMs: this.#options.retry?.baseMs ?? defaultRetry.baseMs,
-      onNoRanges: (host) => {
-        if (this.#hostsWithoutRanges.has(host)) return
-        this.#hostsWithoutRanges.add(host)
-        this.#options.log.warn(
-          { host },
-          'the registry ignores ranges: reads there fetch a layer from its start',
-        )
-      },
-    })
+    if (descriptor.data !== undefined) return new BytesBlob(descriptor.data)
+    const blob = this.#openRemote(repository, descriptor)
+    const urls = (descriptor.urls ?? []).map((url) => new URL(url))
+    const allowed = urls.filter((url) => this.#isAllowed(url, repository))
+    if (allowed.length === 0) return blob
+    return new ForeignBlob([blob, ...allowed.map((url) => this.#openRemote(repository, descriptor, url))])
   }
 
   async listRepositories(host: string, options?: ReadOptions): Promise<readonly string[] | undefined> {
@@ -165,6 +159,35 @@ export class RegistryClient implements Registry {
   async close(): Promise<void> {
     this.#lifetime.close()
     await this.#sockets.close()
+  }
+
+  #openRemote(repository: Repository, descriptor: Descriptor, foreignUrl?: URL): RemoteBlob {
+    return new RemoteBlob(repository, descriptor, {
+      api: this.#api,
+      log: this.#options.log,
+      counters: this.counters,
+      deadlineMs: this.#timeouts.blobReadMs,
+      maxResumes: this.#options.maxResumes ?? 5,
+      resumeBaseMs: this.#options.retry?.baseMs ?? defaultRetry.baseMs,
+      onNoRanges: (host) => {
+        if (this.#hostsWithoutRanges.has(host)) return
+        this.#hostsWithoutRanges.add(host)
+        this.#options.log.warn(
+          { host },
+          'the registry ignores ranges: reads there fetch a layer from its start',
+        )
+      },
+      ...(foreignUrl === undefined ? {} : { foreignUrl }),
+    })
+  }
+
+  /** Of a descriptor's URL: whoever wrote the manifest chose it. */
+  #isAllowed(url: URL, { host, path }: Repository): boolean {
+    if (url.username !== '' || url.password !== '') return false
+    if (url.protocol === 'https:') return true
+    return (
+      url.protocol === 'http:' && this.#insecureHosts.allowsPlainHttp(url.host, this.#api.urlOf(host, path))
+    )
   }
 
   #decorate(sockets: Transport, insecureHosts: InsecureHosts): Transport {
@@ -187,7 +210,8 @@ export class RegistryClient implements Registry {
   }
 
   async #fetchDocument(repository: Repository, descriptor: Descriptor): Promise<Buffer> {
-    const { digest, size } = descriptor
+    const { digest, size, data } = descriptor
+    if (data !== undefined) return data
     const { host, path } = repository
     const what = `${host}: GET blobs/${digest} of ${path}`
     if (size > documentBytes)

@@ -16,8 +16,8 @@ export interface ImageManifest {
   readonly layers: readonly Descriptor[]
 }
 
-/** What the rest of registryfs asks of registries. Implemented by RegistryClient; errors are RegistryFsError. */
-export interface Registry {
+/** Where images come from: registries, or places on this machine. Errors are RegistryFsError. */
+export interface ImageSource {
   /** Tag or digest to image manifest. A digest is answered from the document store without any request. */
   fetchManifest(reference: Reference, options?: ReadOptions): Promise<ImageManifest>
 
@@ -29,7 +29,10 @@ export interface Registry {
 
   /** Ranged access to a layer; makes no request by itself. */
   openBlob(repository: Repository, descriptor: Descriptor): BlobSource
+}
 
+/** What the rest of registryfs asks of registries. Implemented by RegistryClient. */
+export interface Registry extends ImageSource {
   /** `_catalog`, all pages up to a limit; undefined where the registry has none or refuses. */
   listRepositories(host: string, options?: ReadOptions): Promise<readonly string[] | undefined>
 

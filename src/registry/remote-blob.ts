@@ -26,6 +26,8 @@ export interface RemoteBlobOptions {
   readonly resumeBaseMs: number
   /** Called when the registry answered a range with the whole blob. */
   readonly onNoRanges: (host: string) => void
+  /** In place of the registry: a URL of the descriptor, which is never given any authorization (CVE-2020-15157). */
+  readonly foreignUrl?: URL
 }
 
 /** What a storage answers when a signed URL has expired (S3 400 and 403, R2 403, Azure 401), or the object moved. */
@@ -43,6 +45,7 @@ export class RemoteBlob implements BlobSource {
   readonly #options: RemoteBlobOptions
   readonly #repository: Repository
   readonly #descriptor: Descriptor
+  readonly #host: string
   readonly #what: string
   readonly #url: URL
   /** Where the bytes are; undefined until the first answer. */
@@ -55,8 +58,11 @@ export class RemoteBlob implements BlobSource {
     this.#options = options
     this.#repository = repository
     this.#descriptor = descriptor
-    this.#what = `${repository.host}: GET blobs/${descriptor.digest} of ${repository.path}`
-    this.#url = options.api.urlOf(repository.host, `${repository.path}/blobs/${descriptor.digest}`)
+    const { foreignUrl } = options
+    this.#host = foreignUrl?.host ?? repository.host
+    this.#what = `${this.#host}: GET blobs/${descriptor.digest} of ${repository.path}`
+    this.#url =
+      foreignUrl ?? options.api.urlOf(repository.host, `${repository.path}/blobs/${descriptor.digest}`)
   }
 
   async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
@@ -187,14 +193,14 @@ export class RemoteBlob implements BlobSource {
 
   #requestOf(fill: PendingFill, url: URL): HttpRequest {
     const { host } = this.#repository
+    const isRegistry = url.origin === this.#url.origin && this.#options.foreignUrl === undefined
     return {
       method: 'GET',
       url,
       headers: { range: formatRange(fill.position, fill.missingBytes) },
       kind: 'blob',
       what: this.#what,
-      authorization:
-        url.origin === this.#url.origin ? { host, scope: pullScope(this.#repository) } : undefined,
+      authorization: isRegistry ? { host, scope: pullScope(this.#repository) } : undefined,
       signal: fill.signal,
     }
   }
@@ -222,10 +228,10 @@ export class RemoteBlob implements BlobSource {
   async #refusal(response: HttpResponse, request: Pick<HttpRequest, 'what'>): Promise<RegistryFsError> {
     const error = await statusError(response, request)
     if (!hasCode(error, 'NOT_FOUND')) return error
-    const { host, path } = this.#repository
+    const place = this.#options.foreignUrl === undefined ? 'in the registry' : 'at its URL'
     return new RegistryFsError(
       'GONE',
-      `${host}: layer ${this.#descriptor.digest} of ${path} is no longer in the registry`,
+      `${this.#host}: layer ${this.#descriptor.digest} of ${this.#repository.path} is no longer ${place}`,
     )
   }
 

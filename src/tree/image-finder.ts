@@ -19,7 +19,15 @@ export class ImageFinder {
   /** The root of the image, for the name `path` in the mount. Undefined: no such image. Other failures are thrown. */
   async find(path: string, reference: Reference, options?: ReadOptions): Promise<Member | undefined> {
     const image = await this.#open(reference, options)
-    if (image === undefined) return undefined
+    return image === undefined ? undefined : this.#rootOf(path, image)
+  }
+
+  /** The same where the image must be there: NOT_FOUND with the reason. */
+  async get(path: string, reference: Reference, options?: ReadOptions): Promise<Member> {
+    return this.#rootOf(path, await this.#images.open(reference, options))
+  }
+
+  #rootOf(path: string, image: Image): Member {
     let directory = this.#directories.get(path)
     if (directory?.image !== image) {
       directory = new ImageDirectory(image)

@@ -4,6 +4,7 @@ import { formatReference } from '../registry/reference.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { Facts, TreeEntry, TreeLookup, TreeNode } from './node.js'
+import { nameValidMs } from './place.js'
 
 /**
  * One image as one directory of the mount shows it. The same image under two names is two of these, for a directory
@@ -71,7 +72,9 @@ export class Member implements TreeNode {
 
   async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
     const node = await this.#node.lookup(name, options)
-    return node === undefined ? undefined : { node: this.#directory.memberOf(node), validMs: Infinity }
+    if (node === undefined) return undefined
+    const validMs = this.image.mayChange ? nameValidMs : Infinity
+    return { node: this.#directory.memberOf(node), validMs }
   }
 
   async entries(options?: ReadOptions): Promise<readonly TreeEntry[]> {

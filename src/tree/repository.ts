@@ -1,8 +1,7 @@
 import type { Image, NodeAttributes } from '../image/image.js'
 import type { ReadOptions } from '../util/abort.js'
-import { RegistryFsError } from '../util/errors.js'
 import type { Reference } from '../registry/reference.js'
-import { formatReference, formatRepository } from '../registry/reference.js'
+import { formatRepository } from '../registry/reference.js'
 import { Directory } from './directory.js'
 import type { Namespace } from './namespace.js'
 import { nameValidMs, referenceAt, type Place } from './place.js'
@@ -107,9 +106,7 @@ export class AliasDirectory extends Unresolved {
   }
 
   protected override async find(options?: ReadOptions): Promise<TreeNode> {
-    const root = await this.#namespace.finder.find(this.#mountPath, this.#reference, options)
-    if (root !== undefined) return root
-    throw new RegistryFsError('NOT_FOUND', `there is no image ${formatReference(this.#reference)}`)
+    return this.#namespace.finder.get(this.#mountPath, this.#reference, options)
   }
 
   override async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {

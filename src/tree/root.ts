@@ -54,7 +54,10 @@ export class RootDirectory extends Directory {
     for (const entry of await this.#namespace.entries(this.#place, false, options)) {
       entries.set(entry.name.toString(), entry)
     }
-    const seen = this.#namespace.finder.opened().map((image) => image.reference.host)
+    // Local images have no host, and are seen by their aliases alone.
+    const seen = this.#namespace.finder
+      .opened()
+      .flatMap(({ reference: { host } }) => (host === '' ? [] : host))
     for (const host of [...this.#configuredHosts, ...seen]) {
       if (host !== this.#place.host || this.#configuredHosts.has(host)) add(host, this.#hostAt(host))
     }

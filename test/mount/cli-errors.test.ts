@@ -5,7 +5,7 @@ import { describe, test, type TestContext } from 'node:test'
 import { digestOf, type DiffId } from '../../src/util/digest.js'
 import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.js'
 import { gzipMember } from '../support/gzip-shapes.js'
-import { diffIdOf, gzipLayer, tarLayer, type ImageContents, type Layer } from '../support/images.js'
+import { diffIdOf, gzipLayer, type ImageContents, type Layer } from '../support/images.js'
 import { run } from '../support/mounted.js'
 import { mountImages, registryfs } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
@@ -18,7 +18,7 @@ const tar = tarOf(dir('disk/'), file('disk/downloaded', disk))
 const smallTar = tarOf(file('a', 'small'))
 const good = gzipLayer(tar)
 const tarType = 'application/vnd.oci.image.layer.v1.tar'
-const zstd: Layer = { bytes: Buffer.from('28b52ffd', 'hex'), mediaType: `${tarType}+zstd` }
+const xz: Layer = { bytes: Buffer.from('fd377a585a000004', 'hex'), mediaType: `${tarType}+xz` }
 
 interface BadInput {
   readonly what: string
@@ -138,42 +138,18 @@ const cases: readonly BadInput[] = [
     code: 'DIGEST_MISMATCH',
   },
   {
-    what: 'a layer of zstd',
-    image: { layers: [zstd] },
+    what: 'a layer of xz',
+    image: { layers: [xz] },
     exitStatus: 7,
-    says: /compressed with zstd/,
+    says: /compressed with xz/,
     errno: 'Operation not supported',
     code: 'UNSUPPORTED',
   },
   {
-    what: 'a layer of zstd that says it is gzip',
-    image: { layers: [{ ...zstd, mediaType: `${tarType}+gzip` }] },
+    what: 'a layer of xz that says it is gzip',
+    image: { layers: [{ ...xz, mediaType: `${tarType}+gzip` }] },
     exitStatus: 7,
-    says: /compressed with zstd/,
-    errno: 'Operation not supported',
-    code: 'UNSUPPORTED',
-  },
-  {
-    what: 'an uncompressed layer',
-    image: { layers: [tarLayer(tar)] },
-    exitStatus: 7,
-    says: /not compressed with gzip/,
-    errno: 'Operation not supported',
-    code: 'UNSUPPORTED',
-  },
-  {
-    what: 'an uncompressed layer that says it is gzip',
-    image: { layers: [{ ...tarLayer(tar), mediaType: `${tarType}+gzip` }] },
-    exitStatus: 7,
-    says: /not compressed with gzip/,
-    errno: 'Operation not supported',
-    code: 'UNSUPPORTED',
-  },
-  {
-    what: 'a gzip layer that is no tar',
-    image: { layers: [gzipLayer(sampleData('text', 1 << 20))] },
-    exitStatus: 7,
-    says: /the layer is not a tar/,
+    says: /compressed with xz/,
     errno: 'Operation not supported',
     code: 'UNSUPPORTED',
   },

@@ -78,8 +78,13 @@ export class FakeRegistry {
     return this.addManifest(repository, tag, bytes, mediaType)
   }
 
-  addManifest(repository: string, tag: string | undefined, bytes: Buffer, mediaType: string): Digest {
-    const digest = digestOf(bytes)
+  addManifest(
+    repository: string,
+    tag: string | undefined,
+    bytes: Buffer,
+    mediaType: string,
+    digest = digestOf(bytes),
+  ): Digest {
     this.#manifests.set(`${repository}@${digest}`, { bytes, mediaType })
     const tags = this.#tags.get(repository) ?? new Map<string, Digest>()
     if (tag !== undefined) tags.set(tag, digest)

@@ -27,6 +27,7 @@ export async function layerFixture(
   t: TestContext,
   tar: Buffer,
   compressed: Buffer = gzipSync(tar),
+  described: Partial<Descriptor> = {},
 ): Promise<LayerFixture> {
   const directory = await temporaryDirectory(t)
   const blob = new MemoryBlob(compressed)
@@ -35,6 +36,7 @@ export async function layerFixture(
     digest: digestOf(compressed),
     size: compressed.length,
     annotations: {},
+    ...described,
   }
   const diffId = digestOf(tar) as string as DiffId
   const open = async (options: Partial<LayerOptions> = {}): Promise<Layer> => {

@@ -195,6 +195,8 @@ class MemoryImage implements Image {
   readonly platform = 'linux/amd64'
   readonly root: ImageNode
   readonly isProven = true
+  readonly isGone = false
+  readonly mayChange = false
   layers: readonly LayerStatus[] = []
 
   constructor(reference: Reference, root: MemoryContents, digest: Digest) {

@@ -18,10 +18,10 @@ test('every point of SEMANTICS.md has a test', () => {
 
 for (const [, title] of document.matchAll(/^ {2}Test: `(.+)`$/gm)) {
   test(`SEMANTICS.md's test exists: ${title ?? ''}`, () => {
-    // Table tests make their title from the row: "zstd is refused" comes from `${what} is refused`.
+    // Table tests make their title from the row: "an ISO that is" comes from `${what} that is`.
     const words = (title ?? '')
-      .replace(/^zstd (?=is refused with )/, '${what} ')
-      .replace('UNSUPPORTED', '${code}')
+      .replace(/^an ISO (?=that is no tar)/, '${what} ')
+      .replace(/^(a zstd layer) of one frame (?=is read)/, '$1 of ${what} ')
     assert.ok(tests.includes(words), `no test is called ${JSON.stringify(words)}`)
   })
 }

@@ -37,6 +37,7 @@ async function imageWith(t: TestContext): Promise<Image> {
     manifest,
     layers: [await fixture.open()],
     config,
+    isGone: () => false,
   })
 }
 

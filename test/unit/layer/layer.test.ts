@@ -167,11 +167,9 @@ test('a tar that does not have the diff ID is refused', async (t) => {
 })
 
 for (const [what, bytes, code, message] of [
-  ['zstd', Buffer.from('28b52ffd00000000', 'hex'), 'UNSUPPORTED', /zstd/],
+  ['a broken zstd', Buffer.from('28b52ffd00000000', 'hex'), 'CORRUPT', /zstd/],
   ['xz', Buffer.from('fd377a585a000000', 'hex'), 'UNSUPPORTED', /xz/],
   ['bzip2', Buffer.from('425a683931415926', 'hex'), 'UNSUPPORTED', /bzip2/],
-  ['a plain tar', tar.subarray(0, 10_240), 'UNSUPPORTED', /not compressed/],
-  ['a gzip of something that is no tar', gzipSync(sampleData('text', 9000)), 'UNSUPPORTED', /not a tar/],
   ['a truncated gzip', gzipSync(tar).subarray(0, 1_000_000), 'CORRUPT', /truncated/],
   ['a tar that ends in a member', gzipSync(tar.subarray(0, 5_000_000)), 'CORRUPT', /./],
 ] as const) {

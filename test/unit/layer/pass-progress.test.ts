@@ -10,11 +10,12 @@ const scanner = new TarScanner({ onMember: () => undefined }).state()
 
 function entry(compressedBytes: number, seals: readonly Seal[]): JournalEntry {
   const checkpoint = {
+    codec: 'gzip',
     compressedBitOffset: compressedBytes * 8 + 3,
     uncompressedOffset: 0,
     state: Buffer.alloc(0),
     scanner,
-  }
+  } as const
   return { spans: [], zeros: [], members: [], seals, checkpoint }
 }
 

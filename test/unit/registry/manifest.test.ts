@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseConfig } from '../../../src/registry/image-config.js'
-import { parseManifest, type ImageDocument, type IndexDocument } from '../../../src/registry/manifest.js'
+import { parseManifest, type Manifest } from '../../../src/registry/manifest.js'
 import * as mediaTypes from '../../../src/registry/media-types.js'
+import { digestOf } from '../../../src/util/digest.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
 import { imageOf, indexOf } from '../../support/images.js'
 
@@ -11,7 +12,7 @@ const digest = `sha256:${'a'.repeat(64)}`
 const sha512 = `sha512:${'b'.repeat(128)}`
 const descriptor = { mediaType: 'application/x', digest, size: 3 }
 
-function parse(document: unknown, contentType?: string): ImageDocument | IndexDocument {
+function parse(document: unknown, contentType?: string): Manifest {
   return parseManifest(Buffer.from(JSON.stringify(document)), contentType, 'test')
 }
 
@@ -76,22 +77,12 @@ test('what is both an index and a manifest is refused', () => {
   refuses('PROTOCOL', { schemaVersion: 2, config: descriptor, layers: [], manifests: [] })
 })
 
-test('schema 1 is refused with a reason', () => {
-  for (const document of [
-    { schemaVersion: 1, fsLayers: [] },
-    { mediaType: mediaTypes.dockerSchema1Signed, schemaVersion: 1 },
-  ]) {
-    assert.throws(() => parse(document), { code: 'UNSUPPORTED', message: /schema 1/ })
-  }
-  assert.throws(() => parse({ schemaVersion: 1 }, mediaTypes.dockerSchema1), { code: 'UNSUPPORTED' })
-})
-
 test('an artifact with a config of no image and layers that are no tars is fine', () => {
   const parsed = parse({
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
     artifactType: 'application/vnd.example',
-    config: { mediaType: 'application/vnd.oci.empty.v1+json', digest, size: 2, data: 'e30=' },
+    config: { mediaType: 'application/vnd.oci.empty.v1+json', digest, size: 2 },
     layers: [{ ...descriptor, digest: sha512, annotations: { title: 'x', strange: 5 } }],
     subject: descriptor,
   })
@@ -102,6 +93,30 @@ test('an artifact with a config of no image and layers that are no tars is fine'
     size: 3,
     annotations: { title: 'x' },
   })
+})
+
+test('inline data is kept where digest and size agree, and refused where they do not', () => {
+  const data = Buffer.from('{}')
+  const good = {
+    mediaType: 'application/vnd.oci.empty.v1+json',
+    digest: digestOf(data, 'sha512'),
+    size: 2,
+    data: 'e30=',
+  }
+  const parsed = parse({ schemaVersion: 2, config: good, layers: [] })
+  assert.ok(parsed.kind === 'image')
+  assert.deepEqual(parsed.config.data, data)
+  for (const bad of [{ data: 'W10=' }, { size: 3 }, { data: '' }])
+    refuses('DIGEST_MISMATCH', { schemaVersion: 2, config: { ...good, ...bad }, layers: [] })
+  refuses('PROTOCOL', { schemaVersion: 2, config: { ...good, data: 5 }, layers: [] })
+})
+
+test('URLs of foreign layers are kept, what is no URL is not', () => {
+  const mediaType = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'
+  const layer = { ...descriptor, mediaType, urls: ['https://example.com/a', 'nonsense', 5] }
+  const parsed = parse({ schemaVersion: 2, config: descriptor, layers: [layer] })
+  assert.ok(parsed.kind === 'image')
+  assert.deepEqual(parsed.layers[0]?.urls, ['https://example.com/a'])
 })
 
 test('malformed descriptors are refused', () => {

@@ -1,0 +1,68 @@
+import { unlink } from 'node:fs/promises'
+import { removeJournal } from './journal.js'
+import type { FirstPass, FirstPassResult } from './first-pass.js'
+import { loadIndex, saveIndex } from './index-file.js'
+import { contentsOfIndex, type LayerBytes, type LayerContents } from './layer-contents.js'
+import type { Windows } from './windows.js'
+
+/** The files that one layer has in the cache directory beside its chunks: `<path>.idx` and `<path>.journal`. */
+export class IndexKeeper {
+  readonly #path: string
+  readonly #readOnly: boolean
+  /** Of the index; 0 while there is none. */
+  fileBytes = 0
+
+  constructor(path: string, readOnly: boolean) {
+    this.#path = path
+    this.#readOnly = readOnly
+  }
+
+  /** Undefined: nothing is to be journaled. */
+  get journalPath(): string | undefined {
+    return this.#readOnly ? undefined : this.#journalPath
+  }
+
+  async load(bytes: LayerBytes): Promise<LayerContents | undefined> {
+    const { digest, size } = bytes.descriptor
+    const loaded = await loadIndex(this.#indexPath, { digest, blobBytes: size }, this.#readOnly)
+    if (loaded === undefined) return undefined
+    this.fileBytes = loaded.fileBytes
+    return contentsOfIndex(loaded.index, bytes)
+  }
+
+  /** Resolves to where the windows are then: those in memory can go. */
+  async save(pass: FirstPass, result: FirstPassResult, bytes: LayerBytes): Promise<Windows> {
+    const { progress } = pass
+    if (this.#readOnly) return progress.windows
+    const saved = await saveIndex(this.#indexPath, {
+      digest: bytes.descriptor.digest,
+      codec: progress.codec,
+      blobBytes: bytes.descriptor.size,
+      diffId: result.diffId,
+      tarBytes: result.tarBytes,
+      spans: progress.spans,
+      windows: progress.windows,
+      zeros: progress.zeros,
+      members: progress.members,
+      seals: progress.seals,
+    })
+    this.fileBytes = saved.fileBytes
+    return saved.windows
+  }
+
+  async removeIndex(): Promise<void> {
+    if (!this.#readOnly) await unlink(this.#indexPath).catch(() => undefined)
+  }
+
+  async removeJournal(): Promise<void> {
+    if (!this.#readOnly) await removeJournal(this.#journalPath)
+  }
+
+  get #indexPath(): string {
+    return `${this.#path}.idx`
+  }
+
+  get #journalPath(): string {
+    return `${this.#path}.journal`
+  }
+}

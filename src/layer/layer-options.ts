@@ -1,0 +1,21 @@
+import type { ChunkCache } from '../blob/chunk-cache.js'
+import type { BlobSource } from '../blob/source.js'
+import type { Descriptor } from '../registry/descriptor.js'
+import type { DiffId } from '../util/digest.js'
+import type { Logger } from '../util/log.js'
+import type { Semaphore } from '../util/semaphore.js'
+
+export interface LayerOptions {
+  readonly descriptor: Descriptor
+  readonly blob: BlobSource
+  readonly cache: ChunkCache
+  /** `<path>.idx` is the index file, `<path>.journal` the running pass's. */
+  readonly indexPath: string
+  /** The cache directory belongs to another process: use what it has, write nothing. */
+  readonly readOnly: boolean
+  readonly diffId: () => Promise<DiffId | undefined>
+  readonly passes: Semaphore
+  /** For one span's worth of fetching and inflating. */
+  readonly readDeadlineMs: number
+  readonly log: Logger
+}

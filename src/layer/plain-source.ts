@@ -1,0 +1,31 @@
+import type { CachedSource } from '../blob/cached-source.js'
+import type { ReadOptions } from '../util/abort.js'
+import type { TarSource } from './tar-source.js'
+import type { ZeroMap } from './zero-map.js'
+
+/** A layer that is not compressed: its tar is the blob. */
+export class PlainSource implements TarSource {
+  readonly inflated = 0
+  readonly #blob: CachedSource
+  readonly #zeros: ZeroMap
+
+  constructor(blob: CachedSource, zeros: ZeroMap) {
+    this.#blob = blob
+    this.#zeros = zeros
+  }
+
+  findSome(offset: number, target: Buffer): number {
+    const zeros = Math.min(this.#zeros.zerosAt(offset), target.length)
+    if (zeros === 0) return this.#blob.findSome(offset, target)
+    target.fill(0, 0, zeros)
+    return zeros
+  }
+
+  covers(offset: number): boolean {
+    return offset < this.#blob.size
+  }
+
+  async readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
+    return (await this.#blob.read(offset, target.length, options)).copy(target)
+  }
+}

@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto'
+import { Lease } from '../blob/buffer-pool.js'
+import type { CachedSource } from '../blob/cached-source.js'
+import type { MemoryCache } from '../blob/memory-cache.js'
+import { inflateSpan } from '../native.js'
+import { abortable, type ReadOptions } from '../util/abort.js'
+import { hasCode, RegistryFsError } from '../util/errors.js'
+import { SingleFlight } from '../util/single-flight.js'
+import { decodeZstdSpan } from '../zstd/zstd.js'
+import { spanKey } from './span-builder.js'
+import type { TarSource } from './tar-source.js'
+import type { TocChunk } from './toc-chunks.js'
+
+export interface TocSourceOptions {
+  readonly digest: string
+  readonly codec: 'gzip' | 'zstd'
+  /** In order, without gaps. */
+  readonly chunks: readonly TocChunk[]
+  readonly compressed: CachedSource
+  readonly memory: MemoryCache
+}
+
+/** The contents of all files of a layer with a table of contents: each chunk has its digest there, and is held against it. */
+export class TocSource implements TarSource {
+  readonly #options: TocSourceOptions
+  readonly #decoding = new SingleFlight<string, Lease>()
+  inflated = 0
+
+  constructor(options: TocSourceOptions) {
+    this.#options = options
+  }
+
+  findSome(offset: number, target: Buffer): number {
+    const chunk = this.#find(offset)
+    if (chunk === undefined) return 0
+    const at = offset - chunk.uncompressedOffset
+    if (chunk.isZeros) {
+      const zeros = Math.min(target.length, chunk.uncompressedLength - at)
+      target.fill(0, 0, zeros)
+      return zeros
+    }
+    return this.#options.memory.peek(this.#keyOf(chunk))?.bytes.copy(target, 0, at) ?? 0
+  }
+
+  covers(offset: number): boolean {
+    return this.#find(offset) !== undefined
+  }
+
+  async readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
+    const known = this.findSome(offset, target)
+    const chunk = this.#find(offset)
+    if (known > 0 || chunk === undefined) return known
+    const key = this.#keyOf(chunk)
+    const decoding = this.#decoding.run(key, async () => {
+      const lease = await this.#decodeTrusted(chunk)
+      this.#options.memory.put(key, lease)
+      return lease
+    })
+    const lease = await abortable(decoding, options.signal)
+    return lease.bytes.copy(target, 0, offset - chunk.uncompressedOffset)
+  }
+
+  /** Once more with fetched bytes when those from the cache are not what they should be. */
+  async #decodeTrusted(chunk: TocChunk): Promise<Lease> {
+    try {
+      return await this.#decode(chunk)
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT', 'DIGEST_MISMATCH')) throw error
+      const { compressedOffset, compressedEnd } = chunk
+      await this.#options.compressed.discard(compressedOffset, compressedEnd - compressedOffset)
+      return this.#decode(chunk)
+    }
+  }
+
+  async #decode(chunk: TocChunk): Promise<Lease> {
+    const { compressed, codec } = this.#options
+    const { compressedOffset, compressedEnd, skipBytes, uncompressedLength, sha256 } = chunk
+    const input = await compressed.read(compressedOffset, compressedEnd - compressedOffset)
+    // Most are far smaller than what the pool gives.
+    const lease = Lease.of(Buffer.allocUnsafeSlow(uncompressedLength))
+    this.inflated++
+    if (codec === 'zstd') await decodeZstdSpan({ input, skipBytes, crc32: undefined }, lease.bytes)
+    else
+      await inflateSpan(
+        {
+          input,
+          bitOffset: 0,
+          atHeader: true,
+          window: Buffer.alloc(0),
+          windowLength: 0,
+          skipBytes,
+          lengthBytes: uncompressedLength,
+          crc32: undefined,
+        },
+        lease.bytes,
+      )
+    if (createHash('sha256').update(lease.bytes).digest('hex') !== sha256)
+      throw new RegistryFsError('DIGEST_MISMATCH', 'a chunk is not what the table of contents says', {
+        offset: compressedOffset,
+      })
+    return lease
+  }
+
+  #find(offset: number): TocChunk | undefined {
+    const { chunks } = this.#options
+    let low = 0
+    let high = chunks.length - 1
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if ((chunks[middle]?.uncompressedOffset ?? 0) <= offset) low = middle
+      else high = middle - 1
+    }
+    const chunk = chunks[low]
+    const isIn =
+      chunk !== undefined && offset >= 0 && offset < chunk.uncompressedOffset + chunk.uncompressedLength
+    return isIn ? chunk : undefined
+  }
+
+  #keyOf(chunk: TocChunk): string {
+    return spanKey(this.#options.digest, chunk.uncompressedOffset)
+  }
+}

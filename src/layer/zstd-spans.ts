@@ -1,0 +1,125 @@
+/**
+ * Spans of a zstd layer. One that begins with a frame is decoded from there. The others lie within a frame longer than
+ * a span may be, and can be decoded from that frame's start only: they are looked for on disk (decoded-spans.ts), else
+ * one decoder goes through the frame, keeps every span that it passes, and waits where it stopped for whoever
+ * wants the next one.
+ */
+import type { Lease } from '../blob/buffer-pool.js'
+import type { CachedSource } from '../blob/cached-source.js'
+import type { MemoryCache } from '../blob/memory-cache.js'
+import { crc32 } from '../native.js'
+import { RegistryFsError } from '../util/errors.js'
+import { ZstdStream, decodeZstdSpan } from '../zstd/zstd.js'
+import type { DecodedSpans } from './decoded-spans.js'
+import type { SeekTable, Span } from './seek-table.js'
+import { spanKey } from './span-builder.js'
+
+/** A waiting decoder holds its window, up to 128 MiB. */
+const idleMs = 10_000
+const inputBytes = 256 << 10
+
+interface Decoder {
+  readonly stream: ZstdStream
+  /** The span with whose frame it began, and the one that it makes next. */
+  readonly first: number
+  next: number
+  /** In the blob, of the first byte that it was not given. */
+  offset: number
+}
+
+export class ZstdSpans {
+  readonly #digest: string
+  readonly #spans: SeekTable
+  readonly #compressed: CachedSource
+  readonly #memory: MemoryCache
+  readonly #decoded: DecodedSpans
+  #decoder: Decoder | undefined
+  #turn: Promise<void> = Promise.resolve()
+  #idle: NodeJS.Timeout | undefined
+  /** Frames that were decoded from their start for spans within them, for tests. */
+  restarts = 0
+
+  constructor(
+    digest: string,
+    spans: SeekTable,
+    compressed: CachedSource,
+    memory: MemoryCache,
+    decoded: DecodedSpans,
+  ) {
+    this.#digest = digest
+    this.#spans = spans
+    this.#compressed = compressed
+    this.#memory = memory
+    this.#decoded = decoded
+  }
+
+  /** Fills `lease` with span `index`. CORRUPT when the blob does not hold it. */
+  async fill(index: number, span: Span, lease: Lease): Promise<void> {
+    if (span.atHeader) return this.#fillFromFrame(span, lease)
+    if (await this.#decoded.find(index, lease.bytes, span.crc32)) return
+    const before = this.#turn
+    const work = before.then(async () => this.#fillWithin(index, span, lease))
+    this.#turn = work.catch(() => undefined)
+    return work
+  }
+
+  async #fillFromFrame(span: Span, lease: Lease): Promise<void> {
+    const offset = span.compressedBitOffset / 8
+    const input = this.#memory.pool.take(span.compressedBitEnd / 8 - offset)
+    const files = await this.#compressed.fillUnchecked(offset, input.bytes)
+    await decodeZstdSpan({ input: input.bytes, files, skipBytes: 0, crc32: span.crc32 }, lease.bytes)
+    input.release()
+  }
+
+  async #fillWithin(index: number, span: Span, lease: Lease): Promise<void> {
+    // Whoever had the turn before may have passed it.
+    if (await this.#decoded.find(index, lease.bytes, span.crc32)) return
+    clearTimeout(this.#idle)
+    const first = this.#firstOf(index)
+    let decoder = this.#decoder
+    this.#decoder = undefined
+    if (decoder?.first !== first || decoder.next > index) {
+      this.restarts++
+      const offset = Math.floor(this.#spans.get(first).compressedBitOffset / 8)
+      decoder = { stream: new ZstdStream(), first, next: first, offset }
+    }
+    while (decoder.next <= index) {
+      const passed = this.#spans.get(decoder.next)
+      const isWanted = decoder.next === index
+      const target = isWanted ? lease : this.#memory.pool.take(passed.uncompressedLength)
+      await this.#decode(decoder, target.bytes)
+      if (crc32(target.bytes) !== passed.crc32)
+        throw new RegistryFsError('CORRUPT', 'zstd: the CRC-32 of a span is wrong', {
+          offset: decoder.offset,
+        })
+      if (!passed.atHeader && !passed.zero) {
+        while (this.#decoded.isBusy) await this.#decoded.wait()
+        this.#decoded.keep(decoder.next, target)
+      }
+      if (!isWanted) {
+        this.#memory.put(spanKey(this.#digest, passed.uncompressedOffset), target)
+        target.release()
+      }
+      decoder.next++
+    }
+    this.#decoder = decoder
+    this.#idle = setTimeout(() => (this.#decoder = undefined), idleMs).unref()
+  }
+
+  async #decode(decoder: Decoder, target: Buffer): Promise<void> {
+    for (let filled = 0; filled < target.length;) {
+      const input = await this.#compressed.read(decoder.offset, inputBytes)
+      const { taken, made } = await decoder.stream.decode(input, target.subarray(filled))
+      decoder.offset += taken
+      filled += made
+      if (taken === 0 && made === 0)
+        throw new RegistryFsError('CORRUPT', 'zstd: a frame is cut off', { offset: decoder.offset })
+    }
+  }
+
+  #firstOf(index: number): number {
+    let first = index
+    while (first > 0 && !this.#spans.get(first).atHeader) first--
+    return first
+  }
+}
