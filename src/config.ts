@@ -17,6 +17,12 @@ export interface CoreConfig {
   readonly configuredHosts: readonly string[]
   /** TLS is not verified, and plain http allowed. */
   readonly insecureHosts: readonly string[]
+  /** Certificate authorities in PEM, which count for every host; undefined: none beside this machine's. */
+  readonly caFile: string | undefined
+  /** podman's registries.conf; undefined: where podman looks. */
+  readonly registriesConf: string | undefined
+  /** containerd's certs.d with the hosts.toml files. */
+  readonly hostsDirectory: string
   readonly platform: Platform
   /** A tag is checked again after this. */
   readonly tagTtlMs: number
@@ -35,6 +41,9 @@ export function defaultConfig(): CoreConfig {
     defaultHost: 'docker.io',
     configuredHosts: [],
     insecureHosts: [],
+    caFile: undefined,
+    registriesConf: undefined,
+    hostsDirectory: '/etc/containerd/certs.d',
     platform: hostPlatform(),
     tagTtlMs: 60_000,
     readDeadlineMs: 60_000,

@@ -7,6 +7,7 @@ import { openCacheDirectory } from './blob/cache-directory.js'
 import { ChunkCache } from './blob/chunk-cache.js'
 import { DiskChunkStore } from './blob/disk-chunk-store.js'
 import { DiskDocumentStore } from './blob/disk-document-store.js'
+import type { DocumentStore } from './blob/document-store.js'
 import { MemoryCache } from './blob/memory-cache.js'
 import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
@@ -17,10 +18,12 @@ import type { FileRange } from './local/file-tree.js'
 import { LocalImages } from './local/local-images.js'
 import { OpenHandles } from './local/open-handles.js'
 import { returnFreedMemory } from './native.js'
+import { MirrorConfig } from './registry/mirrors/mirror-config.js'
 import { RegistryClient } from './registry/registry-client.js'
 import type { Descriptor } from './registry/descriptor.js'
 import { formatReference, type Reference } from './registry/reference.js'
 import type { Registry } from './registry/registry.js'
+import type { Transport } from './registry/transport.js'
 import type { Logger } from './util/log.js'
 import { version } from './util/version.js'
 
@@ -53,14 +56,7 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   await disk.scan()
   const documents = new DiskDocumentStore(join(directory.path, 'documents'), readOnly, log)
   const tags = new TagStore(join(directory.path, 'tags'), readOnly, log)
-  const registry = new RegistryClient({
-    documents,
-    log,
-    platform: config.platform,
-    insecureHosts: config.insecureHosts,
-    userAgent: `registryfs/${version}`,
-    timeouts: { stallMs: config.stallMs },
-  })
+  const registry = await openRegistry(config, documents, log)
   const cache = new ChunkCache(memory, disk)
   const layers = new Layers({
     cache,
@@ -91,6 +87,28 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
       await cache.settle()
     },
   }
+}
+
+/** `observe`: see RegistryClientOptions. */
+export async function openRegistry(
+  config: CoreConfig,
+  documents: DocumentStore,
+  log: Logger,
+  observe?: (sockets: Transport) => Transport,
+): Promise<RegistryClient> {
+  return Promise.resolve(
+    new RegistryClient({
+      documents,
+      log,
+      platform: config.platform,
+      insecureHosts: config.insecureHosts,
+      trust: { caFile: config.caFile },
+      mirrors: MirrorConfig.load(config),
+      userAgent: `registryfs/${version}`,
+      timeouts: { stallMs: config.stallMs },
+      ...(observe === undefined ? {} : { observe }),
+    }),
+  )
 }
 
 async function statusOf(

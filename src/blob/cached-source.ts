@@ -154,16 +154,20 @@ export class CachedSource implements ByteSource {
     )
     const offset = first * chunkBytes
     const only = chunks.length === 1 ? chunks[0] : undefined
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     if (only !== undefined) await this.#blob.readInto(offset, only)
     else {
-      const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
+      const whole = Buffer.allocUnsafeSlow(length)
       await this.#blob.readInto(offset, whole)
       chunks.forEach((chunk, i) => whole.copy(chunk, 0, i * chunkBytes))
     }
-    chunks.forEach((chunk, i) => {
-      this.#verify(first + i, chunk)
-      this.#cache.put(this.#digest, first + i, chunk)
-    })
+    try {
+      for (const [i, chunk] of chunks.entries()) this.#verify(first + i, chunk)
+    } catch (error) {
+      if (this.#blob.distrust?.(offset, length) === true) return this.#fetchRange(first, end)
+      throw error
+    }
+    for (const [i, chunk] of chunks.entries()) this.#cache.put(this.#digest, first + i, chunk)
     return chunks
   }
 

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import { defaultConfig, type CoreConfig } from '../config.js'
 import { openCore, type Core } from '../mount.js'
@@ -18,6 +19,9 @@ export interface CoreFlags {
   readonly memory?: number
   readonly registry?: string
   readonly insecure?: readonly string[]
+  readonly caFile?: string
+  readonly registriesConf?: string
+  readonly hostsDir?: string
   readonly platform?: string
   readonly readDeadline?: number
   readonly stall?: number
@@ -43,6 +47,15 @@ export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 
       '--insecure <host>',
       'TLS of this registry is not verified, and plain http allowed (repeatable)',
       collect,
+    )
+    .option('--ca-file <file>', 'certificate authorities to trust at every registry, in PEM')
+    .option(
+      '--registries-conf <file>',
+      "mirrors and prefixes (default: podman's, ~/.config or /etc/containers/registries.conf and .d)",
+    )
+    .option(
+      '--hosts-dir <dir>',
+      "mirrors in containerd's hosts.toml files (default: /etc/containerd/certs.d)",
     )
     .option('--platform <os/arch>', "of multi-platform images (default: the host's)")
     .option(
@@ -75,11 +88,19 @@ export function configOf(flags: CoreFlags): CoreConfig {
     memoryBytes: flags.memory ?? base.memoryBytes,
     defaultHost: flags.registry ?? base.defaultHost,
     insecureHosts: flags.insecure ?? base.insecureHosts,
+    caFile: absolute(flags.caFile),
+    registriesConf: absolute(flags.registriesConf),
+    hostsDirectory: absolute(flags.hostsDir) ?? base.hostsDirectory,
     platform: flags.platform === undefined ? base.platform : parsePlatform(flags.platform),
     readDeadlineMs: flags.readDeadline ?? base.readDeadlineMs,
     stallMs: flags.stall ?? base.stallMs,
     tagTtlMs: flags.tagTtl ?? base.tagTtlMs,
   }
+}
+
+/** A daemon leaves the directory that it was started in. */
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path)
 }
 
 export interface CommandCore extends Core {

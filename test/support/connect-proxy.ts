@@ -27,7 +27,8 @@ export async function connectProxy(test: TestContext, login?: string): Promise<C
       response.writeHead(407).end()
       return
     }
-    const { 'proxy-authorization': _, ...headers } = request.headers
+    const headers = { ...request.headers }
+    delete headers['proxy-authorization']
     const upstream = forward(request.url ?? '', { method: request.method, headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers)
       answer.pipe(response)

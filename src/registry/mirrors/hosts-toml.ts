@@ -21,7 +21,15 @@ export interface HostsFile {
 /** containerd's docs/hosts.md. `defaultServer` is what top-level settings count for where no server is named. Throws INVALID. */
 export function parseHostsFile(document: TomlValue, defaultServer: string): HostsFile {
   const server = document.get('server')
-  const ownSettings = ['capabilities', 'ca', 'client', 'skip_verify', 'header', 'override_path', 'dial_timeout']
+  const ownSettings = [
+    'capabilities',
+    'ca',
+    'client',
+    'skip_verify',
+    'header',
+    'override_path',
+    'dial_timeout',
+  ]
   const isSaid = !server.isAbsent || ownSettings.some((key) => !document.get(key).isAbsent)
   const hosts = document.get('host')
   return {
@@ -63,7 +71,10 @@ function connectionOf(origin: string, settings: TomlValue): ConnectionSettings {
   const header = settings.get('header')
   const headers = header.keys().map((name): [string, string] => {
     const values = header.get(name).oneOrMore().map(textOf)
-    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || values.some((value) => /[^\t\x20-\x7e\x80-\xff]/.test(value)))
+    if (
+      !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) ||
+      values.some((value) => /[^\t\x20-\x7e\x80-\xff]/.test(value))
+    )
       throw header.get(name).invalid('is no HTTP header')
     return [name.toLowerCase(), values.join(', ')]
   })
@@ -79,7 +90,10 @@ function connectionOf(origin: string, settings: TomlValue): ConnectionSettings {
 }
 
 /** `"a.pem"`, `["a.pem", "b.pem"]` (each with its key inside), or `[["a.cert", "a.key"], ...]`. */
-function clientsOf(value: TomlValue, inDirectory: (path: string) => string): readonly ClientCertificateFiles[] {
+function clientsOf(
+  value: TomlValue,
+  inDirectory: (path: string) => string,
+): readonly ClientCertificateFiles[] {
   return value.oneOrMore().map((entry) => {
     if (!entry.isList) return { certificate: inDirectory(textOf(entry)), key: undefined }
     const [certificate, key, more] = entry.list()

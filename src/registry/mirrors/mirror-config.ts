@@ -1,5 +1,6 @@
 import { apiHost, formatRepository, isHost, isRepositoryPath, type Repository } from '../reference.js'
 import { RegistryFsError } from '../../util/errors.js'
+import { isLoopback } from '../insecure-hosts.js'
 import { loadHostsDirectory } from './hosts-directory.js'
 import type { HostEntry, HostsFile } from './hosts-toml.js'
 import { findRule, type MirrorRule, type RegistryRule } from './registries-conf.js'
@@ -23,17 +24,11 @@ export interface MirrorConfigOptions {
 export class MirrorConfig {
   readonly #rules: readonly RegistryRule[]
   readonly #hostsDirectory: string | undefined
-  readonly #schemeOf: (host: string) => 'http' | 'https'
   readonly #hosts = new Map<string, HostsFile | undefined>()
 
-  constructor(
-    rules: readonly RegistryRule[],
-    hostsDirectory: string | undefined,
-    schemeOf: (host: string) => 'http' | 'https' = () => 'https',
-  ) {
+  constructor(rules: readonly RegistryRule[], hostsDirectory: string | undefined) {
     this.#rules = rules
     this.#hostsDirectory = hostsDirectory
-    this.#schemeOf = schemeOf
   }
 
   /** Throws INVALID with the file and the place in it. */
@@ -75,7 +70,11 @@ export class MirrorConfig {
     if (this.#hostsDirectory === undefined) return undefined
     if (this.#hosts.has(host)) return this.#hosts.get(host)
     const name = apiHost(host)
-    const loaded = loadHostsDirectory(this.#hostsDirectory, host, `${this.#schemeOf(name)}://${name}`)
+    const loaded = loadHostsDirectory(
+      this.#hostsDirectory,
+      host,
+      `${isLoopback(name) ? 'http' : 'https'}://${name}`,
+    )
     this.#hosts.set(host, loaded)
     return loaded
   }

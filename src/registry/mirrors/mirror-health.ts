@@ -30,6 +30,7 @@ export class MirrorHealth {
     const asked = (error as Partial<RegistryFsError>).retryAfterMs ?? 0
     const wasAside = this.isAside(name)
     this.#asideUntil.set(name, performance.now() + Math.min(maxAsideMs, Math.max(asideMs, asked)))
-    if (!wasAside) this.#log.warn({ mirror: name, reason }, 'the mirror has failed and is set aside for a time')
+    if (!wasAside)
+      this.#log.warn({ mirror: name, reason }, 'the mirror has failed and is set aside for a time')
   }
 }

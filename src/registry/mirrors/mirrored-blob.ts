@@ -83,7 +83,9 @@ export class MirroredBlob implements BlobSource {
         else throw error
       }
     }
-    throw ofPrimary ?? failure ?? new RegistryFsError('UNSUPPORTED', 'no mirror and no server may send blobs')
+    throw (ofPrimary ??
+      failure ??
+      new RegistryFsError('UNSUPPORTED', 'no mirror and no server may send blobs')) as Error
   }
 
   distrust(offset: number, length: number): boolean {

@@ -40,5 +40,9 @@ export async function askInOrder<T>(
       else throw error
     }
   }
-  throw ofPrimary ?? failure ?? new RegistryFsError('UNSUPPORTED', 'no mirror and no server may be asked for this')
+  throw (
+    ofPrimary ??
+    failure ??
+    new RegistryFsError('UNSUPPORTED', 'no mirror and no server may be asked for this')
+  )
 }

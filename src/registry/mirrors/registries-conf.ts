@@ -64,7 +64,8 @@ function locationOf(value: TomlValue): string | undefined {
   const text = value.string()?.replace(/\/+$/, '')
   if (text === undefined || text === '') return undefined
   if (text.includes('://')) throw value.invalid('must be a host with or without a path, not a URL')
-  if (!/^(\*\.)?[A-Za-z0-9[][^\s@?#]*$/.test(text)) throw value.invalid('is not a host with or without a path')
+  if (!/^(\*\.)?[A-Za-z0-9[][^\s@?#]*$/.test(text))
+    throw value.invalid('is not a host with or without a path')
   const slash = text.indexOf('/')
   return slash < 0 ? text.toLowerCase() : text.slice(0, slash).toLowerCase() + text.slice(slash)
 }
