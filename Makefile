@@ -18,7 +18,8 @@ RUN_PACKAGES := libfuse2 fuse3
 DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
 CHECK_PACKAGES := clang-format zstd
 FUZZ_PACKAGES := clang libclang-rt-14-dev libzstd-dev zlib1g-dev libssl-dev zstd
-TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr pigz libdeflate-tools tabix zopfli nginx tinyproxy openssl $(FUZZ_PACKAGES)
+TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr pigz libdeflate-tools tabix zopfli bzip2 golang-1.19-src libpython3.11-testsuite \
+  nginx tinyproxy openssl $(FUZZ_PACKAGES)
 BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
 
 NATIVE_SOURCES := $(wildcard native/*.cc native/*.h native/binding.gyp)
@@ -47,7 +48,7 @@ check: build lint ## lint, types, format, layering test and unit tests
 	$(WITH_NODE) scripts/run-tests.sh 2 300 test/unit
 
 test: node test-packages check ## check, and everything with registries and mounts
-	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/mount
+	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/oracles test/mount
 
 fuzz: node fuzz-packages build ## a minute for each fuzzer of what reads hostile bytes; SECONDS_EACH=60
 	scripts/fuzz.sh $(SECONDS_EACH)

@@ -2,19 +2,13 @@
 
 #include <zlib.h>
 
-#include <ctime>
 #include <vector>
+
+#include "thread_seconds.h"
 
 namespace registryfs {
 
 namespace {
-
-// CPU time of this thread: a floor must not grow with what else the machine does.
-double ThreadSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 
 class BareInflateWorker : public Napi::AsyncWorker {
  public:

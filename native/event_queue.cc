@@ -65,6 +65,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
       object.Set("kind", "end");
       number("compressedBytes", event.compressedBitOffset);
       number("uncompressedBytes", event.uncompressedOffset);
+      object.Set("decodeSeconds", Napi::Number::New(env, event.threadSeconds));
       object.Set("blobSha256", ToBuffer(env, event.bytes.data(), 32));
       object.Set("tarSha256", ToBuffer(env, event.bytes.data() + 32, 32));
       if (event.bytes.size() < 192) break;

@@ -90,6 +90,8 @@ export interface EndEvent {
   readonly tarSha512?: Buffer
   readonly compressedBytes: number
   readonly uncompressedBytes: number
+  /** CPU time of the thread that inflated, without hashes and windows, which are others' work. */
+  readonly decodeSeconds: number
 }
 
 /** The pass is over. `corrupt`: the data is wrong (truncated, bad code, CRC-32 or ISIZE mismatch); `internal`: out of memory and the like. */

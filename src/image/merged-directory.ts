@@ -1,5 +1,6 @@
 import type { Layer } from '../layer/layer.js'
-import type { LayerNode, LayerTree } from '../layer/layer-tree.js'
+import type { LayerTree } from '../layer/layer-tree.js'
+import type { LayerNode } from '../layer/tree-node.js'
 import type { ByteSource } from '../blob/source.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
@@ -8,7 +9,7 @@ import { memberAttributes, memberOrigin } from './merged-file.js'
 import type { MergedView } from './merged-view.js'
 
 /** A layer's directory node that is visible here. It is valid while the layer still has the same tree. */
-interface Part {
+export interface Part {
   readonly layerIndex: number
   readonly tree: LayerTree
   readonly node: LayerNode
@@ -47,35 +48,51 @@ export class MergedDirectory implements ImageNode {
   #complete = false
   #extending: Promise<void> | undefined
   readonly #directories = new Map<string, MergedDirectory>()
+  /** Layers from this one down were not asked yet for directories that go here (Redirects). */
+  #redirectLayer: number
 
   constructor(
     view: MergedView,
     parent: MergedDirectory | undefined,
     key: string,
     next: number,
-    first?: Part,
+    first: readonly Part[] = [],
   ) {
     this.#view = view
     this.#parent = parent
     this.#key = key
     this.#next = next
-    if (first !== undefined) this.#add(first)
+    for (const part of first) if (!this.#complete) this.#add(part)
+    this.#redirectLayer = first.at(-1)?.layerIndex ?? view.layers.length - 1
+  }
+
+  /** Latin-1 components. */
+  get #path(): readonly string[] {
+    const path: string[] = []
+    let key = this.#key
+    let parent = this.#parent
+    while (parent !== undefined) {
+      path.unshift(key)
+      key = parent.#key
+      parent = parent.#parent
+    }
+    return path
   }
 
   get attributes(): NodeAttributes {
-    const named = this.#parts.find((part) => part.node.member !== undefined)?.node.member
+    const named = this.#parts.find((part) => part.node.isNamed)?.node.member
     return named === undefined ? madeUp : { ...memberAttributes(named, 1), type: 'directory', size: 0 }
   }
 
   get origin(): NodeOrigin | undefined {
-    const part = this.#parts.find(({ node }) => node.member !== undefined)
+    const part = this.#parts.find(({ node }) => node.isNamed)
     return part?.node.member === undefined
       ? undefined
       : memberOrigin(this.#layer(part.layerIndex), part.layerIndex, part.node.member)
   }
 
   get xattrs(): ReadonlyMap<string, Buffer> {
-    return this.#parts.find((part) => part.node.member !== undefined)?.node.member?.xattrs ?? noXattrs
+    return this.#parts.find((part) => part.node.isNamed)?.node.member?.xattrs ?? noXattrs
   }
 
   open(): ByteSource {
@@ -88,7 +105,11 @@ export class MergedDirectory implements ImageNode {
       const part = await this.part(k, options)
       if (part === undefined) return undefined
       const found = await this.#layer(part.layerIndex).until(() => part.node.children?.get(key), options)
-      if (found !== undefined) return this.#nodeOf(key, k, { ...part, node: found }, options)
+      if (
+        found !== undefined &&
+        !(isImplied(found) && (await this.#goesElsewhere(key, part.layerIndex, found)))
+      )
+        return this.#nodeOf(key, k, { ...part, node: found }, options)
       if (part.node.whiteouts?.has(key) === true) return undefined
     }
   }
@@ -108,6 +129,7 @@ export class MergedDirectory implements ImageNode {
       if (part === undefined) return
       for await (const [key, node] of this.#childrenOf(part, options)) {
         if (settled.has(key)) continue
+        if (isImplied(node) && (await this.#goesElsewhere(key, part.layerIndex, node))) continue
         settled.add(key)
         yield {
           name: Buffer.from(key, 'latin1'),
@@ -116,6 +138,10 @@ export class MergedDirectory implements ImageNode {
       }
       for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
+  }
+
+  hasPart(node: LayerNode): boolean {
+    return this.#parts.some((part) => part.node === node)
   }
 
   /** The k-th part from the top; undefined when there are fewer. */
@@ -135,6 +161,7 @@ export class MergedDirectory implements ImageNode {
     this.#parts = []
     this.#next = 0
     this.#complete = false
+    this.#redirectLayer = this.#view.layers.length - 1
     this.#directories.clear()
   }
 
@@ -152,14 +179,36 @@ export class MergedDirectory implements ImageNode {
       return
     }
     const above = await this.#parent.part(this.#next, {})
+    if (await this.#addRedirected(above?.layerIndex ?? -1)) return
     if (above === undefined) {
       this.#complete = true
       return
     }
-    const node = await this.#layer(above.layerIndex).until(() => above.node.children?.get(this.#key))
+    const { layerIndex } = above
+    const found = await this.#layer(layerIndex).until(() => above.node.children?.get(this.#key))
+    const isElsewhere =
+      found !== undefined &&
+      isImplied(found) &&
+      (await this.#parent.#goesElsewhere(this.#key, layerIndex, found))
+    const node = isElsewhere ? undefined : found
     this.#next++
     if (node?.children !== undefined) this.#add({ ...above, node })
     else if (node !== undefined || above.node.whiteouts?.has(this.#key) === true) this.#complete = true
+  }
+
+  /** Adds the next directory that goes here from a layer above `layerIndex`. */
+  async #addRedirected(layerIndex: number): Promise<boolean> {
+    while (this.#redirectLayer > layerIndex) {
+      const parts = await this.#view.redirectedParts(this.#redirectLayer, this.#path)
+      this.#redirectLayer--
+      for (const part of parts) if (!this.#complete) this.#add(part)
+      if (parts.length > 0) return true
+    }
+    return false
+  }
+
+  async #goesElsewhere(key: string, layerIndex: number, node: LayerNode): Promise<boolean> {
+    return (await this.#view.redirects.targetOf(node, layerIndex, [...this.#path, key])) !== undefined
   }
 
   #add(part: Part): void {
@@ -173,12 +222,17 @@ export class MergedDirectory implements ImageNode {
       return this.#view.resolveLink(node.unresolvedLink, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
     let directory = this.#directories.get(key)
-    if (directory === undefined || directory.#parts[0]?.node !== node) {
-      directory = new MergedDirectory(this.#view, this, key, k + 1, part)
+    if (directory?.hasPart(node) !== true) {
+      const parts = [part]
+      for (let above = this.#view.layers.length - 1; above > layerIndex; above--)
+        parts.splice(-1, 0, ...(await this.#view.redirectedParts(above, [...this.#path, key])))
+      directory = this.#directories.get(key)
+      if (directory?.hasPart(node) !== true)
+        directory = new MergedDirectory(this.#view, this, key, k + 1, parts)
       this.#directories.set(key, directory)
     }
     // A directory that this layer only implies has the attributes that a layer below gives it.
-    for (let i = 0; directory.#parts.every(({ node: { member } }) => member === undefined); i++) {
+    for (let i = 0; !directory.#parts.some((each) => each.node.isNamed); i++) {
       if ((await directory.part(i, options)) === undefined) break
     }
     return directory
@@ -204,4 +258,8 @@ export class MergedDirectory implements ImageNode {
   #layer(index: number): Layer {
     return this.#view.layers[index] as Layer
   }
+}
+
+function isImplied(node: LayerNode): boolean {
+  return node.children !== undefined && !node.isNamed
 }

@@ -1,9 +1,11 @@
 import { SliceSource } from '../blob/slice-source.js'
 import type { ByteSource } from '../blob/source.js'
+import { SparseSource } from '../blob/sparse-source.js'
 import type { Layer } from '../layer/layer.js'
-import type { LayerNode } from '../layer/layer-tree.js'
+import type { LayerNode } from '../layer/tree-node.js'
 import { blockBytes, paddedBytes } from '../tar/block.js'
-import type { TarMember } from '../tar/member.js'
+import { storedBytesOfMember, type TarMember } from '../tar/member.js'
+import { storedBytesOf } from '../tar/sparse-map.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
 
@@ -14,30 +16,34 @@ export class MergedFile implements ImageNode {
   readonly #layer: Layer
   readonly #layerIndex: number
   readonly #node: LayerNode
-  readonly #member: TarMember
   #blocks: number | undefined
 
   constructor(layer: Layer, layerIndex: number, node: LayerNode) {
     this.#layer = layer
     this.#layerIndex = layerIndex
     this.#node = node
-    this.#member = node.member as TarMember
+  }
+
+  /** Decoded when it is needed: there may be a million of these. */
+  get #member(): TarMember {
+    return this.#node.member as TarMember
   }
 
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
-    return { ...memberAttributes(this.#member, this.#node.linkCount), blocks: this.#dataBlocks }
+    const member = this.#member
+    return { ...memberAttributes(member, this.#node.linkCount), blocks: this.#dataBlocks(member) }
   }
 
   /** Counted once: what is known of a layer that was read does not change. */
-  get #dataBlocks(): number | undefined {
-    const { type, unsupported, size, dataOffset } = this.#member
-    if (type !== 'file' || unsupported !== undefined) return undefined
-    if (this.#blocks === undefined && this.#layer.zeros !== undefined) {
-      const storedBytes = paddedBytes(size)
-      this.#blocks = (storedBytes - this.#layer.zeros.zerosWithin(dataOffset, storedBytes)) / blockBytes
-    }
-    return this.#blocks
+  #dataBlocks(member: TarMember): number | undefined {
+    if (member.type !== 'file' || member.unsupported !== undefined) return undefined
+    if (this.#blocks !== undefined) return this.#blocks
+    const storedBytes = paddedBytes(storedBytesOfMember(member))
+    const { zeros } = this.#layer
+    if (zeros !== undefined)
+      this.#blocks = (storedBytes - zeros.zerosWithin(member.dataOffset, storedBytes)) / blockBytes
+    return this.#blocks ?? (member.sparse === undefined ? undefined : storedBytes / blockBytes)
   }
 
   get origin(): NodeOrigin {
@@ -53,7 +59,7 @@ export class MergedFile implements ImageNode {
   }
 
   open(): ByteSource {
-    const { type, unsupported, dataOffset, size } = this.#member
+    const { type, unsupported, dataOffset, size, sparse } = this.#member
     if (type !== 'file') throw new RegistryFsError('INVALID', `a ${type} has no content here`)
     if (unsupported !== undefined) {
       throw new RegistryFsError(
@@ -65,7 +71,8 @@ export class MergedFile implements ImageNode {
         },
       )
     }
-    return new SliceSource(this.#layer, dataOffset, size)
+    if (sparse === undefined) return new SliceSource(this.#layer, dataOffset, size)
+    return new SparseSource(new SliceSource(this.#layer, dataOffset, storedBytesOf(sparse)), size, sparse)
   }
 
   async lookup(): Promise<ImageNode | undefined> {
@@ -84,7 +91,8 @@ export class MergedFile implements ImageNode {
 export function memberAttributes(member: TarMember, linkCount: number): NodeAttributes {
   return {
     type: member.type === 'hardlink' ? 'file' : member.type,
-    mode: member.mode,
+    // Linux has no others of symbolic links.
+    mode: member.type === 'symlink' ? 0o777 : member.mode,
     uid: member.uid,
     gid: member.gid,
     size: member.type === 'symlink' ? member.linkName.length : member.size,

@@ -1,13 +1,19 @@
 import type { Layer } from '../layer/layer.js'
-import type { LayerNode } from '../layer/layer-tree.js'
+import type { LayerNode } from '../layer/tree-node.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageNode } from './image.js'
-import { MergedDirectory } from './merged-directory.js'
+import { MergedDirectory, type Part } from './merged-directory.js'
 import { MergedFile } from './merged-file.js'
+import { followPath } from './merged-path.js'
+import { Redirects } from './redirects.js'
 
-/** A chain of hard links from layer to layer is as long as the image is high; this is higher. */
-const maximumLinkDepth = 128
+/** What the views of an image's layers have in common. */
+interface Shared {
+  readonly files: WeakMap<LayerNode, MergedFile>
+  /** Views of the layers below each one. */
+  readonly lower: Map<number, MergedView>
+}
 
 /**
  * Some layers of an image, base first, as one tree: the top-most wins, whiteouts and opaque directories hide what is
@@ -17,53 +23,59 @@ const maximumLinkDepth = 128
 export class MergedView {
   readonly layers: readonly Layer[]
   readonly root: MergedDirectory
-  readonly #linkDepth: number
-  readonly #files = new WeakMap<LayerNode, MergedFile>()
-  /** Views of the layers below each one, for hard links to them. */
-  readonly #lower = new Map<number, MergedView>()
+  readonly redirects: Redirects
+  readonly #shared: Shared
 
-  constructor(layers: readonly Layer[], linkDepth = 0) {
+  constructor(layers: readonly Layer[], shared: Shared = { files: new WeakMap(), lower: new Map() }) {
     this.layers = layers
-    this.#linkDepth = linkDepth
+    this.#shared = shared
+    this.redirects = new Redirects(this)
     this.root = new MergedDirectory(this, undefined, '', 0)
   }
 
   /** The same object for the same file, however it was found. */
   fileOf(node: LayerNode, layerIndex: number): MergedFile {
-    let file = this.#files.get(node)
+    const { files } = this.#shared
+    let file = files.get(node)
     if (file === undefined) {
       file = new MergedFile(this.layers[layerIndex] as Layer, layerIndex, node)
-      this.#files.set(node, file)
+      files.set(node, file)
     }
     return file
   }
 
-  /** What a hard link whose target its own layer does not have stands for: that path in the layers below it. */
+  /** The layers below one: what was there when it was put on them. */
+  below(layerIndex: number): MergedView {
+    const { lower } = this.#shared
+    let view = lower.get(layerIndex)
+    if (view === undefined) {
+      view = new MergedView(this.layers.slice(0, layerIndex), this.#shared)
+      lower.set(layerIndex, view)
+    }
+    return view
+  }
+
+  /** What a layer has for a directory by way of symbolic links below it. */
+  async redirectedParts(layerIndex: number, path: readonly string[]): Promise<readonly Part[]> {
+    const nodes = await this.redirects.at(layerIndex, path)
+    const { tree } = this.layers[layerIndex] as Layer
+    return tree === undefined ? [] : nodes.map((node) => ({ layerIndex, tree, node }))
+  }
+
+  /**
+   * What a hard link whose target its own layer does not have stands for: that path in the layers below it, behind
+   * symbolic links too; one at its end is itself the target.
+   */
   async resolveLink(target: readonly string[], layerIndex: number, options: ReadOptions): Promise<ImageNode> {
-    if (this.#linkDepth >= maximumLinkDepth)
-      throw new RegistryFsError('LIMIT', 'too many hard links to hard links')
-    let lower = this.#lower.get(layerIndex)
-    if (lower === undefined) {
-      lower = new MergedView(this.layers.slice(0, layerIndex), this.#linkDepth + 1)
-      this.#lower.set(layerIndex, lower)
+    const parent = await followPath(this.below(layerIndex).root, target.slice(0, -1), options)
+    const found = await parent?.node.lookup(Buffer.from(target.at(-1) ?? '', 'latin1'), options)
+    if (found === undefined || found.attributes.type === 'directory') {
+      throw new RegistryFsError(
+        'CORRUPT',
+        `a hard link to ${JSON.stringify(target.join('/'))}, which no layer below has`,
+        { layer: this.layers[layerIndex]?.descriptor.digest },
+      )
     }
-    let node: ImageNode = lower.root
-    for (const name of target) {
-      const next =
-        node.attributes.type === 'directory'
-          ? await node.lookup(Buffer.from(name, 'latin1'), options)
-          : undefined
-      if (next === undefined) {
-        throw new RegistryFsError(
-          'CORRUPT',
-          `a hard link to ${JSON.stringify(target.join('/'))}, which no layer below has`,
-          {
-            layer: this.layers[layerIndex]?.descriptor.digest,
-          },
-        )
-      }
-      node = next
-    }
-    return node
+    return found
   }
 }

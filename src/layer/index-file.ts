@@ -17,7 +17,7 @@ import { parseDiffId, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import { codecs, type Codec } from './codec.js'
 import type { LayerIndex } from './layer-index.js'
-import { decodeMembers, encodeMembers } from './member-codec.js'
+import { MemberTable } from './member-table.js'
 import { decodeSection, encodeSection, FieldReader, FieldWriter, type Section } from './sections.js'
 import { SeekTable } from './seek-table.js'
 import { FileWindows, type MemoryWindows } from './windows.js'
@@ -25,16 +25,14 @@ import { decodeZeros, encodeZeros } from './zero-codec.js'
 import { ZeroMap } from './zero-map.js'
 
 const magic = Buffer.from('RFSINDEX')
-const version = 3
+const version = 4
 const preludeBytes = 32
 const sectionTypes = { header: 1, spans: 2, members: 3, seals: 4, zeros: 5 } as const
 
-/** Beyond these a file is not ours: 20 million members, 4 million spans (4 TiB of tar). */
-const maximumMembersBytes = 1 << 30
+/** Beyond these a file is not ours: a piece of the members, 4 million spans (4 TiB of tar). */
+const maximumMembersBytes = 64 << 20
 const maximumSpans = 1 << 22
 const maximumFrontBytes = 1 << 30
-/** Larger encodings than this are compressed in pieces, so that neither side needs one buffer for everything. */
-const membersPerPiece = 65_536
 
 export async function saveIndex(
   path: string,
@@ -55,10 +53,8 @@ export async function saveIndex(
     encodeSpan(index.spans, i, window.length, spans.subarray(i * spanBytes))
   }
   const members: Buffer[] = []
-  for (let i = 0; i < index.members.length; i += membersPerPiece) {
-    const piece = deflateSync(encodeMembers(index.members.slice(i, i + membersPerPiece)), { level: 1 })
-    members.push(encodeSection(sectionTypes.members, piece))
-  }
+  for (const piece of index.members.pieces())
+    members.push(encodeSection(sectionTypes.members, deflateSync(piece, { level: 1 })))
   const sections = [
     encodeSection(sectionTypes.header, header),
     encodeSection(sectionTypes.spans, spans),
@@ -146,16 +142,10 @@ function decodeIndex(
     blobBytes,
   })
   if (spans.uncompressedBytes !== tarBytes) throw corrupt('its spans do not cover the tar')
-  const members = sections
+  const pieces = sections
     .filter((section) => section.type === sectionTypes.members)
-    .flatMap((section) =>
-      decodeMembers(inflateSync(section.payload, { maxOutputLength: maximumMembersBytes })),
-    )
-  for (const member of members) {
-    // The size of a sparse member is that of the file, not of what lies in the tar.
-    const storedBytes = member.unsupported === undefined ? member.size : 0
-    if (member.dataOffset + storedBytes > tarBytes) throw corrupt('a member lies beyond the tar')
-  }
+    .map((section) => inflateSync(section.payload, { maxOutputLength: maximumMembersBytes }))
+  const members = MemberTable.decode(pieces, tarBytes)
   const zeros = new ZeroMap()
   for (const run of decodeZeros(only(sections, sectionTypes.zeros), tarBytes)) {
     zeros.append(run.offset, run.length)

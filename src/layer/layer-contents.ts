@@ -11,7 +11,6 @@ import { LayerTree } from './layer-tree.js'
 import type { PassProgress } from './pass-progress.js'
 import { PlainSource } from './plain-source.js'
 import type { SeekTable } from './seek-table.js'
-import { isBookkeeping } from './bookkeeping.js'
 import { SpanSource } from './span-source.js'
 import type { TarSource } from './tar-source.js'
 import type { Windows } from './windows.js'
@@ -44,9 +43,7 @@ export interface LayerBytes {
 
 export function contentsOfIndex(index: LayerIndex, bytes: LayerBytes): LayerContents {
   const { spans, zeros, seals, tarBytes } = index
-  const tree = new LayerTree()
-  for (const member of index.members) if (!isBookkeeping(member)) tree.add(member)
-  tree.finish()
+  const tree = LayerTree.of(index.members)
   const sealOf: SealOf = (i) => seals.subarray(i * 32, i * 32 + 32)
   const source = sourceOf({ ...index, sealOf }, bytes)
   return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true }

@@ -1,6 +1,6 @@
-import type { TarMember } from '../tar/member.js'
 import type { Digest, DiffId } from '../util/digest.js'
 import type { Codec } from './codec.js'
+import type { MemberTable } from './member-table.js'
 import type { SeekTable } from './seek-table.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
@@ -17,7 +17,7 @@ export interface LayerIndex {
   readonly windows: Windows
   readonly zeros: ZeroMap
   /** In the order of the tar. */
-  readonly members: readonly TarMember[]
+  readonly members: MemberTable
   /** 32 bytes for each chunk of the blob (native.ts, chunkSeal). */
   readonly seals: Buffer
 }

@@ -3,36 +3,11 @@
  * under several names, whiteouts noted and not shown. It grows while the layer is read, and a name that is in it is
  * right as far as the tar has been read. Nothing here goes up in the tree by recursion: tars may be as deep as they like.
  */
-import type { TarMember } from '../tar/member.js'
+import type { MemberType, TarMember } from '../tar/member.js'
+import { MemberTable } from './member-table.js'
 import { PendingLinks, type PendingLink } from './pending-links.js'
 import { pathComponents, PathWalk } from './tree-path.js'
-
-export interface LayerNode {
-  /** Undefined for a directory that the layer only implies; may become defined later. */
-  readonly member: TarMember | undefined
-  /** By the Latin-1 text of the name's bytes. Undefined for everything but directories. */
-  readonly children: ReadonlyMap<string, LayerNode> | undefined
-  /** Names in this layer. */
-  readonly linkCount: number
-  /** Names (Latin-1) in this directory that hide what the layers below have. */
-  readonly whiteouts: ReadonlySet<string> | undefined
-  /** Hides all that the layers below have in this directory. */
-  readonly opaque: boolean
-  /** Latin-1 components of a hard link's target that this layer does not have. */
-  readonly unresolvedLink: readonly string[] | undefined
-}
-
-/** A node as its tree sees it. */
-export interface MutableNode extends LayerNode {
-  member: TarMember | undefined
-  children: Map<string, MutableNode> | undefined
-  linkCount: number
-  whiteouts: Set<string> | undefined
-  opaque: boolean
-  unresolvedLink: readonly string[] | undefined
-  /** Hard links in this directory whose target has not come yet. */
-  pending: Map<string, PendingLink> | undefined
-}
+import { TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
 
 const whiteoutPrefix = '.wh.'
 const opaqueMarker = '.wh..wh..opq'
@@ -44,14 +19,44 @@ const aufsLinkDirectory = '.wh..wh.plnk'
 const invalidWhiteouts: ReadonlySet<string> = new Set(['.wh.', '.wh..', '.wh...'])
 const maximumReasons = 100
 const maximumShownName = 200
+/** Directories that no member names: a short path can imply two thousand of them. */
+const maximumImplied = 1 << 18
+
+const slash = 0x2f
+const dot = 0x2e
+
+interface Added {
+  readonly name: Buffer
+  readonly type: MemberType
+  /** In the table. */
+  readonly index: number
+}
 
 export class LayerTree {
-  readonly #root = directoryNode(undefined)
+  readonly members: MemberTable
+  readonly #root: TreeNode
   /** The tree below AUFS's link directory, which nobody sees. */
-  readonly #aufsLinks = directoryNode(undefined)
+  readonly #aufsLinks: TreeNode
   readonly #pending = new PendingLinks()
   readonly #skipped: string[] = []
+  #impliedCount = 0
   #memberCount = 0
+  /** The directory of the last member, for the next one is likely to go there too: its path with a slash, and the way. */
+  #last: { readonly prefix: Buffer; readonly place: PathWalk } | undefined
+
+  constructor(members = new MemberTable()) {
+    this.members = members
+    this.#root = TreeNode.directory(members)
+    this.#aufsLinks = TreeNode.directory(members)
+  }
+
+  /** That of a layer whose members are all there. */
+  static of(members: MemberTable): LayerTree {
+    const tree = new LayerTree(members)
+    for (let index = 0; index < members.length; index++) tree.#addAt(index)
+    tree.finish()
+    return tree
+  }
 
   get root(): LayerNode {
     return this.#root
@@ -62,31 +67,63 @@ export class LayerTree {
     return this.#memberCount
   }
 
+  /** Whether some directory was made up, as far as is known. */
+  get hasImplied(): boolean {
+    return this.#impliedCount > 0
+  }
+
   /** Why members are not shown; the first hundred. */
   get skipped(): readonly string[] {
     return this.#skipped
   }
 
   add(member: TarMember): void {
+    this.#addAt(this.members.append(member))
+  }
+
+  #addAt(index: number): void {
     this.#memberCount++
-    const path = pathComponents(member.name)
+    const { name, type } = this.members.nameOf(index)
+    const added = { name, type, index }
+    if (!this.#addBesideLast(added)) this.#addByPath(added)
+  }
+
+  /** The fast way for a plain file in the directory of the one before. */
+  #addBesideLast({ name, type, index }: Added): boolean {
+    const last = this.#last
+    if (last === undefined || type === 'directory' || type === 'hardlink') return false
+    const { prefix, place } = last
+    const length = name.length - prefix.length
+    if (length < 1 || length > 255 || name[prefix.length] === dot) return false
+    if (name.indexOf(slash, prefix.length) !== -1 || name.indexOf(0, prefix.length) !== -1) return false
+    if (prefix.compare(name, 0, prefix.length) !== 0) return false
+    this.#put(place, name.toString('latin1', prefix.length), index)
+    return true
+  }
+
+  #addByPath(added: Added): void {
+    const path = pathComponents(added.name)
     if (typeof path === 'string') {
-      this.#skip(member, path)
+      this.#skip(added, path)
       return
     }
     const name = path.at(-1)
     if (name === undefined) {
-      if (member.type === 'directory') this.#root.member = member
-      else this.#skip(member, `a ${member.type} in place of the root`)
+      if (added.type === 'directory') this.#root.memberIndex = added.index
+      else this.#skip(added, `a ${added.type} in place of the root`)
       return
     }
-    if (name.startsWith(whiteoutPrefix) && this.#isMarker(member, path, name)) return
+    if (name.startsWith(whiteoutPrefix) && this.#isMarker(added, path, name)) return
     if (aufsNames.has(path[0] as string) && path[0] !== aufsLinkDirectory) return
-    const place = this.#parentOf(member, path)
+    const place = this.#parentOf(added, path)
     if (place === undefined) return
-    if (member.type === 'hardlink') this.#addLink(member, place, name)
-    else if (member.type === 'directory') this.#addDirectory(member, place, name)
-    else this.#put(place, name, leafNode(member))
+    if (added.type === 'hardlink') this.#addLink(added, place, name)
+    else if (added.type === 'directory') this.#addDirectory(added, place, name)
+    else {
+      this.#put(place, name, added.index)
+      const prefix = Buffer.from(added.name.subarray(0, added.name.lastIndexOf(slash) + 1))
+      this.#last = { prefix, place }
+    }
   }
 
   /** No more members come: links that still wait lead to layers below. */
@@ -105,68 +142,79 @@ export class LayerTree {
   }
 
   /** Handles names that are notes to the reader of layers rather than members. */
-  #isMarker(member: TarMember, path: readonly string[], name: string): boolean {
+  #isMarker(added: Added, path: readonly string[], name: string): boolean {
     if (invalidWhiteouts.has(name)) {
-      this.#skip(member, 'an impossible whiteout')
+      this.#skip(added, 'an impossible whiteout')
       return true
     }
     if (name === opaqueMarker) {
-      const place = this.#parentOf(member, path)
-      if (place !== undefined) place.node.opaque = true
+      const directory = this.#parentOf(added, path)?.node.directory
+      if (directory !== undefined) directory.opaque = true
       return true
     }
     if (aufsNames.has(name)) return true
     // A directory is none: containerd keeps it too.
-    if (member.type === 'directory' || path[0] === aufsLinkDirectory) return false
-    const place = this.#parentOf(member, path)
-    if (place === undefined) return true
+    if (added.type === 'directory' || path[0] === aufsLinkDirectory) return false
+    const directory = this.#parentOf(added, path)?.node.directory
+    if (directory === undefined) return true
     const hidden = name.slice(whiteoutPrefix.length)
-    ;(place.node.whiteouts ??= new Set()).add(hidden)
-    const child = place.node.children?.get(hidden)
-    if (child?.children !== undefined) child.opaque = true
+    ;(directory.whiteouts ??= new Set()).add(hidden)
+    const child = directory.find(hidden)
+    if (child instanceof TreeNode && child.directory !== undefined) child.directory.opaque = true
     return true
   }
 
-  #addDirectory(member: TarMember, place: PathWalk, name: string): void {
-    const existing = place.node.children?.get(name)
-    if (existing?.children === undefined) this.#put(place, name, directoryNode(member))
-    else existing.member = member
+  #addDirectory(added: Added, place: PathWalk, name: string): void {
+    const existing = place.node.directory?.find(name)
+    if (existing instanceof TreeNode && existing.directory !== undefined) {
+      if (!existing.isNamed) this.#impliedCount--
+      existing.memberIndex = added.index
+    } else this.#put(place, name, TreeNode.directory(this.members, added.index))
   }
 
-  #addLink(member: TarMember, place: PathWalk, name: string): void {
-    const path = pathComponents(member.linkName)
+  #addLink(added: Added, place: PathWalk, name: string): void {
+    const path = pathComponents(this.members.get(added.index).linkName)
     if (typeof path === 'string') {
-      this.#skip(member, `a hard link to ${path}`)
+      this.#skip(added, `a hard link to ${path}`)
       return
     }
     const target = this.#find(path)
-    if (target?.children !== undefined) {
-      this.#skip(member, 'a hard link to a directory')
+    if (target?.directory !== undefined && !target.isNamed) {
+      // Where the layers below have a symbolic link, that is what it links to.
+      this.#put(place, name, this.#unresolved(added.index, path))
+      return
+    }
+    if (target?.directory !== undefined) {
+      this.#skip(added, 'a hard link to a directory')
       return
     }
     if (target !== undefined) {
-      if (place.node.children?.get(name) === target) return
+      if (place.node.directory?.find(name) === target) return
+      this.#remove(place.node, name)
       target.linkCount++
       this.#put(place, name, target)
       return
     }
     this.#remove(place.node, name)
-    const link: PendingLink = { member, target: path, place, name, isCancelled: false }
-    ;(place.node.pending ??= new Map()).set(name, link)
+    const link: PendingLink = { memberIndex: added.index, target: path, place, name, isCancelled: false }
+    const { directory } = place.node
+    if (directory !== undefined) (directory.pending ??= new Map()).set(name, link)
     this.#pending.add(link)
   }
 
-  /** Puts a node under a name, and under the names of all links that waited for that one, and so on. */
-  #put(place: PathWalk, name: string, node: MutableNode): void {
-    this.#attach(place.node, name, node)
+  /** Puts something under a name, and under the names of all links that waited for that one, and so on. */
+  #put(place: PathWalk, name: string, entry: TreeEntry): void {
+    this.#attach(place.node, name, entry)
     if (this.#pending.isEmpty) return
     const arrived = [place.pathOf(name)]
     for (let path = arrived.pop(); path !== undefined; path = arrived.pop()) {
       for (const link of this.#pending.take(path)) {
         if (link.isCancelled) continue
-        if (node.children !== undefined) {
+        const node = place.node.directory?.get(name)
+        if (node === undefined) continue
+        if (node.directory !== undefined) {
           this.#cancel(link)
-          this.#skip(link.member, 'a hard link to a directory')
+          this.#skipLink(link, 'a hard link to a directory')
           continue
         }
         node.linkCount++
@@ -176,10 +224,10 @@ export class LayerTree {
     }
   }
 
-  #resolve(link: PendingLink, node: MutableNode): void {
-    if (node.children !== undefined) {
+  #resolve(link: PendingLink, node: TreeNode): void {
+    if (node.directory !== undefined) {
       this.#cancel(link)
-      this.#skip(link.member, 'a hard link to a directory')
+      this.#skipLink(link, 'a hard link to a directory')
       return
     }
     node.linkCount++
@@ -187,61 +235,88 @@ export class LayerTree {
   }
 
   #resolveBelow(link: PendingLink): void {
-    this.#put(link.place, link.name, { ...leafNode(link.member), unresolvedLink: link.target })
+    this.#put(link.place, link.name, this.#unresolved(link.memberIndex, link.target))
   }
 
-  #attach(parent: MutableNode, name: string, node: MutableNode): void {
+  #unresolved(memberIndex: number, target: readonly string[]): TreeNode {
+    const node = new TreeNode(this.members, memberIndex)
+    node.unresolvedLink = target
+    return node
+  }
+
+  #attach(parent: TreeNode, name: string, entry: TreeEntry): void {
+    const { directory } = parent
+    if (directory === undefined) return
     const replaced = this.#remove(parent, name)
     // What stood here a moment ago has hidden the directory of that name in the layers below, and so has a whiteout.
-    if (node.children !== undefined && (replaced || parent.whiteouts?.has(name) === true)) node.opaque = true
-    parent.children?.set(name, node)
+    if (entry instanceof TreeNode && entry.directory !== undefined)
+      if (replaced || directory.whiteouts?.has(name) === true) entry.directory.opaque = true
+    directory.set(name, entry)
   }
 
   /** Makes room for something else under a name. */
-  #remove(parent: MutableNode, name: string): boolean {
-    const waiting = parent.pending?.get(name)
+  #remove({ directory }: TreeNode, name: string): boolean {
+    const waiting = directory?.pending?.get(name)
     if (waiting !== undefined) this.#cancel(waiting)
-    const existing = parent.children?.get(name)
-    if (existing !== undefined) {
-      existing.linkCount--
-      parent.children?.delete(name)
+    const existing = directory?.find(name)
+    if (existing === undefined) return waiting !== undefined
+    directory?.delete(name)
+    this.#last = undefined
+    // With a directory go all names in it.
+    const gone: TreeEntry[] = [existing]
+    for (let entry = gone.pop(); entry !== undefined; entry = gone.pop()) {
+      if (typeof entry === 'number') continue
+      entry.linkCount--
+      if (entry.directory === undefined) continue
+      if (!entry.isNamed) this.#impliedCount--
+      for (const link of entry.directory.pending?.values() ?? []) link.isCancelled = true
+      for (const child of entry.directory.all()) gone.push(child)
     }
-    return waiting !== undefined || existing !== undefined
+    return true
   }
 
   #cancel(link: PendingLink): void {
     link.isCancelled = true
-    link.place.node.pending?.delete(link.name)
+    link.place.node.directory?.pending?.delete(link.name)
   }
 
   /** The directory that a member goes into, made up where it is missing; undefined when the member is skipped. */
-  #parentOf(member: TarMember, path: readonly string[]): PathWalk | undefined {
+  #parentOf(added: Added, path: readonly string[]): PathWalk | undefined {
     const walk = new PathWalk(this.#rootOf(path))
     for (let i = 0; i < path.length - 1; i++) {
-      const reason = walk.enter(path[i] as string, (parent, name) => {
-        const made = directoryNode(undefined)
-        this.#attach(parent, name, made)
-        return made
-      })
+      const reason = walk.enter(path[i] as string, (parent, name) => this.#imply(parent, name))
       if (reason === undefined) continue
-      this.#skip(member, reason)
+      this.#skip(
+        added,
+        this.#impliedCount < maximumImplied
+          ? reason
+          : 'in a directory that no member names, after 262,144 of those',
+      )
       return undefined
     }
     return walk
   }
 
+  #imply(parent: TreeNode, name: string): TreeNode | undefined {
+    if (this.#impliedCount >= maximumImplied) return undefined
+    this.#impliedCount++
+    const made = TreeNode.directory(this.members)
+    this.#attach(parent, name, made)
+    return made
+  }
+
   /** What is at a path now; symbolic links on the way there are followed, one at its end is found. */
-  #find(path: readonly string[]): MutableNode | undefined {
-    const directory = this.#directoryOf(path)
+  #find(path: readonly string[]): TreeNode | undefined {
+    const node = this.#directoryOf(path)
     const name = path.at(-1)
-    return name === undefined ? directory : directory?.children?.get(name)
+    return name === undefined ? node : node?.directory?.get(name)
   }
 
   #isPending(path: readonly string[]): boolean {
-    return this.#directoryOf(path)?.pending?.has(path.at(-1) ?? '') === true
+    return this.#directoryOf(path)?.directory?.pending?.has(path.at(-1) ?? '') === true
   }
 
-  #directoryOf(path: readonly string[]): MutableNode | undefined {
+  #directoryOf(path: readonly string[]): TreeNode | undefined {
     const walk = new PathWalk(this.#rootOf(path))
     for (let i = 0; i < path.length - 1; i++) {
       if (walk.enter(path[i] as string, () => undefined) !== undefined) return undefined
@@ -249,29 +324,18 @@ export class LayerTree {
     return walk.node
   }
 
-  #rootOf(path: readonly string[]): MutableNode {
+  #rootOf(path: readonly string[]): TreeNode {
     return path[0] === aufsLinkDirectory ? this.#aufsLinks : this.#root
   }
 
-  #skip(member: TarMember, reason: string): void {
-    if (this.#skipped.length >= maximumReasons) return
-    const shown = member.name.toString('utf8', 0, maximumShownName)
-    this.#skipped.push(`${JSON.stringify(shown)} is ${reason}`)
+  #skipLink(link: PendingLink, reason: string): void {
+    const { name, type } = this.members.nameOf(link.memberIndex)
+    this.#skip({ name, type, index: link.memberIndex }, reason)
   }
-}
 
-function directoryNode(member: TarMember | undefined): MutableNode {
-  return { ...leafNode(member), children: new Map() }
-}
-
-function leafNode(member: TarMember | undefined): MutableNode {
-  return {
-    member,
-    children: undefined,
-    linkCount: 1,
-    whiteouts: undefined,
-    opaque: false,
-    unresolvedLink: undefined,
-    pending: undefined,
+  #skip({ name }: Added, reason: string): void {
+    if (this.#skipped.length >= maximumReasons) return
+    const shown = name.toString('utf8', 0, maximumShownName)
+    this.#skipped.push(`${JSON.stringify(shown)} is ${reason}`)
   }
 }

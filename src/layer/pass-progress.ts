@@ -7,6 +7,7 @@ import { isBookkeeping } from './bookkeeping.js'
 import type { Codec } from './codec.js'
 import type { JournalEntry, Seal } from './journal.js'
 import { LayerTree } from './layer-tree.js'
+import type { MemberTable } from './member-table.js'
 import { SeekTable } from './seek-table.js'
 import { MemoryWindows } from './windows.js'
 import { ZeroMap } from './zero-map.js'
@@ -19,7 +20,6 @@ export class PassProgress {
   readonly spans = new SeekTable()
   readonly windows = new MemoryWindows()
   readonly zeros = new ZeroMap()
-  readonly members: TarMember[] = []
   /** 32 bytes for each chunk (native.ts, chunkSeal); zeros where `sealed` is 0. */
   readonly seals: Buffer
   readonly sealed: Uint8Array
@@ -33,8 +33,11 @@ export class PassProgress {
     this.sealed = new Uint8Array(chunkCount(blobBytes))
   }
 
+  get members(): MemberTable {
+    return this.tree.members
+  }
+
   addMember(member: TarMember): void {
-    this.members.push(member)
     if (!isBookkeeping(member)) this.tree.add(member)
   }
 

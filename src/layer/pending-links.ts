@@ -1,9 +1,9 @@
-import type { TarMember } from '../tar/member.js'
 import type { PathWalk } from './tree-path.js'
 
 /** A hard link whose target has not come. */
 export interface PendingLink {
-  readonly member: TarMember
+  /** In the table of members. */
+  readonly memberIndex: number
   /** Components of the target, Latin-1. */
   readonly target: readonly string[]
   /** The directory that it goes into. */

@@ -71,6 +71,7 @@ function memberOf(entry: TocEntry, type: TarMember['type'], dataOffset: number):
     headerOffset: dataOffset,
     dataOffset,
     xattrs: entry.xattrs,
+    sparse: undefined,
     unsupported: undefined,
   }
 }

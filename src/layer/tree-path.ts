@@ -1,7 +1,10 @@
-import type { MutableNode } from './layer-tree.js'
+import { TreeNode, type TreeEntry } from './tree-node.js'
 
 /** Of one name, as in every Linux file system. */
 const maximumNameBytes = 255
+/** Of a whole path: PATH_MAX of Linux less its NUL. No container runtime can unpack what is longer. */
+const maximumPathBytes = 4095
+/** What symbolic links can add to a path's own 2048. */
 const maximumDepth = 4096
 /** As Linux follows them in one path. */
 const maximumLinks = 40
@@ -14,6 +17,7 @@ const maximumLinkBytes = 4096
  * the root. Text is why there is none, to go after "NAME is".
  */
 export function pathComponents(name: Buffer): string[] | string {
+  if (name.length > maximumPathBytes) return `a path of more than ${String(maximumPathBytes)} bytes`
   const components: string[] = []
   for (const component of name.toString('latin1').split('/')) {
     if (component === '' || component === '.') continue
@@ -22,7 +26,6 @@ export function pathComponents(name: Buffer): string[] | string {
       continue
     }
     if (component.length > maximumNameBytes) return `a name of more than ${String(maximumNameBytes)} bytes`
-    if (components.length === maximumDepth) return `more than ${String(maximumDepth)} directories deep`
     if (component.includes('\0')) return 'a name with a NUL in it'
     components.push(component)
   }
@@ -34,18 +37,18 @@ export function pathComponents(name: Buffer): string[] | string {
  * when they unpack `lib/x` after `lib -> usr/lib`; those of layers below are not known here.
  */
 export class PathWalk {
-  readonly #nodes: MutableNode[]
+  readonly #nodes: TreeNode[]
   readonly #names: string[] = []
   #links = 0
   #linkComponents = 0
 
-  constructor(root: MutableNode) {
+  constructor(root: TreeNode) {
     this.#nodes = [root]
   }
 
   /** Where the walk is. */
-  get node(): MutableNode {
-    return this.#nodes.at(-1) as MutableNode
+  get node(): TreeNode {
+    return this.#nodes.at(-1) as TreeNode
   }
 
   /** Canonical path of a name in this directory. */
@@ -54,10 +57,7 @@ export class PathWalk {
   }
 
   /** Goes to a child directory, or to the one that `make` makes where there is none. Text is why it cannot. */
-  enter(
-    name: string,
-    make: (parent: MutableNode, name: string) => MutableNode | undefined,
-  ): string | undefined {
+  enter(name: string, make: (parent: TreeNode, name: string) => TreeNode | undefined): string | undefined {
     const todo = [name]
     for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
       if (next === '' || next === '.') continue
@@ -65,9 +65,9 @@ export class PathWalk {
         if (this.#names.pop() !== undefined) this.#nodes.pop()
         continue
       }
-      const child = this.node.children?.get(next)
-      if (child?.member?.type === 'symlink') {
-        const target = child.member.linkName
+      const child = this.node.directory?.find(next)
+      const target = this.#linkTarget(child)
+      if (target !== undefined) {
         if (target.length > maximumLinkBytes) return 'behind a symbolic link that is too long'
         const components = target.toString('latin1').split('/')
         this.#linkComponents += components.length
@@ -80,12 +80,20 @@ export class PathWalk {
         todo.push(...components.reverse())
         continue
       }
-      const entered = child?.children === undefined ? make(this.node, next) : child
+      const isDirectory = child instanceof TreeNode && child.directory !== undefined
+      const entered = isDirectory ? child : make(this.node, next)
       if (entered === undefined) return 'not there'
       if (this.#names.length === maximumDepth) return `more than ${String(maximumDepth)} directories deep`
       this.#names.push(next)
       this.#nodes.push(entered)
     }
     return undefined
+  }
+
+  #linkTarget(entry: TreeEntry | undefined): Buffer | undefined {
+    if (entry === undefined || (entry instanceof TreeNode && entry.directory !== undefined)) return undefined
+    const index = entry instanceof TreeNode ? entry.memberIndex : entry
+    const { members } = this.#nodes[0] as TreeNode
+    return members.typeOf(index) === 'symlink' ? members.get(index).linkName : undefined
   }
 }

@@ -34,6 +34,10 @@ export class VarintWriter {
     return this
   }
 
+  get length(): number {
+    return this.#length
+  }
+
   done(): Buffer {
     return this.#bytes.subarray(0, this.#length)
   }

@@ -23,6 +23,7 @@ export function wholeMember(layer: Descriptor, size: number, isCompressed: boole
     headerOffset: 0,
     dataOffset: 0,
     xattrs: undefined,
+    sparse: undefined,
     unsupported: undefined,
   }
 }

@@ -1,9 +1,9 @@
 import { corrupt } from './corrupt.js'
-import { headerLinkName, headerName, headerNumber, headerType } from './header.js'
+import { headerFormat, headerLinkName, headerName, headerNumber, headerType } from './header.js'
 import type { MemberType, TarMember } from './member.js'
 import { parseDecimal, parseTime } from './numbers.js'
 import type { PaxRecords } from './pax.js'
-import { paxSparse, unsupportedSparse } from './sparse.js'
+import { addHeaderMap, paxSparse } from './sparse.js'
 import { xattrsOf } from './xattrs.js'
 
 /** What the headers before a member's own said. */
@@ -19,6 +19,10 @@ export interface BuiltMember {
   readonly member: { -readonly [K in keyof TarMember]: TarMember[K] } | undefined
   /** The size that the headers say; what the tar really has is for types without content another matter. */
   readonly storedBytes: number
+  /** The map of a sparse file as far as the header and its records have it. */
+  readonly regions?: number[] | undefined
+  /** It stands at the start of the content. */
+  readonly hasMapInContent?: boolean
 }
 
 /** What stat shows for ids that do not fit in 32 bits (the kernel's overflowuid). */
@@ -65,9 +69,10 @@ export function buildMember(
 
   const { longName, longLinkName } = extensions
   const sparse = type === 'file' ? sparseOf(flag, block, pax, headerOffset, blockOffset) : undefined
-  const name = longName ?? sparse?.name ?? copied(pax, 'path') ?? headerName(block)
+  const name = sparse?.name ?? longName ?? copied(pax, 'path') ?? headerName(block)
   // Before ustar there was no type for directories; GNU tar still goes by the slash in every format.
   const actualType = type === 'file' && flag === '0' && name.at(-1) === slash ? 'directory' : type
+  const isFile = actualType === 'file'
   const isLink = actualType === 'symlink' || actualType === 'hardlink'
   const isDevice = actualType === 'character-device' || actualType === 'block-device'
   const paxTime = present(pax, 'mtime')
@@ -82,7 +87,7 @@ export function buildMember(
       mode: headerNumber(block, 'mode', blockOffset) & 0o7777,
       uid: owner(pax, 'uid', block, headerOffset, blockOffset),
       gid: owner(pax, 'gid', block, headerOffset, blockOffset),
-      size: actualType === 'file' ? (sparse?.realSize ?? storedBytes) : 0,
+      size: isFile ? (sparse?.realSize ?? storedBytes) : 0,
       mtimeSeconds,
       mtimeNanoseconds: time?.nanoseconds ?? 0,
       deviceMajor: isDevice ? deviceNumber(block, 'device major', blockOffset) : 0,
@@ -90,10 +95,20 @@ export function buildMember(
       headerOffset,
       dataOffset: 0,
       xattrs: pax.size === 0 ? undefined : xattrsOf(pax),
-      unsupported: sparse === undefined ? undefined : unsupportedSparse,
+      sparse: undefined,
+      unsupported: sparse?.unsupported,
     },
     storedBytes,
+    regions: isFile ? sparse?.regions : undefined,
+    hasMapInContent: isFile && sparse !== undefined && sparse.regions === undefined && flag !== 'S',
   }
+}
+
+interface Sparse {
+  readonly name: Buffer | undefined
+  readonly realSize: number | undefined
+  readonly regions: number[] | undefined
+  readonly unsupported?: string
 }
 
 function sparseOf(
@@ -102,11 +117,15 @@ function sparseOf(
   pax: PaxRecords,
   headerOffset: number,
   blockOffset: number,
-): ReturnType<typeof paxSparse> {
+): Sparse | undefined {
   if (flag !== 'S') return pax.size === 0 ? undefined : paxSparse(pax, headerOffset)
   const realSize = headerNumber(block, 'real size', blockOffset)
   if (realSize < 0) throw corrupt('a size is negative', blockOffset)
-  return { name: undefined, realSize }
+  if (headerFormat(block) !== 'gnu')
+    return { name: undefined, realSize, regions: undefined, unsupported: 'a sparse file of star' }
+  const regions: number[] = []
+  addHeaderMap(regions, block, blockOffset)
+  return { name: undefined, realSize, regions }
 }
 
 /** An empty value stands for none. */

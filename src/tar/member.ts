@@ -1,3 +1,5 @@
+import { storedBytesOf, type SparseMap } from './sparse-map.js'
+
 export const memberTypes = [
   'file',
   'directory',
@@ -19,7 +21,7 @@ export interface TarMember {
   readonly mode: number
   readonly uid: number
   readonly gid: number
-  /** Content bytes that follow in the tar; 0 for all but files. */
+  /** Content bytes; 0 for all but files. */
   readonly size: number
   /** Whole seconds since the epoch, rounded down; may be negative. */
   readonly mtimeSeconds: number
@@ -33,6 +35,14 @@ export interface TarMember {
   readonly dataOffset: number
   /** Without the PAX prefix (`SCHILY.xattr.`); undefined when there are none. */
   readonly xattrs: ReadonlyMap<string, Buffer> | undefined
-  /** Why the content cannot be read (`GNU sparse`), where we know the member but not its encoding. */
+  /** Which parts of the content follow in the tar, where that is not all of it. */
+  readonly sparse: SparseMap | undefined
+  /** Why the content cannot be read (`a sparse file of star`), where we know the member but not its encoding. */
   readonly unsupported: string | undefined
+}
+
+/** Bytes from `dataOffset` on that are content. */
+export function storedBytesOfMember(member: TarMember): number {
+  if (member.unsupported !== undefined) return 0
+  return member.sparse === undefined ? member.size : storedBytesOf(member.sparse)
 }

@@ -52,7 +52,7 @@ function decodeBase256(block: Buffer, start: number, length: number): number | u
 export function parseDecimal(value: Buffer, what: string, offset: number): number {
   const text = value.toString('latin1')
   const number = Number(text)
-  if (!/^[+-]?\d{1,19}$/.test(text) || !Number.isSafeInteger(number)) {
+  if (!/^[+-]?\d{1,64}$/.test(text) || !Number.isSafeInteger(number)) {
     throw corrupt(`PAX record ${what} is no number, or too large`, offset)
   }
   return number
@@ -67,7 +67,7 @@ export interface Time {
 
 /** A time of a PAX record: seconds with any number of decimal places, of which nine are kept; may be negative. */
 export function parseTime(value: Buffer, what: string, offset: number): Time {
-  const match = /^([+-]?)(\d{1,16})(?:\.(\d*))?$/.exec(value.toString('latin1'))
+  const match = /^([+-]?)(\d{1,64})(?:\.(\d*))?$/.exec(value.toString('latin1'))
   const seconds = Number(match?.[2])
   if (match === null || !Number.isSafeInteger(seconds)) {
     throw corrupt(`PAX record ${what} is no time`, offset)

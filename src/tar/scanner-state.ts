@@ -11,7 +11,7 @@ export interface ScannerState {
   readonly contentEnd: number
   /** The bytes from `headerOffset` to `offset`; at most 4 MiB and a block, nearly always empty. */
   readonly carry: Buffer
-  /** PAX global records, as a PAX header has them; at most 64 KiB and their lengths. */
+  /** PAX global records, as a PAX header has them; at most 4 KiB and their lengths. */
   readonly globals: Buffer
   /** What the member before `headerOffset`, of a type without content, claims to have (see TarScanner). */
   readonly claimedBytes: number

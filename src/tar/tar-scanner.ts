@@ -17,18 +17,18 @@ import { corrupt, overLimit } from './corrupt.js'
 import { hasValidChecksum, headerNumber, headerType } from './header.js'
 import { buildMember, type BuiltMember, type Extensions } from './member-builder.js'
 import type { TarMember } from './member.js'
-import { decodePax, encodePax, mergePax, type PaxRecords } from './pax.js'
+import { decodePax, encodePax, globalPax, mergePax, type PaxRecords } from './pax.js'
 import type { ScannerState } from './scanner-state.js'
-import { hasMoreMap, hasMoreMapAfter } from './sparse.js'
+import { addMapBlock, hasMoreMap, hasMoreMapAfter, sparseMapOf, SparseText } from './sparse.js'
 
 export type { ScannerState } from './scanner-state.js'
 
 const maximumExtensionBytes = 1 << 20
 /** Of all headers of one member. */
 const maximumGroupBytes = 4 << 20
-/** Of the PAX globals in force: they are merged into the records of every member that has some of its own. */
-const maximumGlobalsBytes = 64 << 10
-const maximumMembers = 20_000_000
+/** Of the PAX globals in force: a name among them would be that of every member. */
+const maximumGlobalsBytes = 4 << 10
+const maximumMembers = 5_000_000
 /** Nor may a sparse file seem larger. Differences of two such numbers, doubled for a sign, are exact in a double. */
 const maximumTarBytes = 2 ** 51
 
@@ -39,6 +39,12 @@ type Unit =
   | { readonly kind: 'header' }
   | { readonly kind: 'extension'; readonly type: string; readonly dataBytes: number }
   | { readonly kind: 'sparse map'; readonly built: BuiltMember }
+  | {
+      readonly kind: 'sparse text'
+      readonly built: BuiltMember
+      readonly text: SparseText
+      readonly contentStart: number
+    }
 
 const headerUnit: Unit = { kind: 'header' }
 
@@ -132,7 +138,8 @@ export class TarScanner {
       const unitBytes = this.#unitBytes(bytes, offset)
       if (kind === 'header') this.#takeHeader(unitBytes)
       else if (kind === 'extension') this.#takeExtension(unitBytes)
-      else this.#takeSparseMap(unitBytes)
+      else if (kind === 'sparse map') this.#takeSparseMap(unitBytes)
+      else this.#takeSparseText(unitBytes)
     }
     this.#offset = end
     if (this.#ended || this.#groupStart >= end) return
@@ -168,7 +175,10 @@ export class TarScanner {
       const extensions = { ...this.#pending, pax: mergePax(this.#globals, this.#pending.pax) }
       const built = buildMember(block, extensions, this.#groupStart, at)
       if (type === 'S' && hasMoreMap(block)) this.#startUnit({ kind: 'sparse map', built }, blockBytes)
-      else this.#finishMember(built)
+      else if (built.hasMapInContent === true) {
+        const text = new SparseText(this.#groupStart)
+        this.#continueText({ kind: 'sparse text', built, text, contentStart: this.#unitEnd })
+      } else this.#finishMember(built)
     }
   }
 
@@ -217,35 +227,61 @@ export class TarScanner {
   }
 
   #addGlobals(records: PaxRecords): void {
-    const globals = new Map([...this.#globals, ...records])
+    const globals = new Map([...this.#globals, ...globalPax(records)])
     let bytes = 0
     for (const [key, value] of globals) bytes += key.length + value.length
     if (bytes > maximumGlobalsBytes)
-      throw overLimit('global PAX records are larger than 64 KiB', this.#unitStart)
+      throw overLimit('global PAX records are larger than 4 KiB', this.#unitStart)
     this.#globals = globals
   }
 
   #takeSparseMap(block: Buffer): void {
     if (this.#unit.kind !== 'sparse map') return
+    const { regions } = this.#unit.built
+    if (regions !== undefined) addMapBlock(regions, block, this.#unitStart)
     if (hasMoreMapAfter(block)) this.#startUnit(this.#unit, blockBytes)
     else this.#finishMember(this.#unit.built)
   }
 
-  /** The unit at hand ends the headers of this member. */
-  #finishMember({ member, storedBytes }: BuiltMember): void {
+  #takeSparseText(block: Buffer): void {
+    if (this.#unit.kind !== 'sparse text') return
+    const { built, contentStart, text } = this.#unit
+    const regions = text.take(block)
+    if (regions === undefined) this.#continueText(this.#unit)
+    else this.#finishMember({ ...built, regions }, contentStart)
+  }
+
+  /** With the next block of a map in the content; one that is too large makes its file unreadable, not the layer. */
+  #continueText(unit: Unit & { readonly kind: 'sparse text' }): void {
+    const { built, contentStart } = unit
+    if (this.#unitEnd + blockBytes > contentStart + built.storedBytes)
+      throw corrupt('a sparse map does not end within its content', this.#groupStart)
+    if (this.#unitEnd + blockBytes - this.#groupStart <= maximumGroupBytes) this.#startUnit(unit, blockBytes)
+    else {
+      if (built.member !== undefined) built.member.unsupported = 'a sparse file with a map of more than 4 MiB'
+      this.#finishMember(built, contentStart)
+    }
+  }
+
+  /** The unit at hand ends the headers of this member. `contentStart`: where what is stored of it begins. */
+  #finishMember({ member, storedBytes, regions }: BuiltMember, contentStart = this.#unitEnd): void {
     const dataOffset = this.#unitEnd
     const hasContent = member === undefined || member.type === 'file'
-    const next = dataOffset + (hasContent ? paddedBytes(storedBytes) : 0)
+    const next = contentStart + (hasContent ? paddedBytes(storedBytes) : 0)
     if (next > maximumTarBytes || dataOffset + (member?.size ?? 0) > maximumTarBytes) {
       throw corrupt('a size is too large', this.#unitStart)
     }
-    this.#contentEnd = hasContent ? dataOffset + storedBytes : dataOffset
+    if (regions !== undefined && member !== undefined) {
+      const left = contentStart + storedBytes - dataOffset
+      member.sparse = sparseMapOf(regions, member.size, left, member.headerOffset)
+    }
+    this.#contentEnd = hasContent ? contentStart + storedBytes : dataOffset
     this.#claimedBytes = hasContent ? 0 : storedBytes
     this.#pending = nothingPending
     this.#startGroup(next)
     if (member === undefined) return
     if (this.#memberCount >= maximumMembers)
-      throw overLimit('more than 20 million members', member.headerOffset)
+      throw overLimit('more than 5 million members', member.headerOffset)
     this.#memberCount++
     member.dataOffset = dataOffset
     this.#onMember(member)

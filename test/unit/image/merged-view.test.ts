@@ -164,3 +164,46 @@ test('names are bytes: what is no UTF-8 is found by its bytes', async (t) => {
   assert.equal(node?.attributes.size, 5)
   assert.deepEqual((await view.root.entries())[0]?.name, name)
 })
+
+test('a hard link to a lower layer is one node with its target, also behind a symbolic link', async (t) => {
+  const { view } = await merge(
+    t,
+    tarOf(dir('usr'), dir('usr/lib'), file('usr/lib/a', 'a'), symlink('lib', 'usr/lib')),
+    tarOf(hardlink('link', 'usr/lib/a'), hardlink('other', 'lib/a')),
+  )
+  const target = await find(view, 'usr/lib/a')
+  assert.equal(await find(view, 'link'), target)
+  assert.equal(await find(view, 'other'), target)
+})
+
+test('members whose directory a layer does not name go where a symbolic link below leads', async (t) => {
+  const { view } = await merge(
+    t,
+    tarOf(
+      dir('usr'),
+      dir('usr/lib', { mode: 0o711 }),
+      file('usr/lib/a', 'a'),
+      file('usr/lib/gone', ''),
+      symlink('lib', 'usr/lib'),
+    ),
+    tarOf(file('lib/b', 'b'), whiteout('lib/gone'), file('lib/sub/deep', 'deep')),
+    tarOf(file('usr/lib/c', 'c'), file('lib/b', 'top')),
+  )
+  assert.equal((await find(view, 'lib'))?.attributes.type, 'symlink')
+  assert.deepEqual(await namesIn(view), ['lib', 'usr'])
+  assert.deepEqual(await namesIn(view, 'usr/lib'), ['a', 'b', 'c', 'sub'])
+  assert.equal(await contentOf(view, 'usr/lib/b'), 'top')
+  assert.equal(await contentOf(view, 'usr/lib/sub/deep'), 'deep')
+  assert.equal(await find(view, 'usr/lib/gone'), undefined)
+  assert.equal((await find(view, 'usr/lib'))?.attributes.mode, 0o711)
+})
+
+test('a directory that a layer names replaces a symbolic link below', async (t) => {
+  const { view } = await merge(
+    t,
+    tarOf(dir('usr'), dir('usr/lib'), file('usr/lib/a', 'a'), symlink('lib', 'usr/lib')),
+    tarOf(dir('lib'), file('lib/b', 'b')),
+  )
+  assert.deepEqual(await namesIn(view, 'lib'), ['b'])
+  assert.deepEqual(await namesIn(view, 'usr/lib'), ['a'])
+})

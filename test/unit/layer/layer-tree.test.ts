@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LayerTree, type LayerNode } from '../../../src/layer/layer-tree.js'
+import { LayerTree } from '../../../src/layer/layer-tree.js'
+import type { LayerNode } from '../../../src/layer/tree-node.js'
 import type { TarMember } from '../../../src/tar/member.js'
 import { TarScanner } from '../../../src/tar/tar-scanner.js'
 import { dir, file, hardlink, opaque, symlink, tarOf, whiteout, type TarPart } from '../../support/tar-of.js'
@@ -57,7 +58,7 @@ test('names are kept byte by byte', () => {
   assert.deepEqual(names(treeOf(file(Buffer.from([0xff, 0x80]))).root), ['\xff\x80'])
 })
 
-test('names longer than 255 bytes and paths deeper than 4096 directories are skipped with a reason', () => {
+test('names longer than 255 bytes and paths longer than 4095 bytes are skipped with a reason', () => {
   const tree = treeOf(file('n'.repeat(256)), file('a/'.repeat(5000) + 'b'), file('n'.repeat(255)))
   assert.deepEqual(names(tree.root), ['n'.repeat(255)])
   assert.equal(tree.skipped.length, 2)
@@ -187,3 +188,23 @@ function memberOf(part: TarPart): TarMember {
   new TarScanner({ onMember: (member) => members.push(member) }).push(part.bytes, 0)
   return members[0] as TarMember
 }
+
+test('names in a directory that is replaced are no links any more, and links that wait in it never come', () => {
+  const tree = treeOf(
+    file('kept', 'x'),
+    dir('d'),
+    hardlink('d/other', 'kept'),
+    hardlink('d/waiting', 'late'),
+    file('d', 'a file now'),
+    file('late', 'y'),
+  )
+  assert.equal(at(tree, 'kept')?.linkCount, 1)
+  assert.equal(at(tree, 'late')?.linkCount, 1)
+})
+
+test('paths two thousand directories deep imply 262,144 directories at most', () => {
+  const tree = unfinished()
+  for (let i = 0; i < 1000; i++) tree.add(memberOf(file(`${String(i)}/${'d/'.repeat(2000)}f`)))
+  assert.ok(tree.skipped.length > 0)
+  assert.equal(tree.memberCount, 1000)
+})

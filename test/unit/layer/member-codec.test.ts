@@ -34,12 +34,30 @@ const member: fc.Arbitrary<TarMember> = fc
       { nil: undefined },
     ),
     unsupported: fc.option(fc.string(), { nil: undefined }),
+    regions: fc.option(
+      fc.array(fc.tuple(fc.nat(5000), fc.integer({ min: 1, max: 5000 })), { maxLength: 5 }),
+      {
+        nil: undefined,
+      },
+    ),
   })
-  .map(({ headerBytes, ...rest }) => ({
+  .map(({ headerBytes, regions, ...rest }) => ({
     ...rest,
-    size: rest.type === 'file' ? rest.size : 0,
+    size: rest.type === 'file' ? rest.size + 50_000 : 0,
+    sparse: rest.type === 'file' && regions !== undefined ? mapOf(regions) : undefined,
     dataOffset: rest.headerOffset + headerBytes,
   }))
+
+function mapOf(regions: readonly (readonly [number, number])[]): Float64Array {
+  let end = 0
+  return Float64Array.from(
+    regions.flatMap(([gap, length]) => {
+      const start = end + gap
+      end = start + length
+      return [start, length]
+    }),
+  )
+}
 
 function isOurs(error: unknown): true {
   assert.ok(error instanceof RegistryFsError, String(error))
@@ -71,6 +89,7 @@ test('a member with a name of 40 bytes takes at most 70', () => {
     headerOffset: i * 124_416,
     dataOffset: i * 124_416 + 512,
     xattrs: undefined,
+    sparse: undefined,
     unsupported: undefined,
   }))
   assert.ok(encodeMembers(members).length / 1000 <= 70)

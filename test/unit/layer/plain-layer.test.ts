@@ -4,15 +4,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { BlobSource, ReadIntoOptions } from '../../../src/blob/source.js'
+import type { LayerTree } from '../../../src/layer/layer-tree.js'
 import { digestOf } from '../../../src/util/digest.js'
 import { layerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { dir, file, tarOf, type TarPart } from '../../support/tar-of.js'
 
 const plainType = 'application/vnd.oci.image.layer.v1.tar'
-const names = (tree: {
-  readonly root: { readonly children: ReadonlyMap<string, unknown> | undefined }
-}): string[] => [...(tree.root.children?.keys() ?? [])].sort()
+const names = (tree: LayerTree): string[] => [...(tree.root.children?.keys() ?? [])].sort()
 
 test('an uncompressed tar is walked by its headers, and its content read where it lies', async (t) => {
   const disk = sampleData('random', 24 << 20)

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { Layer } from '../../../src/layer/layer.js'
-import type { LayerNode, LayerTree } from '../../../src/layer/layer-tree.js'
+import type { LayerTree } from '../../../src/layer/layer-tree.js'
+import type { LayerNode } from '../../../src/layer/tree-node.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { charDevice, dir, fifo, file, hardlink, symlink, tarOf, whiteout } from '../../support/tar-of.js'
@@ -59,7 +60,9 @@ function shown(node: LayerNode): unknown {
     linkCount,
     opaque,
     whiteouts: [...(whiteouts ?? [])],
-    children: [...(children ?? [])].map(([name, child]) => [name, shown(child)]).sort(),
+    children: [...(children?.keys() ?? [])]
+      .sort()
+      .map((name) => [name, shown(children?.get(name) as LayerNode)]),
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TarMember } from '../../../src/tar/member.js'
 import { TarScanner } from '../../../src/tar/tar-scanner.js'
+import { memberContent } from '../../support/member-content.js'
 import {
   charDevice,
   extension,
@@ -10,6 +11,7 @@ import {
   gnuLong,
   hardlink,
   pax,
+  paxRecord,
   raw,
   symlink,
   tarOf,
@@ -205,45 +207,103 @@ test('content that really is behind a hard link is stepped over', () => {
   )
 })
 
-test('a GNU sparse file with a map that goes on is known, of its real size, and not readable', () => {
-  const sparse = file('s', 'x'.repeat(512), {
+test('a GNU sparse file whose map goes on in blocks of its own is read with its holes', async () => {
+  const sparse = file('s', 'abcdef', {
     typeFlag: 'S',
     format: 'gnu',
     patch: (block) => {
+      for (const [i, at] of [0, 2000, 3000].entries()) putRegion(block, 386 + 24 * i, at, 1)
       block[482] = 1
-      block.write('00004000000\0', 483, 'latin1')
+      block.write('00000020000\0', 483, 'latin1')
     },
   }).bytes
   const more = Buffer.alloc(512)
+  putRegion(more, 0, 4000, 2)
   more[504] = 1
-  const tar = tarOf(
-    raw(sparse.subarray(0, 512)),
-    raw(more),
-    raw(Buffer.alloc(512)),
-    raw(sparse.subarray(512)),
-    file('a'),
-  )
+  const last = Buffer.alloc(512)
+  putRegion(last, 0, 8191, 1)
+  const tar = tarOf(raw(sparse.subarray(0, 512)), raw(more), raw(last), raw(sparse.subarray(512)), file('a'))
   const [s, a] = membersOf(tar)
-  assert.equal(s?.size, 0o4000000)
-  assert.notEqual(s.unsupported, undefined)
+  assert.equal(s?.size, 0o20000)
+  const expected = Buffer.alloc(0o20000)
+  for (const [text, at] of [
+    ['a', 0],
+    ['b', 2000],
+    ['c', 3000],
+    ['de', 4000],
+    ['f', 8191],
+  ] as const)
+    expected.write(text, at)
+  assert.deepEqual(await memberContent(tar, s), expected)
   assert.equal(a?.name.toString(), 'a')
 })
 
-test('PAX sparse files of all versions are known, named and sized, and not readable', () => {
-  for (const records of [
-    { 'GNU.sparse.size': '9000', 'GNU.sparse.numblocks': '1', 'GNU.sparse.map': '0,3' },
-    {
+function putRegion(block: Buffer, at: number, offset: number, length: number): void {
+  block.write(
+    `${offset.toString(8).padStart(11, '0')}\0${length.toString(8).padStart(11, '0')}\0`,
+    at,
+    'latin1',
+  )
+}
+
+const region = (offset: number, length: number): Buffer =>
+  Buffer.concat([
+    paxRecord('GNU.sparse.offset', String(offset)),
+    paxRecord('GNU.sparse.numbytes', String(length)),
+  ])
+const map10 = '2\n5\n2\n8999\n1\n'.padEnd(512, '\0')
+
+for (const [version, header, content] of [
+  [
+    '0.0',
+    extension(
+      'x',
+      Buffer.concat([
+        paxRecord('GNU.sparse.size', '9000'),
+        paxRecord('GNU.sparse.numblocks', '2'),
+        region(5, 2),
+        region(8999, 1),
+        paxRecord('path', 'real'),
+      ]),
+    ),
+    'xyz',
+  ],
+  [
+    '0.1',
+    pax({
+      'GNU.sparse.size': '9000',
+      'GNU.sparse.numblocks': '2',
+      'GNU.sparse.map': '5,2,8999,1',
+      'GNU.sparse.name': 'real',
+    }),
+    'xyz',
+  ],
+  [
+    '1.0',
+    pax({
       'GNU.sparse.major': '1',
       'GNU.sparse.minor': '0',
       'GNU.sparse.name': 'real',
       'GNU.sparse.realsize': '9000',
-    },
-  ]) {
-    const [s, a] = membersOf(tarOf(pax(records), file('real', 'xyz'), file('a')))
+    }),
+    `${map10}xyz`,
+  ],
+] as const) {
+  test(`a PAX sparse file of version ${version} has its name, its size and its holes`, async () => {
+    const tar = tarOf(header, file('GNUSparseFile.1/real', content), file('a'))
+    const [s, a] = membersOf(tar)
     assert.deepEqual([s?.name.toString(), s?.size], ['real', 9000])
-    assert.notEqual(s?.unsupported, undefined)
+    const expected = Buffer.alloc(9000)
+    expected.write('xy', 5)
+    expected.write('z', 8999)
+    assert.deepEqual(await memberContent(tar, s as TarMember), expected)
     assert.equal(a?.name.toString(), 'a')
-  }
+  })
+}
+
+test('a sparse file of a version that nobody knows is a plain file', () => {
+  const [s] = membersOf(tarOf(pax({ 'GNU.sparse.major': '7', 'GNU.sparse.minor': '0' }), file('s', 'xyz')))
+  assert.deepEqual([s?.size, s?.sparse], [3, undefined])
 })
 
 test('what follows two zero blocks is nobody’s business', () => {

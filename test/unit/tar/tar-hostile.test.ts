@@ -25,6 +25,13 @@ function refuses(tar: Buffer, code: ErrorCode): void {
   )
 }
 
+function sparse01(size: string, map: string): TarPart {
+  const numblocks = String(Math.ceil(map.split(',').length / 2))
+  return pax({ 'GNU.sparse.size': size, 'GNU.sparse.numblocks': numblocks, 'GNU.sparse.map': map })
+}
+
+const sparse10 = pax({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '9000' })
+
 const broken: readonly (readonly [string, readonly TarPart[], ErrorCode])[] = [
   ['a header with a bad checksum', [file('a'), { bytes: Buffer.alloc(512, 0x41) }], 'CORRUPT'],
   ['a negative size', [file('a', '', { patch: (b) => b.fill(0xff, 124, 136) })], 'CORRUPT'],
@@ -38,6 +45,20 @@ const broken: readonly (readonly [string, readonly TarPart[], ErrorCode])[] = [
   ['a PAX record without a key', [extension('x', Buffer.from('5 =a\n')), file('a')], 'CORRUPT'],
   ['a PAX record without its newline', [extension('x', Buffer.from('9 path=ab')), file('a')], 'CORRUPT'],
   ['a PAX path with a NUL', [pax({ path: Buffer.from('a\0b') }), file('a')], 'CORRUPT'],
+  ['a PAX user name with a NUL', [pax({ uname: Buffer.from('a\0b') }), file('a')], 'CORRUPT'],
+  ['a sparse map that overlaps', [sparse01('9000', '0,5,4,1'), file('a', 'xxxxxx')], 'CORRUPT'],
+  ['a sparse map that goes back', [sparse01('9000', '100,1,4,1'), file('a', 'xx')], 'CORRUPT'],
+  ['a sparse map that exceeds its file', [sparse01('9000', '0,1,8999,2'), file('a', 'xxx')], 'CORRUPT'],
+  ['a sparse map of more than the tar has', [sparse01('9000', '0,2,8000,2'), file('a', 'xxx')], 'CORRUPT'],
+  [
+    'a sparse map with a number that overflows',
+    [sparse01('9', '0,99999999999999999'), file('a', 'x')],
+    'CORRUPT',
+  ],
+  ['a sparse map of half a region', [sparse01('9000', '0,1,5'), file('a', 'xx')], 'CORRUPT'],
+  ['a sparse map with a negative number', [sparse01('9000', '-1,1'), file('a', 'x')], 'CORRUPT'],
+  ['a sparse map that does not end', [sparse10, file('a', '9999\n1\n'.padEnd(512, '1'))], 'CORRUPT'],
+  ['a sparse map of words', [sparse10, file('a', 'none\n'.padEnd(512, '\0'))], 'CORRUPT'],
   ['an extension without a member', [pax({ path: 'a' })], 'CORRUPT'],
   ['an extension larger than 1 MiB', [extension('x', Buffer.alloc((1 << 20) + 1)), file('a')], 'LIMIT'],
   ['a long name larger than 1 MiB', [extension('L', Buffer.alloc((1 << 20) + 1, 97)), file('a')], 'LIMIT'],

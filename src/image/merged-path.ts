@@ -1,0 +1,46 @@
+import type { ReadOptions } from '../util/abort.js'
+import type { ImageNode } from './image.js'
+
+/** As Linux follows them in one path. */
+const maximumLinks = 40
+/** A path of links to links could have us walk for long. */
+const maximumSteps = 10_000
+
+export interface FoundDirectory {
+  /** Latin-1, without symbolic links. */
+  readonly path: readonly string[]
+  readonly node: ImageNode
+}
+
+/** The directory at a path (Latin-1) below `root`, which links do not lead out of; undefined when there is none. */
+export async function followPath(
+  root: ImageNode,
+  path: readonly string[],
+  options: ReadOptions,
+): Promise<FoundDirectory | undefined> {
+  const nodes = [root]
+  const names: string[] = []
+  const todo = [...path].reverse()
+  let links = 0
+  for (let steps = 0; todo.length > 0; steps++) {
+    const name = todo.pop() as string
+    if (steps === maximumSteps) return undefined
+    if (name === '' || name === '.') continue
+    if (name === '..') {
+      if (names.pop() !== undefined) nodes.pop()
+      continue
+    }
+    const node = await nodes.at(-1)?.lookup(Buffer.from(name, 'latin1'), options)
+    const type = node?.attributes.type
+    if (node !== undefined && type === 'directory') {
+      nodes.push(node)
+      names.push(name)
+    } else if (node !== undefined && type === 'symlink' && ++links <= maximumLinks) {
+      const target = node.linkName.toString('latin1').split('/')
+      if (target[0] === '') nodes.length = 1
+      if (target[0] === '') names.length = 0
+      todo.push(...target.reverse())
+    } else return undefined
+  }
+  return { path: names, node: nodes.at(-1) as ImageNode }
+}
