@@ -40,9 +40,6 @@ export async function askInOrder<T>(
       else throw error
     }
   }
-  throw (
-    ofPrimary ??
-    failure ??
-    new RegistryFsError('UNSUPPORTED', 'no mirror and no server may be asked for this')
-  )
+  const none = new RegistryFsError('UNSUPPORTED', 'no mirror and no server may be asked for this')
+  throw (ofPrimary ?? failure ?? none) as Error
 }
