@@ -19,6 +19,12 @@ export interface CoreConfig {
   readonly insecureHosts: readonly string[]
   /** Instead of podman's and docker's files; undefined: those. */
   readonly authFile: string | undefined
+  /** Certificate authorities in PEM, which count for every host; undefined: none beside this machine's. */
+  readonly caFile: string | undefined
+  /** podman's registries.conf; undefined: where podman looks. */
+  readonly registriesConf: string | undefined
+  /** containerd's certs.d with the hosts.toml files. */
+  readonly hostsDirectory: string
   readonly platform: Platform
   /** A tag is checked again after this. */
   readonly tagTtlMs: number
@@ -38,6 +44,9 @@ export function defaultConfig(): CoreConfig {
     configuredHosts: [],
     insecureHosts: [],
     authFile: undefined,
+    caFile: undefined,
+    registriesConf: undefined,
+    hostsDirectory: '/etc/containerd/certs.d',
     platform: hostPlatform(),
     tagTtlMs: 60_000,
     readDeadlineMs: 60_000,

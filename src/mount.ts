@@ -7,6 +7,7 @@ import { openCacheDirectory } from './blob/cache-directory.js'
 import { ChunkCache } from './blob/chunk-cache.js'
 import { DiskChunkStore } from './blob/disk-chunk-store.js'
 import { DiskDocumentStore } from './blob/disk-document-store.js'
+import type { DocumentStore } from './blob/document-store.js'
 import { MemoryCache } from './blob/memory-cache.js'
 import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
@@ -19,10 +20,12 @@ import { OpenHandles } from './local/open-handles.js'
 import { returnFreedMemory } from './native.js'
 import { authFilePaths } from './registry/credentials/auth-file-paths.js'
 import { CredentialStore } from './registry/credentials/credential-store.js'
+import { MirrorConfig } from './registry/mirrors/mirror-config.js'
 import { RegistryClient } from './registry/registry-client.js'
 import type { Descriptor } from './registry/descriptor.js'
 import { formatReference, type Reference } from './registry/reference.js'
 import type { Registry } from './registry/registry.js'
+import type { Transport } from './registry/transport.js'
 import type { Logger } from './util/log.js'
 import { version } from './util/version.js'
 
@@ -42,8 +45,6 @@ export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
 
 export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   returnFreedMemory()
-  const credentials = new CredentialStore({ files: authFilePaths(config.authFile), log })
-  await credentials.check()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
   const memory = new MemoryCache(config.memoryBytes)
@@ -57,15 +58,7 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   await disk.scan()
   const documents = new DiskDocumentStore(join(directory.path, 'documents'), readOnly, log)
   const tags = new TagStore(join(directory.path, 'tags'), readOnly, log)
-  const registry = new RegistryClient({
-    documents,
-    log,
-    platform: config.platform,
-    insecureHosts: config.insecureHosts,
-    credentials,
-    userAgent: `registryfs/${version}`,
-    timeouts: { stallMs: config.stallMs },
-  })
+  const registry = await openRegistry(config, documents, log)
   const cache = new ChunkCache(memory, disk)
   const layers = new Layers({
     cache,
@@ -96,6 +89,29 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
       await cache.settle()
     },
   }
+}
+
+/** `observe`: see RegistryClientOptions. */
+export async function openRegistry(
+  config: CoreConfig,
+  documents: DocumentStore,
+  log: Logger,
+  observe?: (sockets: Transport) => Transport,
+): Promise<RegistryClient> {
+  const credentials = new CredentialStore({ files: authFilePaths(config.authFile), log })
+  await credentials.check()
+  return new RegistryClient({
+    documents,
+    log,
+    platform: config.platform,
+    insecureHosts: config.insecureHosts,
+    credentials,
+    trust: { caFile: config.caFile },
+    mirrors: MirrorConfig.load(config),
+    userAgent: `registryfs/${version}`,
+    timeouts: { stallMs: config.stallMs },
+    ...(observe === undefined ? {} : { observe }),
+  })
 }
 
 async function statusOf(

@@ -159,6 +159,7 @@ export class CachedSource implements ByteSource {
     )
     const offset = first * chunkBytes
     const only = chunks.length === 1 ? chunks[0] : undefined
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     const passing = this.#passingChunks()
     const options = {
       onPassing: (at: number, bytes: Buffer) => {
@@ -167,14 +168,17 @@ export class CachedSource implements ByteSource {
     }
     if (only !== undefined) await this.#blob.readInto(offset, only, options)
     else {
-      const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
+      const whole = Buffer.allocUnsafeSlow(length)
       await this.#blob.readInto(offset, whole, options)
       chunks.forEach((chunk, i) => whole.copy(chunk, 0, i * chunkBytes))
     }
-    chunks.forEach((chunk, i) => {
-      this.#verify(first + i, chunk)
-      this.#cache.put(this.#digest, first + i, chunk)
-    })
+    try {
+      for (const [i, chunk] of chunks.entries()) this.#verify(first + i, chunk)
+    } catch (error) {
+      if (this.#blob.distrust?.(offset, length) === true) return this.#fetchRange(first, end)
+      throw error
+    }
+    for (const [i, chunk] of chunks.entries()) this.#cache.put(this.#digest, first + i, chunk)
     return chunks
   }
 

@@ -57,6 +57,12 @@ export interface BlobSource extends ByteSource {
    * by itself at the byte where a connection broke off.
    */
   readInto(offset: number, target: Buffer, options?: ReadIntoOptions): Promise<void>
+
+  /**
+   * What was read there lately turned out to be wrong. True where some of it came from a mirror, which is asked for this
+   * blob no more: the same read is worth another try. Absent: there is nobody else to ask.
+   */
+  distrust?(offset: number, length: number): boolean
 }
 
 /** How much of [offset, offset + length) a source of this size has. */

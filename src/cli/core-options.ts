@@ -20,6 +20,9 @@ export interface CoreFlags {
   readonly registry?: string
   readonly insecure?: readonly string[]
   readonly authfile?: string
+  readonly caFile?: string
+  readonly registriesConf?: string
+  readonly hostsDir?: string
   readonly platform?: string
   readonly readDeadline?: number
   readonly stall?: number
@@ -49,6 +52,15 @@ export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 
     .option(
       '--authfile <file>',
       "credentials, instead of podman's and docker's files (default: $REGISTRY_AUTH_FILE)",
+    )
+    .option('--ca-file <file>', 'certificate authorities to trust at every registry, in PEM')
+    .option(
+      '--registries-conf <file>',
+      "mirrors and prefixes (default: podman's, ~/.config or /etc/containers/registries.conf and .d)",
+    )
+    .option(
+      '--hosts-dir <dir>',
+      "mirrors in containerd's hosts.toml files (default: /etc/containerd/certs.d)",
     )
     .option('--platform <os/arch>', "of multi-platform images (default: the host's)")
     .option(
@@ -82,11 +94,19 @@ export function configOf(flags: CoreFlags): CoreConfig {
     defaultHost: flags.registry ?? base.defaultHost,
     insecureHosts: flags.insecure ?? base.insecureHosts,
     authFile: flags.authfile === undefined ? base.authFile : resolve(flags.authfile),
+    caFile: absolute(flags.caFile),
+    registriesConf: absolute(flags.registriesConf),
+    hostsDirectory: absolute(flags.hostsDir) ?? base.hostsDirectory,
     platform: flags.platform === undefined ? base.platform : parsePlatform(flags.platform),
     readDeadlineMs: flags.readDeadline ?? base.readDeadlineMs,
     stallMs: flags.stall ?? base.stallMs,
     tagTtlMs: flags.tagTtl ?? base.tagTtlMs,
   }
+}
+
+/** A daemon leaves the directory that it was started in. */
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path)
 }
 
 export interface CommandCore extends Core {

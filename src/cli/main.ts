@@ -5,6 +5,7 @@ import { version } from '../util/version.js'
 import { catCommand } from './cat.js'
 import { reportFailure } from './core-options.js'
 import { exitCodes } from './exit-code.js'
+import { doctorCommand } from './doctor.js'
 import { indexCommand } from './index-command.js'
 import { inspectCommand } from './inspect.js'
 import { lsCommand } from './ls.js'
@@ -38,6 +39,7 @@ Exit status: 0 well, 1 other failure, 2 usage, 3 not found, 4 no permission, 5 r
     catCommand(),
     indexCommand(),
     inspectCommand(),
+    doctorCommand(),
   ]
   for (const command of [program, ...commands]) command.exitOverride()
   for (const command of commands) program.addCommand(command)

@@ -7,7 +7,7 @@ export interface HelperCall {
   readonly mountArguments: readonly string[] | undefined
 }
 
-const commands = new Set(['mount', 'umount', 'ls', 'cat', 'index', 'inspect', 'help'])
+const commands = new Set(['mount', 'umount', 'ls', 'cat', 'index', 'inspect', 'doctor', 'help'])
 
 /**
  * True for mount(8)'s call of /sbin/mount.fuse.registryfs, a symlink to us, and for mount.fuse's, which finds us in PATH:

@@ -48,6 +48,8 @@ export class Layer implements ByteSource {
   #starting: Promise<void> | undefined
   #failure: RegistryFsError | undefined
   #failedAt = 0
+  #purging: Promise<unknown> | undefined
+  #hasAnswered = false // Somebody was told something that is not proven yet.
   #lastReadAt = Number.NEGATIVE_INFINITY
   #waitingReaders = 0
   #source: TarSource | undefined
@@ -121,8 +123,8 @@ export class Layer implements ByteSource {
       const pass = this.#pass
       const tree = this.tree
       const found = tree === undefined ? undefined : look(tree)
-      if (found !== undefined) return found
-      if (this.#contents !== undefined) return undefined
+      if (this.#contents === undefined && found !== undefined) this.#hasAnswered = true
+      if (found !== undefined || this.#contents !== undefined) return found
       if (pass === undefined) throw this.#failure ?? new RegistryFsError('ABORTED', 'the layer was closed')
       await abortable(pass.progress.changed.wait(), options.signal)
     }
@@ -233,6 +235,7 @@ export class Layer implements ByteSource {
   }
 
   async #open(): Promise<void> {
+    await this.#purging
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
     const opened = await this.#openWithoutPass().catch((error: unknown) => {
@@ -362,20 +365,21 @@ export class Layer implements ByteSource {
   #fail(error: unknown): RegistryFsError {
     const failure = layerFailure(error, this.descriptor.digest, this.#options.log)
     const pass = this.#pass
-    this.#failure = failure
+    const isWrong = hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT')
+    const hasOthers = isWrong && this.#options.blob.distrust?.(0, this.descriptor.size) === true
+    // A mirror's wrong bytes are no failure where nobody has seen any: who waits starts a pass over another's.
+    this.#failure = hasOthers && !this.#hasAnswered ? undefined : failure
+    this.#hasAnswered = false
     this.#failedAt = performance.now()
     this.#pass = undefined
     this.#source = undefined
     this.#state = 'failed'
-    const cleared = hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT') ? this.#purge() : Promise.resolve()
-    void cleared.finally(() => pass?.progress.changed.notify())
+    const { cache } = this.#options
+    // Nothing of bytes that turned out to be wrong is kept.
+    const purge = isWrong ? [cache.removeBlob(this.descriptor.digest), this.#keeper.removeJournal()] : []
+    this.#purging = Promise.all(purge)
+    void this.#purging.finally(() => pass?.progress.changed.notify())
     return failure
-  }
-
-  /** Nothing of bytes that turned out to be wrong is kept. */
-  async #purge(): Promise<void> {
-    await this.#options.cache.removeBlob(this.descriptor.digest)
-    await this.#keeper.removeJournal()
   }
 
   #passOptions(takesPlain: boolean): FirstPassOptions {

@@ -17,6 +17,7 @@ export class Exchange implements Dispatcher.DispatchHandler, ResponseBody {
   readonly #stallMs: number
   readonly #onSent: () => void
   readonly #onAbort: () => void
+  readonly #proxy: URL | undefined
   #settleHeaders: Settle<HttpResponse>
   #controller: Dispatcher.DispatchController | undefined
   #state: 'waiting' | 'open' | 'ended' | 'failed' = 'waiting'
@@ -25,8 +26,9 @@ export class Exchange implements Dispatcher.DispatchHandler, ResponseBody {
   #settleBody: Settle<'ended' | 'stopped'> | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor(request: HttpRequest, stallMs: number, onSent: () => void) {
+  constructor(request: HttpRequest, stallMs: number, onSent: () => void, proxy?: URL) {
     this.#request = request
+    this.#proxy = proxy
     this.#stallMs = stallMs
     this.#onSent = onSent
     let settle: Settle<HttpResponse> | undefined
@@ -112,13 +114,15 @@ export class Exchange implements Dispatcher.DispatchHandler, ResponseBody {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#fail(networkError(this.#request.what, this.#request.url, error))
+    this.#fail(networkError(this.#request.what, this.#request.url, error, this.#proxy))
   }
 
   #fail(reason: unknown): void {
     if (this.#state === 'failed' || this.#state === 'ended') return
     const error =
-      reason instanceof RegistryFsError ? reason : networkError(this.#request.what, this.#request.url, reason)
+      reason instanceof RegistryFsError
+        ? reason
+        : networkError(this.#request.what, this.#request.url, reason, this.#proxy)
     this.#state = 'failed'
     this.#error = error
     this.#request.signal.removeEventListener('abort', this.#onAbort)

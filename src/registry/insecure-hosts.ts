@@ -18,9 +18,11 @@ export class InsecureHosts {
 
   /**
    * Whether `host` may be given a request in plain http on behalf of a registry at `origin`. A registry elsewhere
-   * must not send us to services of this machine.
+   * must not send us to services of this machine. A mirror that is configured as plain http may have its token server
+   * beside it.
    */
   allowsPlainHttp(host: string, origin: URL): boolean {
+    if (origin.protocol === 'http:' && host === origin.host) return true
     return this.isConfigured(host) || (isLoopback(host) && isLoopback(origin.host))
   }
 }

@@ -1,10 +1,13 @@
 import { RegistryFsError, type ErrorCode } from '../util/errors.js'
 import { redactText } from './redact.js'
+import { tlsFailure } from './tls/tls-error.js'
 
-/** Says in plain words why there was no answer from `url`. */
-export function networkError(what: string, url: URL, cause: unknown): RegistryFsError {
+/** Says in plain words why there was no answer from `url`; `proxy` is what it was asked through. */
+export function networkError(what: string, url: URL, cause: unknown, proxy?: URL): RegistryFsError {
   const { code, message } = classify(url, systemCode(cause), cause)
-  return new RegistryFsError(code, `${what}: ${message}`, { cause })
+  // Which of the two a failed connection was to is known to the proxy alone.
+  const way = proxy === undefined ? '' : ` (through the proxy ${proxy.host})`
+  return new RegistryFsError(code, `${what}: ${message}${way}`, { cause })
 }
 
 /** The code that Node, OpenSSL or undici gave, where it lies in the chain of causes. */
@@ -75,12 +78,23 @@ function classify(url: URL, code: string, cause: unknown): { code: ErrorCode; me
       return { code: 'ABORTED', message: 'the registry client is closed' }
   }
   const text = cause instanceof Error ? redactText(cause.message) : 'unknown error'
-  if (isTls(code)) return { code: 'PROTOCOL', message: `TLS with ${url.host} failed: ${text}` }
+  const tls = tlsFailure(url.host, code, cause)
+  if (tls !== undefined) return { code: 'PROTOCOL', message: tls }
+  const refusal = /^Proxy response \((\d+)\)/.exec(text)?.[1]
+  if (refusal !== undefined) return proxyRefusal(url, refusal)
   if (code.startsWith('HPE_'))
     return { code: 'PROTOCOL', message: `${url.host} does not speak HTTP here (${code})` }
   return unavailable(`no answer from ${url.host}: ${text}`)
 }
 
-function isTls(code: string): boolean {
-  return /^(ERR_TLS_|ERR_SSL_|CERT_|EPROTO$|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)
+/** The answer of a proxy to CONNECT. */
+function proxyRefusal(url: URL, status: string): { code: ErrorCode; message: string } {
+  if (status === '407')
+    return {
+      code: 'DENIED',
+      message: 'the proxy wants a user and a password: HTTPS_PROXY=http://USER:PASSWORD@…',
+    }
+  if (status === '403' || status === '405')
+    return { code: 'DENIED', message: `the proxy does not let us connect to ${url.host} (${status})` }
+  return { code: 'UNAVAILABLE', message: `the proxy cannot connect to ${url.host} (${status})` }
 }

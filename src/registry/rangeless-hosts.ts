@@ -13,6 +13,10 @@ export class RangelessHosts {
     this.#log = log
   }
 
+  get size(): number {
+    return this.#hosts.size
+  }
+
   has(host: string): boolean {
     return this.#hosts.has(host)
   }

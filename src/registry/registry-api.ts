@@ -1,6 +1,7 @@
 import { checkEncoding } from './content-encoding.js'
 import type { InsecureHosts } from './insecure-hosts.js'
 import type { Lifetime } from './lifetime.js'
+import type { Endpoint } from './mirrors/source.js'
 import { isTransient } from './network-error.js'
 import { readBody } from './read-body.js'
 import { apiHost, type Repository } from './reference.js'
@@ -28,6 +29,8 @@ export interface RegistryApiOptions {
   readonly transport: Transport
   readonly lifetime: Lifetime
   readonly insecureHosts: InsecureHosts
+  /** Of a mirror: its API lies there, whatever host is named. */
+  readonly endpoint?: Endpoint | undefined
   /** For one document, with retries. */
   readonly deadlineMs: number
 }
@@ -45,15 +48,26 @@ export class RegistryApi {
   readonly lifetime: Lifetime
   readonly #insecureHosts: InsecureHosts
   readonly #deadlineMs: number
+  readonly #endpoint: Endpoint | undefined
 
   constructor(options: RegistryApiOptions) {
-    this.transport = options.transport
+    const { transport, endpoint } = options
+    this.#endpoint = endpoint
+    this.transport =
+      endpoint === undefined
+        ? transport
+        : { send: async (request) => transport.send({ ...request, connection: endpoint.connection }) }
     this.lifetime = options.lifetime
     this.#insecureHosts = options.insecureHosts
     this.#deadlineMs = options.deadlineMs
   }
 
   urlOf(host: string, path: string): URL {
+    if (this.#endpoint !== undefined) {
+      const url = new URL(`${this.#endpoint.base.href}${path}`)
+      if (this.#endpoint.namespace !== undefined) url.searchParams.set('ns', this.#endpoint.namespace)
+      return url
+    }
     const name = apiHost(host)
     return new URL(`${this.#insecureHosts.schemeOf(name)}://${name}/v2/${path}`)
   }

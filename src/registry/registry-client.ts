@@ -19,14 +19,22 @@ import { InsecureHosts } from './insecure-hosts.js'
 import { Lifetime } from './lifetime.js'
 import { Listing } from './listing.js'
 import { ManifestFetcher } from './manifest-fetcher.js'
+import { MirrorConfig } from './mirrors/mirror-config.js'
+import { MirrorHealth } from './mirrors/mirror-health.js'
+import { MirroredBlob } from './mirrors/mirrored-blob.js'
+import { askInOrder, sitesInOrder } from './mirrors/mirrored-requests.js'
+import type { Site, SiteUse } from './mirrors/site.js'
+import type { Source } from './mirrors/source.js'
 import type { Platform } from './platform.js'
+import { ProxyRules } from './proxy.js'
 import { RangelessHosts } from './rangeless-hosts.js'
 import { formatReference, formatRepository, type Reference, type Repository } from './reference.js'
 import { pullScope, RegistryApi } from './registry-api.js'
 import type { ImageManifest, Registry, RegistryCounters } from './registry.js'
 import { RemoteBlob } from './remote-blob.js'
 import { budgetOf, type RetryBudget } from './retry-budget.js'
-import type { HttpRequest, Transport } from './transport.js'
+import { TrustStore, type TrustStoreOptions } from './tls/trust-store.js'
+import type { HttpRequest, HttpResponse, Transport } from './transport.js'
 import { UndiciTransport } from './undici-transport.js'
 
 export interface RegistryClientOptions {
@@ -38,6 +46,11 @@ export interface RegistryClientOptions {
   readonly insecureHosts?: readonly string[]
   /** Undefined: every registry is asked anonymously. */
   readonly credentials?: CredentialStore
+  readonly trust?: TrustStoreOptions
+  /** Undefined: there are no mirrors. */
+  readonly mirrors?: MirrorConfig
+  /** Put between the sockets and everything else. */
+  readonly observe?: (sockets: Transport) => Transport
   /** `registryfs/1.2.3`. */
   readonly userAgent?: string
   readonly timeouts?: Partial<RegistryTimeouts>
@@ -66,6 +79,8 @@ const defaultTimeouts: RegistryTimeouts = {
 }
 const socketsPerHost = 8
 const documentBytes = 4 * 1024 * 1024
+/** A mirror has so long for a document. */
+const mirrorDocumentMs = 15_000
 
 /** Registries over HTTP: puts the pieces of this folder together. transport.ts says how a request goes. */
 export class RegistryClient implements Registry {
@@ -91,24 +106,35 @@ export class RegistryClient implements Registry {
   readonly #listingRepositories = new SingleFlight<string, readonly string[] | undefined>()
   readonly #listingTags = new SingleFlight<string, readonly string[] | undefined>()
   readonly #rangelessHosts: RangelessHosts
+  readonly #mirrors: MirrorConfig
+  readonly #mirrorHealth: MirrorHealth
+  readonly #mirrorTransport: Transport
 
   constructor(options: RegistryClientOptions) {
     this.#options = options
     this.#rangelessHosts = new RangelessHosts(options.log)
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
-    const insecureHosts = new InsecureHosts(options.insecureHosts ?? [])
+    const mirrors = options.mirrors ?? new MirrorConfig([], undefined)
+    this.#mirrors = mirrors
+    this.#mirrorHealth = new MirrorHealth(options.log)
+    const insecureHosts = new InsecureHosts([...(options.insecureHosts ?? []), ...mirrors.insecureHosts])
     this.#insecureHosts = insecureHosts
     this.#sockets = new UndiciTransport({
       userAgent: options.userAgent ?? 'registryfs',
       isUnverified: (host) => insecureHosts.isConfigured(host),
       socketsPerHost: options.socketsPerHost ?? socketsPerHost,
+      trust: new TrustStore(options.trust),
+      proxies: new ProxyRules(),
       connectTimeoutMs: this.#timeouts.connectMs,
       stallMs: this.#timeouts.stallMs,
       onSent: (request) => {
         this.#count(request)
       },
     })
-    const transport = this.#decorate(this.#sockets, insecureHosts)
+    const sockets = options.observe?.(this.#sockets) ?? this.#sockets
+    const transport = this.#decorate(sockets, insecureHosts, options.retry)
+    // The next in turn is asked rather than the same once more.
+    this.#mirrorTransport = this.#decorate(sockets, insecureHosts, { ...options.retry, attempts: 1 })
     this.#api = new RegistryApi({
       transport,
       lifetime: this.#lifetime,
@@ -120,12 +146,22 @@ export class RegistryClient implements Registry {
   }
 
   async fetchManifest(reference: Reference, options?: ReadOptions): Promise<ImageManifest> {
-    const fetch = async (): Promise<ImageManifest> => this.#manifests.fetch(reference)
+    const uses: readonly SiteUse[] = reference.digest === undefined ? ['resolves', 'pulls'] : ['pulls']
+    const fetch = async (): Promise<ImageManifest> =>
+      this.#ask(reference, uses, async ({ manifests, repository }) =>
+        manifests.fetch({ ...reference, ...repository }),
+      )
     return this.#fetchingManifests.run(formatReference(reference), fetch, options)
   }
 
   async resolveTag(reference: Reference, options?: ReadOptions): Promise<Digest | undefined> {
-    const resolve = async (): Promise<Digest | undefined> => this.#manifests.resolve(reference)
+    const resolve = async (): Promise<Digest | undefined> =>
+      this.#ask(reference, ['resolves'], async ({ manifests, repository, isMirror, name }) => {
+        const digest = await manifests.resolve({ ...reference, ...repository })
+        if (digest === undefined && isMirror)
+          throw new RegistryFsError('NOT_FOUND', `${name}: no such tag in ${repository.path}`)
+        return digest
+      })
     return this.#resolvingTags.run(formatReference(reference), resolve, options)
   }
 
@@ -134,17 +170,23 @@ export class RegistryClient implements Registry {
     descriptor: Descriptor,
     options?: ReadOptions,
   ): Promise<Buffer> {
-    const fetch = async (): Promise<Buffer> => this.#fetchDocument(repository, descriptor)
+    const fetch = async (): Promise<Buffer> =>
+      this.#ask(repository, ['sendsBlobs'], async (site) => this.#fetchDocument(site, descriptor))
     return this.#fetchingDocuments.run(descriptor.digest, fetch, options)
   }
 
   openBlob(repository: Repository, descriptor: Descriptor): BlobSource {
     if (descriptor.data !== undefined) return new BytesBlob(descriptor.data)
-    const blob = this.#openRemote(repository, descriptor)
+    const sites = this.#sitesOf(repository)
+    const open = (site: Site): RemoteBlob => this.#openRemote(site, descriptor)
+    const only = sites.length === 1 ? sites[0] : undefined
+    const blob =
+      only !== undefined ? open(only) : new MirroredBlob(descriptor, sites, open, this.#mirrorHealth)
     const urls = (descriptor.urls ?? []).map((url) => new URL(url))
     const allowed = urls.filter((url) => this.#isAllowed(url, repository))
     if (allowed.length === 0) return blob
-    return new ForeignBlob([blob, ...allowed.map((url) => this.#openRemote(repository, descriptor, url))])
+    const primary = this.#primaryOf(repository)
+    return new ForeignBlob([blob, ...allowed.map((url) => this.#openRemote(primary, descriptor, url))])
   }
 
   async listRepositories(host: string, options?: ReadOptions): Promise<readonly string[] | undefined> {
@@ -159,18 +201,83 @@ export class RegistryClient implements Registry {
     )
   }
 
+  /** Some registry or mirror has answered a range with the whole blob. */
+  get isWithoutRanges(): boolean {
+    return this.#rangelessHosts.size > 0
+  }
+
+  /** For who looks into how the primary of a repository behaves: `path` is below /v2/, or below the repository. */
+  async probe(
+    repository: Repository,
+    path: string,
+    { anonymous }: { readonly anonymous: boolean },
+  ): Promise<HttpResponse> {
+    const { api, repository: there } = this.#primaryOf(repository)
+    const what = `${there.host}: GET ${path === '' ? '/v2/' : path}`
+    return api.run(what, async (signal) => {
+      const response = await api.transport.send({
+        method: 'GET',
+        url: api.urlOf(there.host, anonymous ? path : `${there.path}/${path}`),
+        headers: { accept: 'application/json, application/vnd.oci.image.index.v1+json' },
+        kind: 'list',
+        what,
+        authorization: anonymous ? undefined : { host: there.host, scope: pullScope(there) },
+        signal,
+      })
+      response.body.discard()
+      return response
+    })
+  }
+
   async close(): Promise<void> {
     this.#lifetime.close()
     await this.#sockets.close()
   }
 
-  #openRemote(repository: Repository, descriptor: Descriptor, foreignUrl?: URL): RemoteBlob {
-    return new RemoteBlob(repository, descriptor, {
-      api: this.#api,
+  async #ask<T>(
+    repository: Repository,
+    uses: readonly SiteUse[],
+    work: (site: Site) => Promise<T>,
+  ): Promise<T> {
+    const order = sitesInOrder(this.#sitesOf(repository), uses, this.#mirrorHealth)
+    return askInOrder(order, this.#mirrorHealth, work)
+  }
+
+  /** The primary last. */
+  #sitesOf(repository: Repository): readonly Site[] {
+    const { mirrors, primary } = this.#mirrors.sourcesOf(repository)
+    return [...mirrors.map((source) => this.#siteOf(source, true)), this.#siteOf(primary, false)]
+  }
+
+  #primaryOf(repository: Repository): Site {
+    return this.#siteOf(this.#mirrors.sourcesOf(repository).primary, false)
+  }
+
+  #siteOf(source: Source, isMirror: boolean): Site {
+    const { endpoint, repository } = source
+    const name = endpoint?.base.href ?? repository.host
+    if (endpoint === undefined && !isMirror)
+      return { ...source, name, isMirror, api: this.#api, manifests: this.#manifests }
+    const { documents, platform, log } = this.#options
+    const api = new RegistryApi({
+      transport: isMirror ? this.#mirrorTransport : this.#api.transport,
+      lifetime: this.#lifetime,
+      insecureHosts: this.#insecureHosts,
+      endpoint,
+      deadlineMs: isMirror
+        ? Math.min(mirrorDocumentMs, this.#timeouts.documentMs)
+        : this.#timeouts.documentMs,
+    })
+    return { ...source, name, isMirror, api, manifests: new ManifestFetcher(api, documents, platform, log) }
+  }
+
+  #openRemote(site: Site, descriptor: Descriptor, foreignUrl?: URL): RemoteBlob {
+    return new RemoteBlob(site.repository, descriptor, {
+      api: site.api,
       log: this.#options.log,
       counters: this.counters,
       deadlineMs: this.#timeouts.blobReadMs,
-      maxResumes: this.#options.maxResumes ?? 5,
+      maxResumes: site.isMirror ? 1 : (this.#options.maxResumes ?? 5),
       resumeBaseMs: this.#options.retry?.baseMs ?? 200,
       rangelessHosts: this.#rangelessHosts,
       ...(foreignUrl === undefined ? {} : { foreignUrl }),
@@ -186,8 +293,12 @@ export class RegistryClient implements Registry {
     )
   }
 
-  #decorate(sockets: Transport, insecureHosts: InsecureHosts): Transport {
-    const { log, retry, credentials } = this.#options
+  #decorate(
+    sockets: Transport,
+    insecureHosts: InsecureHosts,
+    retry: Partial<RetryBudget> | undefined,
+  ): Transport {
+    const { log, credentials } = this.#options
     const { socketsPerHost: most = socketsPerHost } = this.#options
     const logged = new LoggingTransport(sockets, log)
     const insecure = new InsecureHttpTransport(logged, (host) => insecureHosts.isConfigured(host), log)
@@ -206,7 +317,7 @@ export class RegistryClient implements Registry {
     return new RedirectTransport(authorized, (host) => insecureHosts.isConfigured(host))
   }
 
-  async #fetchDocument(repository: Repository, descriptor: Descriptor): Promise<Buffer> {
+  async #fetchDocument({ api, repository }: Site, descriptor: Descriptor): Promise<Buffer> {
     const { digest, size, data } = descriptor
     if (data !== undefined) return data
     const { host, path } = repository
@@ -224,9 +335,9 @@ export class RegistryClient implements Registry {
       what,
       scope: pullScope(repository),
     } as const
-    const bytes = await this.#api.run(what, async (signal) => {
+    const bytes = await api.run(what, async (signal) => {
       try {
-        return (await this.#api.getDocument(request, size, signal)).bytes
+        return (await api.getDocument(request, size, signal)).bytes
       } catch (error) {
         if (!hasCode(error, 'NOT_FOUND')) throw error
         throw new RegistryFsError('GONE', `${host}: blob ${digest} of ${path} is no longer in the registry`)

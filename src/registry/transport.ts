@@ -33,6 +33,28 @@ export interface HttpRequest {
   readonly body?: string
   /** Nobody waits for just this answer, as in a first pass: better late than never. */
   readonly isPatient?: boolean
+  /** Of a mirror: how its own origin is reached. Means nothing at other origins, as after a redirect. */
+  readonly connection?: ConnectionSettings
+}
+
+/** What a hosts.toml says about one of its hosts. */
+export interface ConnectionSettings {
+  /** Of the file and the host: sockets are shared by requests with the same. */
+  readonly id: string
+  readonly origin: string
+  /** Names in lower case. May hold secrets. */
+  readonly headers: Readonly<Record<string, string>>
+  /** PEM files. */
+  readonly caFiles: readonly string[]
+  readonly clientCertificates: readonly ClientCertificateFiles[]
+  readonly skipVerify: boolean
+  readonly connectTimeoutMs: number | undefined
+}
+
+/** PEM files; without a key the certificate's file holds it too. */
+export interface ClientCertificateFiles {
+  readonly certificate: string
+  readonly key: string | undefined
 }
 
 /** What the request needs to be allowed to do. */

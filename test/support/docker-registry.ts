@@ -18,40 +18,69 @@ export interface DockerRegistry {
   readonly storage: string
   /** An OCI layout directory, by skopeo. */
   push(ociDirectory: string, repository: string, tag: string): Promise<void>
+  /** SIGKILL. */
   stop(): Promise<void>
+  /** At the same address, with what it had. */
+  restart(): Promise<void>
+}
+
+export interface DockerRegistryOptions {
+  /** More of its config.yml, in YAML. */
+  readonly config?: string
+  /** More of `http:`, in YAML flow style. */
+  readonly http?: string
+  /** What it trusts itself, as a client of another registry. */
+  readonly caFile?: string
+  /** Where its storage lies; a new directory unless told. */
+  readonly storage?: string
+  /** What it listens on, and what images call it. */
+  readonly address?: string
 }
 
 const startTimeoutMs = 30_000
 
-export async function dockerRegistry(test: TestContext): Promise<DockerRegistry> {
+export async function dockerRegistry(
+  test: TestContext,
+  options: DockerRegistryOptions = {},
+): Promise<DockerRegistry> {
+  const { address = '127.0.0.1', config = '', http = '' } = options
   const directory = await temporaryDirectory(test)
-  const storage = join(directory, 'storage')
-  const host = `127.0.0.1:${String(await freePort())}`
-  await mkdir(storage)
+  const storage = options.storage ?? join(directory, 'storage')
+  const host = `${address}:${String(await freePort())}`
+  await mkdir(storage, { recursive: true })
   await writeFile(
     join(directory, 'config.yml'),
     `version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: ${storage}}, delete: {enabled: true}}
-http: {addr: '${host}', secret: test}
+http: {addr: '${host}', secret: test${http === '' ? '' : `, ${http}`}}
+${config}
 `,
   )
-  const child = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: process.env['PATH'] },
-  })
   let log = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    log += text
-  })
+  let child: ChildProcess | undefined
+  const start = async (): Promise<void> => {
+    const started = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: {
+        PATH: process.env['PATH'],
+        ...(options.caFile === undefined ? {} : { SSL_CERT_FILE: options.caFile }),
+      },
+    })
+    started.stderr.setEncoding('utf8').on('data', (text: string) => {
+      log += text
+    })
+    child = started
+    await answering(host, started, () => log)
+  }
   const stop = async (): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const exited = once(child, 'exit')
     child.kill('SIGKILL')
     await exited
   }
   test.after(stop)
-  await answering(host, child, () => log)
+  await start()
   return {
     host,
     storage,
@@ -63,6 +92,7 @@ http: {addr: '${host}', secret: test}
       )
     },
     stop,
+    restart: start,
   }
 }
 
@@ -149,21 +179,30 @@ async function listen(server: Server): Promise<string> {
   return `127.0.0.1:${String((server.address() as AddressInfo).port)}`
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   const host = await listen(server)
   await stopServer(server, new Set())
   return Number(host.split(':')[1])
 }
 
+async function accepts(host: string): Promise<boolean> {
+  const [address = '', port = ''] = host.split(':')
+  const socket = connect(Number(port), address)
+  return new Promise((resolve) => {
+    socket.once('connect', () => {
+      resolve(true)
+    })
+    socket.once('error', () => {
+      resolve(false)
+    })
+  }).finally(() => socket.destroy()) as Promise<boolean>
+}
+
 async function answering(host: string, child: ChildProcess, log: () => string): Promise<void> {
   const until = performance.now() + startTimeoutMs
   for (;;) {
-    const isThere = await fetch(`http://${host}/v2/`).then(
-      (response) => response.ok,
-      () => false,
-    )
-    if (isThere) return
+    if (await accepts(host)) return
     if (child.exitCode !== null || performance.now() > until)
       throw new Error(`docker-registry does not answer at ${host}\n${log()}`)
     await sleep(50)

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer as createPlainServer } from 'node:http'
+import { createServer, type ServerOptions } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { ProxyRules } from '../../../src/registry/proxy.js'
+import { readBody } from '../../../src/registry/read-body.js'
+import { TrustStore } from '../../../src/registry/tls/trust-store.js'
+import { UndiciTransport } from '../../../src/registry/undici-transport.js'
+import { hasCode } from '../../../src/util/errors.js'
+import { authority, type Authority, type Certificate } from '../../support/certificates.js'
+import { connectProxy } from '../../support/connect-proxy.js'
+import { temporaryDirectory } from '../../support/temporary-directory.js'
+
+interface TransportSetup {
+  readonly certs?: string
+  readonly caFile?: string
+  readonly environment?: NodeJS.ProcessEnv
+  readonly unverified?: boolean
+}
+
+/** The port of an https server that says `hello`, on all addresses of this machine. */
+async function server(t: TestContext, files: Certificate, more: ServerOptions = {}): Promise<string> {
+  const [key, cert] = [await readFile(files.key), await readFile(files.certificate)]
+  const made = createServer({ key, cert, ...more }, (_, response) => response.end('hello'))
+  made.on('tlsClientError', () => undefined)
+  made.listen(0, '::')
+  await once(made, 'listening')
+  t.after(async () => {
+    const closed = once(made, 'close')
+    made.close()
+    made.closeAllConnections()
+    await closed
+  })
+  return String((made.address() as AddressInfo).port)
+}
+
+async function get(t: TestContext, url: string, setup: TransportSetup = {}): Promise<string> {
+  const transport = new UndiciTransport({
+    userAgent: 'registryfs/test',
+    isUnverified: () => setup.unverified ?? false,
+    trust: new TrustStore({ caFile: setup.caFile, certificateRoots: [setup.certs ?? '/nowhere'] }),
+    proxies: new ProxyRules(setup.environment ?? {}),
+    socketsPerHost: 2,
+    connectTimeoutMs: 5000,
+    stallMs: 5000,
+    onSent: () => undefined,
+  })
+  t.after(async () => transport.close())
+  const response = await transport.send({
+    method: 'GET',
+    url: new URL(url),
+    headers: {},
+    kind: 'manifest',
+    what: 'test',
+    authorization: undefined,
+    signal: new AbortController().signal,
+  })
+  return (await readBody(response, 100, 'test')).toString()
+}
+
+async function plainServer(t: TestContext): Promise<{ port: string; seen: unknown[] }> {
+  const seen: unknown[] = []
+  const made = createPlainServer((request, response) => {
+    seen.push([request.url, request.headers['proxy-authorization']])
+    response.end('plain')
+  })
+  made.listen(0, '0.0.0.0')
+  await once(made, 'listening')
+  t.after(() => {
+    made.close()
+    made.closeAllConnections()
+  })
+  return { port: String((made.address() as AddressInfo).port), seen }
+}
+
+async function localhost(ca: Authority): Promise<Certificate> {
+  return ca.issue('server', 'IP:127.0.0.1,IP:::1,IP:0.0.0.0,DNS:localhost')
+}
+
+test('an authority counts from --ca-file, and from certs.d for its host alone', async (t) => {
+  const ca = await authority(t)
+  const port = await server(t, await localhost(ca))
+  const url = `https://127.0.0.1:${port}/`
+  const certs = await temporaryDirectory(t)
+  await mkdir(join(certs, `127.0.0.1:${port}`))
+  await copyFile(ca.certificate, join(certs, `127.0.0.1:${port}`, 'mine.crt'))
+  assert.equal(await get(t, url, { caFile: ca.certificate }), 'hello')
+  assert.equal(await get(t, `https://[::1]:${port}/`, { caFile: ca.certificate }), 'hello')
+  assert.equal(await get(t, url, { certs }), 'hello')
+  assert.equal(await get(t, url, { unverified: true }), 'hello')
+  await assert.rejects(get(t, `https://localhost:${port}/`, { certs }), /authority that is not trusted/)
+})
+
+test('a certificate that does not do is refused in words that help', async (t) => {
+  const ca = await authority(t)
+  const good = await server(t, await localhost(ca))
+  const expired = await server(t, await ca.issue('old', 'IP:127.0.0.1', -1))
+  const other = await server(t, await ca.issue('other', 'DNS:registry.example'))
+  const setup = { caFile: ca.certificate }
+  const refused = async (work: Promise<unknown>, words: RegExp): Promise<void> =>
+    assert.rejects(work, (error) => hasCode(error, 'PROTOCOL') && words.test(String(error)))
+  await refused(get(t, `https://127.0.0.1:${good}/`), /--ca-file.*certs\.d\/127\.0\.0\.1:\d+\/ as ca\.crt/)
+  await refused(
+    get(t, `https://127.0.0.1:${expired}/`, setup),
+    /127\.0\.0\.1:\d+ has expired.*CERT_HAS_EXPIRED/,
+  )
+  await refused(get(t, `https://127.0.0.1:${other}/`, setup), /for other names.*registry\.example/)
+})
+
+test('a client certificate is shown where it is asked for, and its lack is told', async (t) => {
+  const ca = await authority(t)
+  const mutual = { requestCert: true, rejectUnauthorized: true, ca: await readFile(ca.certificate) }
+  const port = await server(t, await localhost(ca), mutual)
+  const url = `https://127.0.0.1:${port}/`
+  await assert.rejects(get(t, url, { caFile: ca.certificate }), /client certificate|broke off/)
+  const certs = await temporaryDirectory(t)
+  const directory = join(certs, `127.0.0.1:${port}`)
+  await mkdir(directory)
+  const client = await ca.issue('client', '')
+  await copyFile(client.certificate, join(directory, 'me.cert'))
+  await assert.rejects(get(t, url, { certs }), /me\.cert has no key beside it/)
+  await copyFile(client.key, join(directory, 'me.key'))
+  assert.equal(await get(t, url, { certs, caFile: ca.certificate }), 'hello')
+})
+
+test('a file that is no certificate is named', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const file = join(directory, 'x.pem')
+  await writeFile(file, 'nothing')
+  const refusal = (error: unknown): boolean => hasCode(error, 'INVALID') && String(error).includes(file)
+  await assert.rejects(get(t, 'https://127.0.0.1:1/', { caFile: file }), refusal)
+  await writeFile(file, '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
+  await assert.rejects(get(t, 'https://127.0.0.1:1/', { caFile: file }), refusal)
+})
+
+test("https goes through a tunnel, plain http as a whole request, both with the proxy's credentials", async (t) => {
+  const ca = await authority(t)
+  const port = await server(t, await localhost(ca))
+  const proxy = await connectProxy(t, 'user:secret')
+  const through = `http://user:secret@${proxy.host}`
+  const setup = { caFile: ca.certificate, environment: { HTTPS_PROXY: through, HTTP_PROXY: through } }
+  assert.equal(await get(t, `https://0.0.0.0:${port}/a?b`, setup), 'hello')
+  const plain = await plainServer(t)
+  assert.equal(await get(t, `http://0.0.0.0:${plain.port}/x?y`, setup), 'plain')
+  assert.equal(proxy.seen[0], `CONNECT 0.0.0.0:${port}`)
+  assert.equal(proxy.seen[1], `GET http://0.0.0.0:${plain.port}/x`)
+  assert.deepEqual(plain.seen, [['/x?y', undefined]])
+
+  const wrong = { ...setup, environment: { HTTPS_PROXY: `http://user:other@${proxy.host}` } }
+  await assert.rejects(get(t, `https://0.0.0.0:${port}/`, wrong), (error) => {
+    assert.ok(hasCode(error, 'DENIED'))
+    assert.match(String(error), /the proxy wants a user and a password/)
+    return !String(error).includes('other')
+  })
+  const gone = { ...setup, environment: { HTTPS_PROXY: 'http://127.0.0.1:1' } }
+  await assert.rejects(get(t, `https://0.0.0.0:${port}/`, gone), /through the proxy 127\.0\.0\.1:1/)
+})
