@@ -18,8 +18,8 @@ export interface RetryOptions {
 
 type Outcome = { readonly response: HttpResponse } | { readonly error: unknown }
 
-/** A host that was not there is asked once only for so long: a path has many names, and each would wait. */
-const unreachableMemoryMs = 2_000
+/** A host that failed a whole budget is asked for names once only for so long: a path has many, and each would wait. */
+const awayMs = 2_000
 /** Longer than this no Retry-After keeps requests from going out that nobody has tried: registries come back. */
 const longestClosedMs = 60_000
 const rememberedHosts = 1000
@@ -47,21 +47,24 @@ export class RetryTransport implements Transport {
     const budget = this.#options.budgetOf(request)
     const { origin } = request.url
     const started = performance.now()
-    const wasAway = request.isPatient !== true && (this.#away.get(origin) ?? 0) > started
+    // Whoever reads an open file has a budget that outlives a restart, and is owed it.
+    const isName = request.isPatient !== true && request.kind !== 'blob'
+    const wasAway = isName && (this.#away.get(origin) ?? 0) > started
     for (let attempt = 1; ; attempt++) {
       await this.#waitUntilOpen(request, budget)
       const outcome = await this.#attempt(request)
       const isAway = 'error' in outcome && isUnreachable(outcome.error)
       const waitMs = Math.max(this.#retryAfter(request, outcome), this.#backoffMs(attempt, budget))
       const limitMs = isAway ? budget.unreachableMs : budget.totalMs
+      const hasFailed = 'error' in outcome || isRetriableStatus(outcome.response.status)
       const again =
-        ('error' in outcome || isRetriableStatus(outcome.response.status)) &&
-        !(isAway && wasAway) &&
+        hasFailed &&
+        !wasAway &&
         attempt < budget.attempts &&
         waitMs <= budget.longestWaitMs &&
         performance.now() + waitMs - started <= limitMs
       if (!again) {
-        if (isAway) this.#away.set(origin, performance.now() + unreachableMemoryMs)
+        if (hasFailed) this.#away.set(origin, performance.now() + awayMs)
         else this.#away.delete(origin)
         if ('error' in outcome) throw outcome.error
         return outcome.response

@@ -65,7 +65,7 @@ export class MirroredBlob implements BlobSource {
       const from = filled
       try {
         await supplier.blob.readInto(offset + from, target.subarray(from), {
-          signal: options.signal,
+          ...options,
           onProgress: (bytes) => {
             this.#remember(supplier, offset + filled, from + bytes - filled)
             filled = from + bytes

@@ -115,12 +115,20 @@ test('the budget of attempts and of time is kept', async () => {
 test('a host where nobody listens is given up soon, and for a moment asked once only', async () => {
   const refused = failure('ECONNREFUSED')
   const script = new Script(...Array.from({ length: 50 }, () => refused))
-  const transport = retrying(script, { unreachableMs: 300, baseMs: 100, attempts: 50 })
-  await assert.rejects(transport.send(request), { code: 'UNAVAILABLE' })
+  const transport = retrying(script, { unreachableMs: 300, baseMs: 100, maxMs: 100, attempts: 50 })
+  const name = { ...request, kind: 'manifest' } as const
+  await assert.rejects(transport.send(name), { code: 'UNAVAILABLE' })
   const { length } = script.sent
-  assert.ok(length >= 2 && length <= 10, String(length))
-  await assert.rejects(transport.send(request), { code: 'UNAVAILABLE' })
+  assert.ok(length >= 2 && length <= 7, String(length))
+  await assert.rejects(transport.send(name), { code: 'UNAVAILABLE' })
   assert.equal(script.sent.length, length + 1)
+})
+
+test('who reads an open file keeps the whole budget, whatever names have failed before', async () => {
+  const script = new Script([503], [503], [503], [206])
+  const transport = retrying(script, { attempts: 2 })
+  assert.equal((await transport.send({ ...request, kind: 'manifest' })).status, 503)
+  assert.equal((await transport.send(request)).status, 206)
 })
 
 test('a host that is away heals with the first request that gets through', async () => {
