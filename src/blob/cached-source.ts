@@ -120,14 +120,14 @@ export class CachedSource implements ByteSource {
   async #chunk(index: number, wantedEnd: number, options: ReadOptions): Promise<Buffer> {
     const running = this.#fetching.get(index)
     if (running !== undefined) return abortable(running, options.signal)
-    const found = await abortable(
-      this.#cache.find(this.#digest, index, chunkLength(this.size, index)),
-      options.signal,
-    )
-    const arrived = found ?? (await abortable(this.#arriving.find(index), options.signal))
-    return (
-      arrived ?? abortable(this.#fetching.get(index) ?? this.#fetchFrom(index, wantedEnd), options.signal)
-    )
+    const find = async (): Promise<Buffer | undefined> =>
+      this.#cache.find(this.#digest, index, chunkLength(this.size, index))
+    const found =
+      (await abortable(find(), options.signal)) ??
+      (await abortable(this.#arriving.find(index), options.signal)) ??
+      // It may have arrived and gone on to the cache between the two.
+      (await abortable(find(), options.signal))
+    return found ?? abortable(this.#fetching.get(index) ?? this.#fetchFrom(index, wantedEnd), options.signal)
   }
 
   /** Starts one range at chunk `index`, as long as chunks are missing, and returns that chunk's promise. */
