@@ -4,6 +4,7 @@
  * right as far as the tar has been read. Nothing here goes up in the tree by recursion: tars may be as deep as they like.
  */
 import type { MemberType, TarMember } from '../tar/member.js'
+import type { LowerNames } from './lower-names.js'
 import { MemberTable } from './member-table.js'
 import { PendingLinks, type PendingLink } from './pending-links.js'
 import { pathComponents, PathWalk } from './tree-path.js'
@@ -38,21 +39,25 @@ export class LayerTree {
   /** The tree below AUFS's link directory, which nobody sees. */
   readonly #aufsLinks: TreeNode
   readonly #pending = new PendingLinks()
+  readonly #lower: LowerNames | undefined
   readonly #skipped: string[] = []
+  readonly #forwardTargets = new Map<string, readonly string[]>()
+  readonly #linksBelow: TreeNode[] = []
   #impliedCount = 0
   #memberCount = 0
   /** The directory of the last member, for the next one is likely to go there too: its path with a slash, and the way. */
   #last: { readonly prefix: Buffer; readonly place: PathWalk } | undefined
 
-  constructor(members = new MemberTable()) {
+  constructor(members = new MemberTable(), lower?: LowerNames) {
     this.members = members
+    this.#lower = lower
     this.#root = TreeNode.directory(members)
     this.#aufsLinks = TreeNode.directory(members)
   }
 
-  /** That of a layer whose members are all there. */
-  static of(members: MemberTable): LayerTree {
-    const tree = new LayerTree(members)
+  /** That of a layer whose members are all there, as they go where the layers below have them go. */
+  static of(members: MemberTable, lower?: LowerNames): LayerTree {
+    const tree = new LayerTree(members, lower)
     for (let index = 0; index < members.length; index++) tree.#addAt(index)
     tree.finish()
     return tree
@@ -67,9 +72,23 @@ export class LayerTree {
     return this.#memberCount
   }
 
-  /** Whether some directory was made up, as far as is known. */
-  get hasImplied(): boolean {
-    return this.#impliedCount > 0
+  /** Targets of hard links that came before what they seem to link to. The layers below may have those, too. */
+  get forwardTargets(): Iterable<readonly string[]> {
+    return this.#forwardTargets.values()
+  }
+
+  get hasForwardLinks(): boolean {
+    return this.#forwardTargets.size > 0
+  }
+
+  /** Hard links to what this layer does not have. */
+  get linksBelow(): readonly LayerNode[] {
+    return this.#linksBelow
+  }
+
+  /** Whether what the layers below have can decide where members go and what hard links mean. */
+  get dependsOnLower(): boolean {
+    return this.#impliedCount > 0 || this.hasForwardLinks || this.#linksBelow.length > 0
   }
 
   /** Why members are not shown; the first hundred. */
@@ -92,6 +111,7 @@ export class LayerTree {
   #addBesideLast({ name, type, index }: Added): boolean {
     const last = this.#last
     if (last === undefined || type === 'directory' || type === 'hardlink') return false
+    if (this.#lower !== undefined) return false
     const { prefix, place } = last
     const length = name.length - prefix.length
     if (length < 1 || length > 255 || name[prefix.length] === dot) return false
@@ -133,7 +153,9 @@ export class LayerTree {
       if (link.isCancelled) continue
       // The way there may go through symbolic links that came later.
       const target = this.#find(link.target)
-      if (target !== undefined) this.#resolve(link, target)
+      if (target === undefined) continue
+      this.#forwardTargets.set(link.target.join('/'), link.target)
+      this.#resolve(link, target)
     }
     // First those that lead out of the layer, and with them the links to them; what is left leads in circles.
     for (const link of links) if (!link.isCancelled && !this.#isPending(link.target)) this.#resolveBelow(link)
@@ -155,6 +177,7 @@ export class LayerTree {
     if (aufsNames.has(name)) return true
     // A directory is none: containerd keeps it too.
     if (added.type === 'directory' || path[0] === aufsLinkDirectory) return false
+    this.#last = undefined
     const directory = this.#parentOf(added, path)?.node.directory
     if (directory === undefined) return true
     const hidden = name.slice(whiteoutPrefix.length)
@@ -181,7 +204,7 @@ export class LayerTree {
     const target = this.#find(path)
     if (target?.directory !== undefined && !target.isNamed) {
       // Where the layers below have a symbolic link, that is what it links to.
-      this.#put(place, name, this.#unresolved(added.index, path))
+      this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
       return
     }
     if (target?.directory !== undefined) {
@@ -191,8 +214,12 @@ export class LayerTree {
     if (target !== undefined) {
       if (place.node.directory?.find(name) === target) return
       this.#remove(place.node, name)
-      target.linkCount++
+      this.#link(target, path, place.pathOf(name))
       this.#put(place, name, target)
+      return
+    }
+    if (this.#isBelow(path)) {
+      this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
       return
     }
     this.#remove(place.node, name)
@@ -217,7 +244,8 @@ export class LayerTree {
           this.#skipLink(link, 'a hard link to a directory')
           continue
         }
-        node.linkCount++
+        this.#forwardTargets.set(link.target.join('/'), link.target)
+        this.#link(node, link.target, link.place.pathOf(link.name))
         this.#attach(link.place.node, link.name, node)
         arrived.push(link.place.pathOf(link.name))
       }
@@ -230,17 +258,27 @@ export class LayerTree {
       this.#skipLink(link, 'a hard link to a directory')
       return
     }
-    node.linkCount++
+    this.#link(node, link.target, link.place.pathOf(link.name))
     this.#put(link.place, link.name, node)
   }
 
   #resolveBelow(link: PendingLink): void {
-    this.#put(link.place, link.name, this.#unresolved(link.memberIndex, link.target))
+    const path = link.place.pathOf(link.name)
+    this.#put(link.place, link.name, this.#unresolved(link.memberIndex, link.target, path))
   }
 
-  #unresolved(memberIndex: number, target: readonly string[]): TreeNode {
+  /** One more name for a node. */
+  #link(node: TreeNode, target: readonly string[], path: string): void {
+    node.linkCount++
+    node.linkPaths ??= new Set([this.#canonical(target).join('/')])
+    node.linkPaths.add(path)
+  }
+
+  #unresolved(memberIndex: number, target: readonly string[], path: string): TreeNode {
     const node = new TreeNode(this.members, memberIndex)
-    node.unresolvedLink = target
+    node.unresolvedLink = this.#canonical(target)
+    node.linkPaths = new Set([path])
+    this.#linksBelow.push(node)
     return node
   }
 
@@ -250,7 +288,8 @@ export class LayerTree {
     const replaced = this.#remove(parent, name)
     // What stood here a moment ago has hidden the directory of that name in the layers below, and so has a whiteout.
     if (entry instanceof TreeNode && entry.directory !== undefined)
-      if (replaced || directory.whiteouts?.has(name) === true) entry.directory.opaque = true
+      if (replaced || directory.whiteouts?.has(name) === true)
+        entry.directory.opaque = entry.directory.isNew = true
     directory.set(name, entry)
   }
 
@@ -282,7 +321,7 @@ export class LayerTree {
 
   /** The directory that a member goes into, made up where it is missing; undefined when the member is skipped. */
   #parentOf(added: Added, path: readonly string[]): PathWalk | undefined {
-    const walk = new PathWalk(this.#rootOf(path))
+    const walk = new PathWalk(this.#rootOf(path), this.#lower)
     for (let i = 0; i < path.length - 1; i++) {
       const reason = walk.enter(path[i] as string, (parent, name) => this.#imply(parent, name))
       if (reason === undefined) continue
@@ -317,11 +356,30 @@ export class LayerTree {
   }
 
   #directoryOf(path: readonly string[]): TreeNode | undefined {
-    const walk = new PathWalk(this.#rootOf(path))
+    return this.#walkTo(path, () => undefined)?.node
+  }
+
+  /** The way to the directory that a path is in. */
+  #walkTo(path: readonly string[], make: () => TreeNode | undefined): PathWalk | undefined {
+    const walk = new PathWalk(this.#rootOf(path), this.#lower)
     for (let i = 0; i < path.length - 1; i++) {
-      if (walk.enter(path[i] as string, () => undefined) !== undefined) return undefined
+      if (walk.enter(path[i] as string, make) !== undefined) return undefined
     }
-    return walk.node
+    return walk
+  }
+
+  /** Where symbolic links lead a path; what the layer does not have is taken to be directories. */
+  #canonical(path: readonly string[]): readonly string[] {
+    const walk = this.#walkTo(path, () => TreeNode.directory(this.members))
+    return walk?.componentsOf(path.at(-1) ?? '') ?? path
+  }
+
+  /** Whether a hard link to this means what the layers below have, whatever comes later in this one. */
+  #isBelow(path: readonly string[]): boolean {
+    if (this.#lower === undefined || this.#lower.linkTargets.size === 0) return false
+    const name = path.at(-1) ?? ''
+    const walk = this.#walkTo(path, () => TreeNode.directory(this.members))
+    return walk !== undefined && this.#lower.linkTargets.has(walk.pathOf(name)) && walk.seesBelow(name)
   }
 
   #rootOf(path: readonly string[]): TreeNode {
