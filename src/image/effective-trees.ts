@@ -3,7 +3,7 @@ import { LayerTree } from '../layer/layer-tree.js'
 import type { LowerNames } from '../layer/lower-names.js'
 import type { ReadOptions } from '../util/abort.js'
 import type { ImageNode } from './image.js'
-import { followPath } from './merged-path.js'
+import { followPath, type FoundDirectory } from './merged-path.js'
 import type { MergedView } from './merged-view.js'
 
 interface Found {
@@ -90,8 +90,9 @@ export class EffectiveTrees {
     for (let round = 0; round < maximumRounds; round++) {
       const before = lower.symlinks.size + lower.linkTargets.size
       await findImplied(tree, root, lower)
+      if (round === 0 && plain.hadImplied) await findParents(plain, root, lower)
       for (const { unresolvedLink } of tree.linksBelow)
-        if (unresolvedLink !== undefined) await findOnTheWay(unresolvedLink, root, lower)
+        if (unresolvedLink !== undefined) await findOnTheWay(unresolvedLink.slice(0, -1), root, lower)
       for (const target of tree.forwardTargets) await findTarget(target, root, lower)
       if (lower.symlinks.size + lower.linkTargets.size === before) break
       tree = LayerTree.of(plain.members, lower)
@@ -114,24 +115,30 @@ async function findImplied(tree: LayerTree, root: ImageNode, { symlinks }: Names
   }
 }
 
-/** The first symbolic link on the way to the target of a hard link. */
-async function findOnTheWay(
-  target: readonly string[],
-  root: ImageNode,
-  { symlinks }: Names,
-): Promise<void> {
-  let node = root
-  for (let i = 0; i + 1 < target.length; i++) {
-    const next = await node.lookup(Buffer.from(target[i] as string, 'latin1'))
-    if (next?.attributes.type === 'symlink') symlinks.set(target.slice(0, i + 1).join('/'), next.linkName)
-    if (next?.attributes.type !== 'directory') return
-    node = next
+/** Symbolic links where members had directories implied that are something else now. */
+async function findParents({ members }: LayerTree, root: ImageNode, lower: Names): Promise<void> {
+  let last = ''
+  const done = new Set<string>()
+  for (let index = 0; index < members.length; index++) {
+    const name = members.nameOf(index).name.toString('latin1')
+    const parent = name.slice(0, Math.max(0, name.lastIndexOf('/', name.length - 2)))
+    if (parent === last || done.has(parent)) continue
+    done.add((last = parent))
+    await findOnTheWay(parent.split('/'), root, lower)
   }
 }
 
+/** Symbolic links on the way to a directory. */
+async function findOnTheWay(
+  path: readonly string[],
+  root: ImageNode,
+  { symlinks }: Names,
+): Promise<FoundDirectory | undefined> {
+  return followPath(root, path, {}, (link, target) => symlinks.set(link.join('/'), target))
+}
+
 async function findTarget(target: readonly string[], root: ImageNode, lower: Names): Promise<void> {
-  await findOnTheWay(target, root, lower)
-  const parent = await followPath(root, target.slice(0, -1), {})
+  const parent = await findOnTheWay(target.slice(0, -1), root, lower)
   const name = target.at(-1) ?? ''
   const found = await parent?.node.lookup(Buffer.from(name, 'latin1'))
   if (parent === undefined || found === undefined || found.attributes.type === 'directory') return

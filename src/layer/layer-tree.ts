@@ -44,6 +44,7 @@ export class LayerTree {
   readonly #forwardTargets = new Map<string, readonly string[]>()
   readonly #linksBelow: TreeNode[] = []
   #impliedCount = 0
+  #hadImplied = false
   #memberCount = 0
   /** The directory of the last member, for the next one is likely to go there too: its path with a slash, and the way. */
   #last: { readonly prefix: Buffer; readonly place: PathWalk } | undefined
@@ -77,6 +78,11 @@ export class LayerTree {
     return this.#forwardTargets.values()
   }
 
+  /** Whether directories that members implied have been named or replaced since. */
+  get hadImplied(): boolean {
+    return this.#hadImplied
+  }
+
   get hasForwardLinks(): boolean {
     return this.#forwardTargets.size > 0
   }
@@ -88,7 +94,7 @@ export class LayerTree {
 
   /** Whether what the layers below have can decide where members go and what hard links mean. */
   get dependsOnLower(): boolean {
-    return this.#impliedCount > 0 || this.hasForwardLinks || this.#linksBelow.length > 0
+    return this.#impliedCount > 0 || this.#hadImplied || this.hasForwardLinks || this.#linksBelow.length > 0
   }
 
   /** Why members are not shown; the first hundred. */
@@ -178,19 +184,22 @@ export class LayerTree {
     // A directory is none: containerd keeps it too.
     if (added.type === 'directory' || path[0] === aufsLinkDirectory) return false
     this.#last = undefined
-    const directory = this.#parentOf(added, path)?.node.directory
-    if (directory === undefined) return true
+    const node = this.#parentOf(added, path)?.node
+    const directory = node?.directory
+    if (node === undefined || directory === undefined) return true
     const hidden = name.slice(whiteoutPrefix.length)
     ;(directory.whiteouts ??= new Set()).add(hidden)
     const child = directory.find(hidden)
-    if (child instanceof TreeNode && child.directory !== undefined) child.directory.opaque = true
+    if (!(child instanceof TreeNode) || child.directory === undefined) return true
+    if (hasMembers(child)) child.directory.opaque = true
+    else this.#remove(node, hidden)
     return true
   }
 
   #addDirectory(added: Added, place: PathWalk, name: string): void {
     const existing = place.node.directory?.find(name)
     if (existing instanceof TreeNode && existing.directory !== undefined) {
-      if (!existing.isNamed) this.#impliedCount--
+      if (!existing.isNamed) this.#noLongerImplied()
       existing.memberIndex = added.index
     } else this.#put(place, name, TreeNode.directory(this.members, added.index))
   }
@@ -223,7 +232,14 @@ export class LayerTree {
       return
     }
     this.#remove(place.node, name)
-    const link: PendingLink = { memberIndex: added.index, target: path, place, name, isCancelled: false }
+    const waitsFor = this.#canonical(path)
+    const link: PendingLink = {
+      memberIndex: added.index,
+      target: waitsFor,
+      place,
+      name,
+      isCancelled: false,
+    }
     const { directory } = place.node
     if (directory !== undefined) (directory.pending ??= new Map()).set(name, link)
     this.#pending.add(link)
@@ -307,11 +323,16 @@ export class LayerTree {
       if (typeof entry === 'number') continue
       entry.linkCount--
       if (entry.directory === undefined) continue
-      if (!entry.isNamed) this.#impliedCount--
+      if (!entry.isNamed) this.#noLongerImplied()
       for (const link of entry.directory.pending?.values() ?? []) link.isCancelled = true
       for (const child of entry.directory.all()) gone.push(child)
     }
     return true
+  }
+
+  #noLongerImplied(): void {
+    this.#impliedCount--
+    this.#hadImplied = true
   }
 
   #cancel(link: PendingLink): void {
@@ -396,4 +417,14 @@ export class LayerTree {
     const shown = name.toString('utf8', 0, maximumShownName)
     this.#skipped.push(`${JSON.stringify(shown)} is ${reason}`)
   }
+}
+
+/** Whether there is more to a directory than markers for the layers below. */
+function hasMembers(directory: TreeNode): boolean {
+  const todo: TreeEntry[] = [directory]
+  for (let entry = todo.pop(); entry !== undefined; entry = todo.pop()) {
+    if (typeof entry === 'number' || entry.isNamed || (entry.directory?.pending?.size ?? 0) > 0) return true
+    for (const child of entry.directory?.all() ?? []) todo.push(child)
+  }
+  return false
 }
