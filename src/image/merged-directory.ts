@@ -236,7 +236,7 @@ export class MergedDirectory implements ImageNode {
     options: ReadOptions,
   ): Promise<boolean> {
     const { tree, layerIndex } = part
-    if (found !== undefined && !(await this.#isElsewhere(part, key, found))) {
+    if (this.#view.isWhole && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
       const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
       if (!mayLinkBelow) return true
     }

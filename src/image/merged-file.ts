@@ -39,7 +39,10 @@ export class MergedFile implements ImageNode {
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
     const member = this.#member
-    return { ...memberAttributes(member, this.linkCount ?? this.#node.linkCount), blocks: this.#dataBlocks(member) }
+    return {
+      ...memberAttributes(member, this.linkCount ?? this.#node.linkCount),
+      blocks: this.#dataBlocks(member),
+    }
   }
 
   /** Counted once: what is known of a layer that was read does not change. */

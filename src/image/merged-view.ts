@@ -32,12 +32,18 @@ export interface LinkTarget {
 export class MergedView {
   readonly layers: readonly Layer[]
   readonly root: MergedDirectory
+  /**
+   * All of an image's layers, not some lower ones. There a name that a layer has is believed before the layers below are known.
+   * What is wrong then is what one layer has twice, by its name and behind a symbolic link below; a listing is never wrong.
+   */
+  readonly isWhole: boolean
   readonly #shared: Shared
   /** Only of the whole image. */
   readonly #linkCounts: LinkCounts | undefined
 
   constructor(layers: readonly Layer[], shared?: Shared) {
     this.layers = layers
+    this.isWhole = shared === undefined
     this.#shared = shared ?? { files: new WeakMap(), lower: new Map(), trees: new EffectiveTrees(this) }
     this.#linkCounts = shared === undefined && layers.length > 1 ? new LinkCounts(this) : undefined
     this.root = new MergedDirectory(this, undefined, '', 0)

@@ -7,15 +7,14 @@ import type { MemberType, TarMember } from '../tar/member.js'
 import type { LowerNames } from './lower-names.js'
 import { MemberTable } from './member-table.js'
 import { PendingLinks, type PendingLink } from './pending-links.js'
-import { pathComponents, PathWalk } from './tree-path.js'
-import { TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
+import { aufsLinkDirectory, TreePaths } from './tree-paths.js'
+import { pathComponents, type PathWalk } from './tree-path.js'
+import { hasMembers, TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
 
 const whiteoutPrefix = '.wh.'
 const opaqueMarker = '.wh..wh..opq'
 /** AUFS kept its own things under these; they are nobody's files. */
 const aufsNames: ReadonlySet<string> = new Set(['.wh..wh.aufs', '.wh..wh.orph', '.wh..wh.plnk'])
-/** Hard links may lead to the files in here, though. */
-const aufsLinkDirectory = '.wh..wh.plnk'
 /** `.wh..` would hide the directory itself, `.wh...` its parent. */
 const invalidWhiteouts: ReadonlySet<string> = new Set(['.wh.', '.wh..', '.wh...'])
 const maximumReasons = 100
@@ -36,8 +35,7 @@ interface Added {
 export class LayerTree {
   readonly members: MemberTable
   readonly #root: TreeNode
-  /** The tree below AUFS's link directory, which nobody sees. */
-  readonly #aufsLinks: TreeNode
+  readonly #paths: TreePaths
   readonly #pending = new PendingLinks()
   readonly #lower: LowerNames | undefined
   readonly #skipped: string[] = []
@@ -53,7 +51,7 @@ export class LayerTree {
     this.members = members
     this.#lower = lower
     this.#root = TreeNode.directory(members)
-    this.#aufsLinks = TreeNode.directory(members)
+    this.#paths = new TreePaths(this.#root, lower)
   }
 
   /** That of a layer whose members are all there, as they go where the layers below have them go. */
@@ -146,9 +144,11 @@ export class LayerTree {
     if (added.type === 'hardlink') this.#addLink(added, place, name)
     else if (added.type === 'directory') this.#addDirectory(added, place, name)
     else {
+      // What is replaced may have been a symbolic link that led here.
+      const isNew = place.node.directory?.find(name) === undefined
       this.#put(place, name, added.index)
       const prefix = Buffer.from(added.name.subarray(0, added.name.lastIndexOf(slash) + 1))
-      this.#last = { prefix, place }
+      this.#last = isNew ? { prefix, place } : undefined
     }
   }
 
@@ -158,13 +158,14 @@ export class LayerTree {
     for (const link of links) {
       if (link.isCancelled) continue
       // The way there may go through symbolic links that came later.
-      const target = this.#find(link.target)
+      const target = this.#paths.find(link.target)
       if (target === undefined) continue
       this.#forwardTargets.set(link.target.join('/'), link.target)
       this.#resolve(link, target)
     }
     // First those that lead out of the layer, and with them the links to them; what is left leads in circles.
-    for (const link of links) if (!link.isCancelled && !this.#isPending(link.target)) this.#resolveBelow(link)
+    for (const link of links)
+      if (!link.isCancelled && !this.#paths.isPending(link.target)) this.#resolveBelow(link)
     for (const link of links) if (!link.isCancelled) this.#resolveBelow(link)
     this.#pending.clear()
   }
@@ -176,8 +177,12 @@ export class LayerTree {
       return true
     }
     if (name === opaqueMarker) {
-      const directory = this.#parentOf(added, path)?.node.directory
-      if (directory !== undefined) directory.opaque = true
+      const node = this.#parentOf(added, path)?.node
+      if (node?.directory === undefined || node.opaque) return true
+      node.directory.opaque = true
+      // Directories that only markers imply are those of the layers below, and hidden.
+      for (const [child, entry] of node.directory.directories())
+        if (!hasMembers(entry)) this.#remove(node, child)
       return true
     }
     if (aufsNames.has(name)) return true
@@ -210,7 +215,7 @@ export class LayerTree {
       this.#skip(added, `a hard link to ${path}`)
       return
     }
-    const target = this.#find(path)
+    const target = this.#paths.find(path)
     if (target?.directory !== undefined && !target.isNamed) {
       // Where the layers below have a symbolic link, that is what it links to.
       this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
@@ -227,12 +232,12 @@ export class LayerTree {
       this.#put(place, name, target)
       return
     }
-    if (this.#isBelow(path)) {
+    if (this.#paths.isBelow(path)) {
       this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
       return
     }
     this.#remove(place.node, name)
-    const waitsFor = this.#canonical(path)
+    const waitsFor = this.#paths.canonical(path)
     const link: PendingLink = {
       memberIndex: added.index,
       target: waitsFor,
@@ -255,12 +260,12 @@ export class LayerTree {
         if (link.isCancelled) continue
         const node = place.node.directory?.get(name)
         if (node === undefined) continue
+        this.#forwardTargets.set(link.target.join('/'), link.target)
         if (node.directory !== undefined) {
           this.#cancel(link)
           this.#skipLink(link, 'a hard link to a directory')
           continue
         }
-        this.#forwardTargets.set(link.target.join('/'), link.target)
         this.#link(node, link.target, link.place.pathOf(link.name))
         this.#attach(link.place.node, link.name, node)
         arrived.push(link.place.pathOf(link.name))
@@ -286,13 +291,13 @@ export class LayerTree {
   /** One more name for a node. */
   #link(node: TreeNode, target: readonly string[], path: string): void {
     node.linkCount++
-    node.linkPaths ??= new Set([this.#canonical(target).join('/')])
+    node.linkPaths ??= new Set([this.#paths.canonical(target).join('/')])
     node.linkPaths.add(path)
   }
 
   #unresolved(memberIndex: number, target: readonly string[], path: string): TreeNode {
     const node = new TreeNode(this.members, memberIndex)
-    node.unresolvedLink = this.#canonical(target)
+    node.unresolvedLink = this.#paths.canonical(target)
     node.linkPaths = new Set([path])
     this.#linksBelow.push(node)
     return node
@@ -342,7 +347,7 @@ export class LayerTree {
 
   /** The directory that a member goes into, made up where it is missing; undefined when the member is skipped. */
   #parentOf(added: Added, path: readonly string[]): PathWalk | undefined {
-    const walk = new PathWalk(this.#rootOf(path), this.#lower)
+    const walk = this.#paths.walk(path)
     for (let i = 0; i < path.length - 1; i++) {
       const reason = walk.enter(path[i] as string, (parent, name) => this.#imply(parent, name))
       if (reason === undefined) continue
@@ -365,48 +370,6 @@ export class LayerTree {
     return made
   }
 
-  /** What is at a path now; symbolic links on the way there are followed, one at its end is found. */
-  #find(path: readonly string[]): TreeNode | undefined {
-    const node = this.#directoryOf(path)
-    const name = path.at(-1)
-    return name === undefined ? node : node?.directory?.get(name)
-  }
-
-  #isPending(path: readonly string[]): boolean {
-    return this.#directoryOf(path)?.directory?.pending?.has(path.at(-1) ?? '') === true
-  }
-
-  #directoryOf(path: readonly string[]): TreeNode | undefined {
-    return this.#walkTo(path, () => undefined)?.node
-  }
-
-  /** The way to the directory that a path is in. */
-  #walkTo(path: readonly string[], make: () => TreeNode | undefined): PathWalk | undefined {
-    const walk = new PathWalk(this.#rootOf(path), this.#lower)
-    for (let i = 0; i < path.length - 1; i++) {
-      if (walk.enter(path[i] as string, make) !== undefined) return undefined
-    }
-    return walk
-  }
-
-  /** Where symbolic links lead a path; what the layer does not have is taken to be directories. */
-  #canonical(path: readonly string[]): readonly string[] {
-    const walk = this.#walkTo(path, () => TreeNode.directory(this.members))
-    return walk?.componentsOf(path.at(-1) ?? '') ?? path
-  }
-
-  /** Whether a hard link to this means what the layers below have, whatever comes later in this one. */
-  #isBelow(path: readonly string[]): boolean {
-    if (this.#lower === undefined || this.#lower.linkTargets.size === 0) return false
-    const name = path.at(-1) ?? ''
-    const walk = this.#walkTo(path, () => TreeNode.directory(this.members))
-    return walk !== undefined && this.#lower.linkTargets.has(walk.pathOf(name)) && walk.seesBelow(name)
-  }
-
-  #rootOf(path: readonly string[]): TreeNode {
-    return path[0] === aufsLinkDirectory ? this.#aufsLinks : this.#root
-  }
-
   #skipLink(link: PendingLink, reason: string): void {
     const { name, type } = this.members.nameOf(link.memberIndex)
     this.#skip({ name, type, index: link.memberIndex }, reason)
@@ -417,14 +380,4 @@ export class LayerTree {
     const shown = name.toString('utf8', 0, maximumShownName)
     this.#skipped.push(`${JSON.stringify(shown)} is ${reason}`)
   }
-}
-
-/** Whether there is more to a directory than markers for the layers below. */
-function hasMembers(directory: TreeNode): boolean {
-  const todo: TreeEntry[] = [directory]
-  for (let entry = todo.pop(); entry !== undefined; entry = todo.pop()) {
-    if (typeof entry === 'number' || entry.isNamed || (entry.directory?.pending?.size ?? 0) > 0) return true
-    for (const child of entry.directory?.all() ?? []) todo.push(child)
-  }
-  return false
 }

@@ -147,3 +147,13 @@ export class Directory implements Children {
     return node
   }
 }
+
+/** Whether there is more to a directory than markers for the layers below. */
+export function hasMembers(directory: TreeNode): boolean {
+  const todo: TreeEntry[] = [directory]
+  for (let entry = todo.pop(); entry !== undefined; entry = todo.pop()) {
+    if (typeof entry === 'number' || entry.isNamed || (entry.directory?.pending?.size ?? 0) > 0) return true
+    for (const child of entry.directory?.all() ?? []) todo.push(child)
+  }
+  return false
+}

@@ -66,7 +66,8 @@ export class PathWalk {
 
   /** Whether what the layers below have under a name in this directory is still to be seen. */
   seesBelow(name: string): boolean {
-    if (this.node.directory?.whiteouts?.has(name) === true) return false
+    const { directory } = this.node
+    if (directory?.whiteouts?.has(name) === true || directory?.pending?.has(name) === true) return false
     return this.#nodes.every((node) => !node.opaque)
   }
 

@@ -10,14 +10,7 @@ import { layerFixture } from '../support/layer-fixture.js'
 import { layersOf, randomImage, type Step } from '../support/random-image.js'
 import { tarOf } from '../support/tar-of.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
-import {
-  differencesOf,
-  linesOf,
-  unpackedBy,
-  Walker,
-  writeImages,
-  type WalkedPath,
-} from '../support/umoci.js'
+import { differencesOf, linesOf, unpackedBy, Walker, writeImages, type WalkedPath } from '../support/umoci.js'
 
 type Steps = readonly (readonly Step[])[]
 
@@ -54,7 +47,9 @@ test('random images of several layers look as umoci unpacks them', { timeout: 60
     }
   }
   await Promise.all(walkers.map(work))
-  t.diagnostic(`${String(images.length)} images, ${String(names)} names, ${String(refused.length)} refused by umoci`)
+  t.diagnostic(
+    `${String(images.length)} images, ${String(names)} names, ${String(refused.length)} refused by umoci`,
+  )
   for (const why of refused.slice(0, maximumShown)) t.diagnostic(why)
   for (const i of wrong.slice(0, maximumShrunk))
     differences.push(await shrunk(t, walkers[0] as Walker, files, images[i] ?? []))

@@ -115,7 +115,9 @@ class LayerBuilder {
   #addSpecial(place: Place, isFifo: boolean, meta: number): void {
     this.#replace(place)
     const options = optionsOf(meta, false)
-    const part = isFifo ? fifo(bytes(place.said), options) : charDevice(bytes(place.said), 1, meta % 16, options)
+    const part = isFifo
+      ? fifo(bytes(place.said), options)
+      : charDevice(bytes(place.said), 1, meta % 16, options)
     this.#put(place, part)
   }
 
@@ -131,7 +133,8 @@ class LayerBuilder {
   /** To what is there already: in this layer, below it, or about to be replaced. */
   #addLink(place: Place | undefined, choice: number, meta: number): void {
     const target = pick([...this.#state.others].sort(), choice)
-    if (place === undefined || (target as string | undefined) === undefined || isWithin(target, place.real)) return
+    if (place === undefined || (target as string | undefined) === undefined || isWithin(target, place.real))
+      return
     this.#replace(place)
     const directory = target.slice(0, Math.max(0, target.lastIndexOf('/')))
     const links = [...this.#state.links].filter(([, to]) => to === directory).map(([link]) => link)
@@ -165,7 +168,7 @@ class LayerBuilder {
     const victim = pick([...this.#state.directories].sort(), a)
     if (this.#hasUsed(victim, false)) return
     this.#state.clear(victim)
-    this.parts.push(file(bytes(join(victim, ".wh..wh..opq"))))
+    this.parts.push(file(bytes(join(victim, '.wh..wh..opq'))))
   }
 
   #hasUsed(path: string, itself: boolean): boolean {
@@ -197,7 +200,6 @@ const join = (parent: string, name: string): string => (parent === '' ? name : `
 const bytes = (path: string): Name => Buffer.from(path, 'latin1')
 const isWithin = (path: string, directory: string): boolean =>
   path === directory || directory === '' || path.startsWith(`${directory}/`)
-
 
 function pick<T>(from: readonly T[], choice: number): T {
   return from[choice % Math.max(1, from.length)] as T
