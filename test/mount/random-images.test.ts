@@ -31,7 +31,11 @@ test('random images look the same through a mount as umoci unpacks them', { time
   for (const tag of tags) {
     const expected = await unpackedBy(walker, oci, tag, join(files, 'bundle'))
     if (typeof expected === 'string') continue
-    assert.equal(differencesOf(expected, await walker.walk(join(mount.path, tag))), '', `${tag}, SEED=${String(seed)}`)
+    assert.equal(
+      differencesOf(expected, await walker.walk(join(mount.path, tag))),
+      '',
+      `${tag}, SEED=${String(seed)}`,
+    )
     compared += expected.length
   }
   assert.ok(compared > 0)
