@@ -22,6 +22,9 @@ const maximumShownName = 200
 /** Directories that no member names: a short path can imply two thousand of them. */
 const maximumImplied = 1 << 18
 
+/** What hard links keep beside their members: where they lead and what they are called, 2000 components each at worst. */
+const maximumLinkBytes = 128 << 20
+
 const slash = 0x2f
 const dot = 0x2e
 
@@ -43,6 +46,7 @@ export class LayerTree {
   readonly #linksBelow: TreeNode[] = []
   #impliedCount = 0
   #hadImplied = false
+  #linkBytes = 0
   #memberCount = 0
   /** The directory of the last member, for the next one is likely to go there too: its path with a slash, and the way. */
   #last: { readonly prefix: Buffer; readonly place: PathWalk } | undefined
@@ -218,6 +222,7 @@ export class LayerTree {
     const target = this.#paths.find(path)
     if (target?.directory !== undefined && !target.isNamed) {
       // Where the layers below have a symbolic link, that is what it links to.
+      if (!this.#canKeep(path, place.pathOf(name))) return
       this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
       return
     }
@@ -232,12 +237,16 @@ export class LayerTree {
       this.#put(place, name, target)
       return
     }
-    if (this.#paths.isBelow(path)) {
+    if (this.#paths.isBelow(path) && this.#canKeep(path, place.pathOf(name))) {
       this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
       return
     }
     this.#remove(place.node, name)
     const waitsFor = this.#paths.canonical(path)
+    if (!this.#canKeep(waitsFor, place.pathOf(name))) {
+      this.#skip(added, 'a hard link to what its layer does not have, after too many of those')
+      return
+    }
     const link: PendingLink = {
       memberIndex: added.index,
       target: waitsFor,
@@ -291,8 +300,15 @@ export class LayerTree {
   /** One more name for a node. */
   #link(node: TreeNode, target: readonly string[], path: string): void {
     node.linkCount++
+    if (!this.#canKeep([], path)) return
     node.linkPaths ??= new Set([this.#paths.canonical(target).join('/')])
     node.linkPaths.add(path)
+  }
+
+  #canKeep(target: readonly string[], path: string): boolean {
+    for (const component of target) this.#linkBytes += component.length + 16
+    this.#linkBytes += path.length + 100
+    return this.#linkBytes <= maximumLinkBytes
   }
 
   #unresolved(memberIndex: number, target: readonly string[], path: string): TreeNode {
