@@ -32,7 +32,7 @@ ADDON := native/build/.built
 COMPILED := build/.built
 PROGRAM := build/registryfs.js
 
-.PHONY: help build check lint test fuzz bench demo format install uninstall clean
+.PHONY: help build check lint test soak fuzz bench demo format install uninstall clean
 .PHONY: node build-packages check-packages test-packages fuzz-packages bench-packages demo-packages
 
 help: ## this list
@@ -52,6 +52,9 @@ test: node test-packages check ## check, and everything with registries and moun
 
 fuzz: node fuzz-packages build ## a minute for each fuzzer of what reads hostile bytes; SECONDS_EACH=60
 	scripts/fuzz.sh $(SECONDS_EACH)
+
+soak: node build-packages build ## two minutes of a registry's faults and expiries, every byte checked
+	SOAK_SECONDS=$${SOAK_SECONDS:-120} node --enable-source-maps --test --test-reporter=spec build/test/native/soak.test.js
 
 bench: node bench-packages build ## times against the peers on the same registry, as a table
 	node build/bench/main.js

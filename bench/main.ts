@@ -7,7 +7,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { cpus, release } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../src/util/package-root.js'
-import { bareInflateSeconds } from './bare-inflate.js'
+import { inflateSeconds, type InflateSeconds } from './bare-inflate.js'
 import { run } from './command.js'
 import { measureFirstBytes } from './first-byte.js'
 import { diskFormats, makeFixtures, type DiskFormat, type Fixture, type Fixtures } from './fixtures.js'
@@ -56,7 +56,7 @@ async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
 interface Collected {
   readonly attempts: Record<string, Attempt[]>
   readonly firstPassSeconds: number[]
-  readonly bareInflateSeconds: number[]
+  readonly inflateSeconds: InflateSeconds[]
 }
 
 class Bencher {
@@ -65,8 +65,8 @@ class Bencher {
   readonly #registry: LocalRegistry
   readonly #signal: AbortSignal
   readonly #collected: Readonly<Record<DiskFormat, Collected>> = {
-    qcow2: { attempts: {}, firstPassSeconds: [], bareInflateSeconds: [] },
-    raw: { attempts: {}, firstPassSeconds: [], bareInflateSeconds: [] },
+    qcow2: { attempts: {}, firstPassSeconds: [], inflateSeconds: [] },
+    raw: { attempts: {}, firstPassSeconds: [], inflateSeconds: [] },
   }
 
   constructor(fixtures: Fixtures, registry: LocalRegistry, signal: AbortSignal) {
@@ -81,9 +81,9 @@ class Bencher {
     for (const way of ways) (collected.attempts[way.name] ??= []).push(await this.#attempt(way, fixture))
     const pass = await this.#firstPass(fixture)
     collected.firstPassSeconds.push(pass)
-    const bare = await bareInflateSeconds(fixture.layer)
-    collected.bareInflateSeconds.push(bare)
-    tell(`${format}: first pass ${pass.toFixed(2)} s, bare inflate ${bare.toFixed(2)} s`)
+    const inflate = await inflateSeconds(fixture.layer)
+    collected.inflateSeconds.push(inflate)
+    tell(`${format}: first pass ${pass.toFixed(2)} s, bare inflate ${inflate.bare.toFixed(2)} s`)
   }
 
   /** With what needs no repetition. */

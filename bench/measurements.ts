@@ -1,3 +1,4 @@
+import type { InflateSeconds } from './bare-inflate.js'
 import type { FirstBytes } from './first-byte.js'
 import type { DiskFormat, Fixtures } from './fixtures.js'
 import type { RandomRead } from './random-reads.js'
@@ -11,7 +12,7 @@ export interface ImageMeasurements {
   readonly attempts: Readonly<Record<string, readonly Attempt[]>>
   /** Of `registryfs index` with an empty cache, one for each run. */
   readonly firstPassSeconds: readonly number[]
-  readonly bareInflateSeconds: readonly number[]
+  readonly inflateSeconds: readonly InflateSeconds[]
   readonly randomReads: readonly RandomRead[]
   readonly firstBytes: FirstBytes
 }

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "addon_api.h"
+#include "arguments.h"
 #include "bare_inflate.h"
 #include "crc32.h"
 #include "file_lock.h"
@@ -42,18 +43,22 @@ Napi::Value OpenZstdStream(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Crc32Of(const Napi::CallbackInfo& info) {
-  const auto bytes = info[0].As<Napi::Buffer<uint8_t>>();
-  return Napi::Number::New(info.Env(), registryfs::UpdateCrc32(0, bytes.Data(), bytes.Length()));
+  registryfs::Arguments arguments(info);
+  const auto bytes = arguments[0].Data();
+  return Napi::Number::New(info.Env(), registryfs::UpdateCrc32(0, bytes.data, bytes.length));
 }
 
 Napi::Value SealOf(const Napi::CallbackInfo& info) {
-  const auto chunk = info[0].As<Napi::Buffer<uint8_t>>();
-  const auto before = info[1].As<Napi::Buffer<uint8_t>>();
-  const uint64_t bytesBefore = static_cast<uint64_t>(info[2].As<Napi::Number>().DoubleValue());
+  registryfs::Arguments arguments(info);
+  const auto chunk = arguments[0].Data();
+  const auto before = arguments[1].Data();
+  const uint64_t bytesBefore = arguments[2].Whole();
+  const bool isShort = arguments[3].Flag();
+  if (!arguments.AreWhole()) return info.Env().Undefined();
   registryfs::Sha256 sha;
-  if (bytesBefore > 0) sha.GoOnAfter(before.Data(), bytesBefore);
-  sha.Update(chunk.Data(), chunk.Length());
-  const auto seal = info[3].As<Napi::Boolean>().Value() ? sha.Digest() : sha.ChainingValue();
+  if (bytesBefore > 0) sha.GoOnAfter(before.data, bytesBefore);
+  sha.Update(chunk.data, chunk.length);
+  const auto seal = isShort ? sha.Digest() : sha.ChainingValue();
   return Napi::Buffer<uint8_t>::Copy(info.Env(), seal.data(), seal.size());
 }
 

@@ -2,32 +2,27 @@
 
 #include <zlib.h>
 
-#include <ctime>
+#include <memory>
 #include <vector>
+
+#include "arguments.h"
+#include "blocking_verb.h"
+#include "thread_seconds.h"
 
 namespace registryfs {
 
 namespace {
 
-// CPU time of this thread: a floor must not grow with what else the machine does.
-double ThreadSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
-
-class BareInflateWorker : public Napi::AsyncWorker {
+class BareInflateVerb : public BlockingVerb {
  public:
-  BareInflateWorker(Napi::Env env, const Napi::Array& buffers)
-      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)) {
-    for (uint32_t i = 0; i < buffers.Length(); ++i) {
-      const auto buffer = buffers.Get(i).As<Napi::Buffer<uint8_t>>();
-      inputs_.push_back({buffer.Data(), buffer.Length()});
-      references_.push_back(Napi::Persistent(buffer));
+  BareInflateVerb(Napi::Env env, Arguments& arguments) : BlockingVerb(env, arguments[1].Keep()) {
+    const Argument buffers = arguments[0];
+    const uint32_t count = buffers.Count();
+    for (uint32_t i = 0; i < count; ++i) {
+      inputs_.push_back(buffers.At(i).Data());
+      references_.push_back(buffers.At(i).Pin());
     }
   }
-
-  Napi::Promise promise() const { return deferred_.Promise(); }
 
   void Execute() override {
     std::vector<uint8_t> output(1 << 20);
@@ -35,8 +30,8 @@ class BareInflateWorker : public Napi::AsyncWorker {
     inflateInit2(&stream, 31);
     const double start = ThreadSeconds();
     int result = Z_OK;
-    for (const Input& input : inputs_) {
-      stream.next_in = const_cast<uint8_t*>(input.data);
+    for (const Argument::Bytes& input : inputs_) {
+      stream.next_in = input.data;
       stream.avail_in = static_cast<uInt>(input.length);
       do {
         stream.next_out = output.data();
@@ -47,29 +42,26 @@ class BareInflateWorker : public Napi::AsyncWorker {
     }
     seconds_ = ThreadSeconds() - start;
     inflateEnd(&stream);
-    if (result != Z_STREAM_END) SetError("the input is not one whole gzip member");
+    whole_ = result == Z_STREAM_END;
   }
 
-  void OnOK() override { deferred_.Resolve(Napi::Number::New(Env(), seconds_)); }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+ protected:
+  napi_value Answer() override { return Napi::Number::New(Env(), whole_ ? seconds_ : -1); }
 
  private:
-  struct Input {
-    const uint8_t* data;
-    size_t length;
-  };
-  std::vector<Input> inputs_;
-  std::vector<Napi::Reference<Napi::Buffer<uint8_t>>> references_;
-  Napi::Promise::Deferred deferred_;
+  std::vector<Argument::Bytes> inputs_;
+  std::vector<Napi::ObjectReference> references_;
+  bool whole_ = false;
   double seconds_ = 0;
 };
 
 }  // namespace
 
 Napi::Value BareInflate(const Napi::CallbackInfo& info) {
-  auto* worker = new BareInflateWorker(info.Env(), info[0].As<Napi::Array>());
-  worker->Queue();
-  return worker->promise();
+  Arguments arguments(info);
+  auto verb = std::make_unique<BareInflateVerb>(info.Env(), arguments);
+  if (arguments.AreWhole()) verb.release()->Queue();
+  return info.Env().Undefined();
 }
 
 }  // namespace registryfs

@@ -8,6 +8,7 @@
       "target_name": "registryfs",
       "sources": [
         "addon.cc",
+        "arguments.cc",
         "bare_inflate.cc",
         "copy_pass.cc",
         "crc32.cc",

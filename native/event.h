@@ -25,6 +25,7 @@ struct Event {
   bool corrupt = false;  // failure: the data's fault, not ours
   std::vector<uint8_t>
       bytes;  // span: window; checkpoint: state; chunk: seal; end: sha256 of blob, then of tar, then sha512s
+  double threadSeconds = 0;    // end: CPU time of the thread that decodes
   std::vector<uint64_t> runs;  // zeros: offset and length of one after another
   std::string message;         // failure
 };

@@ -18,6 +18,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
     case Event::Kind::kZeros: {
       object.Set("kind", "zeros");
       Napi::Float64Array runs = Napi::Float64Array::New(env, event.runs.size());
+      if (runs.IsEmpty()) break;
       for (size_t i = 0; i < event.runs.size(); ++i) runs[i] = static_cast<double>(event.runs[i]);
       object.Set("runs", runs);
       break;
@@ -65,6 +66,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
       object.Set("kind", "end");
       number("compressedBytes", event.compressedBitOffset);
       number("uncompressedBytes", event.uncompressedOffset);
+      object.Set("decodeSeconds", Napi::Number::New(env, event.threadSeconds));
       object.Set("blobSha256", ToBuffer(env, event.bytes.data(), 32));
       object.Set("tarSha256", ToBuffer(env, event.bytes.data() + 32, 32));
       if (event.bytes.size() < 192) break;

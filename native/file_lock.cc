@@ -6,12 +6,17 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
+
+#include "arguments.h"
 
 namespace registryfs {
 
 Napi::Value LockFile(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::string path = info[0].As<Napi::String>().Utf8Value();
+  Arguments arguments(info);
+  const std::string path = arguments[0].Text();
+  if (!arguments.AreWhole()) return env.Undefined();
   // Never closed on success: the lock lives as long as the descriptor. Not inherited, or a child would keep
   // it.
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

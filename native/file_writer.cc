@@ -8,34 +8,38 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "arguments.h"
+#include "blocking_verb.h"
 
 namespace registryfs {
 
 namespace {
 
-class ReplaceFileWorker : public Napi::AsyncWorker {
+class ReplaceFileVerb : public BlockingVerb {
  public:
-  explicit ReplaceFileWorker(const Napi::CallbackInfo& info)
-      : Napi::AsyncWorker(info.Env()),
-        deferred_(Napi::Promise::Deferred::New(info.Env())),
-        temporary_(info[0].As<Napi::String>().Utf8Value()),
-        path_(info[1].As<Napi::String>().Utf8Value()),
-        durable_(info[3].As<Napi::Boolean>().Value()) {
-    const auto parts = info[2].As<Napi::Array>();
-    for (uint32_t i = 0; i < parts.Length(); ++i) {
-      const auto part = parts.Get(i).As<Napi::Buffer<uint8_t>>();
-      if (part.Length() > 0) parts_.push_back({part.Data(), part.Length()});
-      references_.push_back(Napi::Persistent(part));
+  ReplaceFileVerb(Napi::Env env, Arguments& arguments)
+      : BlockingVerb(env, arguments[4].Keep()),
+        temporary_(arguments[0].Text()),
+        path_(arguments[1].Text()),
+        durable_(arguments[3].Flag()) {
+    const Argument parts = arguments[2];
+    const uint32_t count = parts.Count();
+    for (uint32_t i = 0; i < count; ++i) {
+      const Argument part = parts.At(i);
+      const Argument::Bytes bytes = part.Data();
+      if (bytes.length > 0) parts_.push_back({bytes.data, bytes.length});
+      references_.push_back(part.Pin());
     }
   }
 
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
   void Execute() override { problem_ = Write(); }
 
-  void OnOK() override { deferred_.Resolve(Napi::Number::New(Env(), problem_)); }
+ protected:
+  napi_value Answer() override { return Napi::Number::New(Env(), problem_); }
 
  private:
   int Write() {
@@ -64,21 +68,21 @@ class ReplaceFileWorker : public Napi::AsyncWorker {
     return 0;
   }
 
-  Napi::Promise::Deferred deferred_;
   const std::string temporary_;
   const std::string path_;
   const bool durable_;
   std::vector<iovec> parts_;
-  std::vector<Napi::Reference<Napi::Buffer<uint8_t>>> references_;
+  std::vector<Napi::ObjectReference> references_;
   int problem_ = 0;
 };
 
 }  // namespace
 
 Napi::Value ReplaceFile(const Napi::CallbackInfo& info) {
-  auto* worker = new ReplaceFileWorker(info);
-  worker->Queue();
-  return worker->promise();
+  Arguments arguments(info);
+  auto verb = std::make_unique<ReplaceFileVerb>(info.Env(), arguments);
+  if (arguments.AreWhole()) verb.release()->Queue();
+  return info.Env().Undefined();
 }
 
 }  // namespace registryfs

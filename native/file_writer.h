@@ -4,9 +4,10 @@
 
 namespace registryfs {
 
-// replaceFile(temporary, path, parts, durable): promise of 0, or of the errno that stopped it, when nothing
-// is left of the temporary file. One job for open, writev, fdatasync if durable, close and rename: each by
-// itself is a round trip between the event loop and a thread, which costs the loop more than the file.
+// replaceFile(temporary, path, parts, durable, done): done(0), or done(the errno that stopped it), when
+// nothing is left of the temporary file. One job for open, writev, fdatasync if durable, close and rename:
+// each by itself is a round trip between the event loop and a thread, which costs the loop more than the
+// file.
 Napi::Value ReplaceFile(const Napi::CallbackInfo& info);
 
 }  // namespace registryfs

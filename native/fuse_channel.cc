@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kRequestBytes = (64 << 10) + (4 << 10);
 // Requests that are waiting go to JavaScript together, for each wake-up of it costs more than most of them.
 constexpr size_t kBatchBytes = 64 << 10;
+// Without an eventfd (too many open files) Close is noticed this late.
+constexpr int kLookMs = 50;
 }  // namespace
 
 FuseChannel::FuseChannel(int descriptor, OnRequests onRequests, OnEnd onEnd)
@@ -39,18 +41,18 @@ void FuseChannel::Close() {
   if (!thread_.joinable()) return;
   closing_ = true;
   const uint64_t one = 1;
-  // Cannot fail: the counter is far from full.
-  if (write(wake_, &one, sizeof(one)) < 0) return;
+  const bool isWoken = wake_ >= 0 && write(wake_, &one, sizeof(one)) == sizeof(one);
+  static_cast<void>(isWoken);
   thread_.join();
   close(descriptor_);
-  close(wake_);
+  if (wake_ >= 0) close(wake_);
 }
 
 void FuseChannel::Run() {
   int error = 0;
   while (error == 0) {
     pollfd waiting[] = {{descriptor_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    if (poll(waiting, 2, -1) < 0 && errno != EINTR) {
+    if (poll(waiting, 2, wake_ < 0 ? kLookMs : -1) < 0 && errno != EINTR) {
       error = errno;
       break;
     }

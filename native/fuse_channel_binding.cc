@@ -1,10 +1,14 @@
 #include "fuse_channel_binding.h"
 
 #include <linux/fuse.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "arguments.h"
+#include "blocking_verb.h"
 #include "fuse_mount.h"
 
 namespace registryfs {
@@ -14,12 +18,12 @@ namespace {
 constexpr uint32_t kMaximumParts = 64;
 
 // `parts`: an array of buffers.
-int Gather(const Napi::Value& parts, iovec* gathered) {
+int Gather(const Argument& parts, iovec* gathered) {
   int count = 0;
-  const Napi::Array array = parts.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length() && i < kMaximumParts; ++i) {
-    const auto part = array.Get(i).As<Napi::Buffer<uint8_t>>();
-    if (part.Length() > 0) gathered[count++] = {part.Data(), part.Length()};
+  const uint32_t all = std::min(parts.Count(), kMaximumParts);
+  for (uint32_t i = 0; i < all; ++i) {
+    const Argument::Bytes part = parts.At(i).Data();
+    if (part.length > 0) gathered[count++] = {part.data, part.length};
   }
   return count;
 }
@@ -34,8 +38,15 @@ Napi::Function FuseChannelBinding::Define(Napi::Env env) {
 FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<FuseChannelBinding>(info),
       env_(info.Env()),
-      shared_(std::make_shared<Shared>(Shared{this})),
-      onEnd_(Napi::Persistent(info[2].As<Napi::Function>())) {
+      shared_(std::make_shared<Shared>(Shared{this})) {
+  Arguments arguments(info);
+  const int descriptor = arguments[0].Is(napi_number) ? static_cast<int>(arguments[0].Number()) : -1;
+  onEnd_ = arguments[2].Keep();
+  // Not wrapped, nobody would delete it.
+  if (IsEmpty() || !arguments.AreWhole()) {
+    if (descriptor >= 0) close(descriptor);
+    return;
+  }
   auto* context = new std::shared_ptr<Shared>(shared_);
   messages_ = Napi::TypedThreadSafeFunction<std::shared_ptr<Shared>, Message, Deliver>::New(
       env_, info[1].As<Napi::Function>(), "registryfs:fuse", 0, 1, context,
@@ -46,7 +57,7 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
     if (messages_.NonBlockingCall(message) != napi_ok) delete message;
   };
   channel_ = std::make_unique<FuseChannel>(
-      info[0].As<Napi::Number>().Int32Value(),
+      descriptor,
       [send](std::vector<uint8_t> requests) {
         send(new Message{std::move(requests), -1});
       },
@@ -56,15 +67,14 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
 }
 
 Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
-  return Write(static_cast<uint64_t>(info[0].As<Napi::Number>().DoubleValue()),
-               -info[1].As<Napi::Number>().Int32Value(), info[2]);
-}
-
-Napi::Value FuseChannelBinding::Write(uint64_t unique, int32_t error, const Napi::Value& parts) {
   if (!channel_) return Napi::Number::New(env_, ENODEV);
-  fuse_out_header header = {sizeof(header), error, unique};
+  Arguments arguments(info);
+  fuse_out_header header = {sizeof(header), -static_cast<int32_t>(arguments[1].Number()),
+                            arguments[0].Whole()};
   iovec written[kMaximumParts + 1] = {{&header, sizeof(header)}};
-  const int count = 1 + Gather(parts, written + 1);
+  const int count = 1 + Gather(arguments[2], written + 1);
+  // Less than the whole answer would be a wrong one; the channel is about to be closed.
+  if (!arguments.AreWhole()) return Napi::Number::New(env_, ENODEV);
   for (int i = 1; i < count; ++i) header.len += static_cast<uint32_t>(written[i].iov_len);
   return Napi::Number::New(env_, channel_->Write(written, count));
 }
@@ -105,41 +115,45 @@ void FuseChannelBinding::Deliver(Napi::Env env, Napi::Function callback, std::sh
 
 namespace {
 
-class MountWorker : public Napi::AsyncWorker {
+class MountVerb : public BlockingVerb {
  public:
-  MountWorker(Napi::Env env, MountRequest request, Napi::Function done)
-      : Napi::AsyncWorker(env), request_(std::move(request)), done_(Napi::Persistent(done)) {}
+  MountVerb(Napi::Env env, Arguments& arguments) : BlockingVerb(env, arguments[1].Keep()) {
+    const Argument request = arguments[0];
+    request_.mountPoint = request.Get("mountPoint").Text();
+    request_.source = request.Get("source").Text();
+    request_.flags = request.Get("flags").Whole();
+    request_.kernelOptions = request.Get("kernelOptions").Text();
+    request_.helperOptions = request.Get("helperOptions").Text();
+  }
 
   void Execute() override { result_ = MountFuse(request_); }
 
-  void OnOK() override {
+ protected:
+  napi_value Answer() override {
     Napi::Object result = Napi::Object::New(Env());
     result.Set("descriptor", result_.descriptor);
     result.Set("errno", result_.error);
     result.Set("step", result_.step);
     result.Set("message", result_.message);
-    CallFromLoop(Env(), done_.Value(), result);
+    return result;
+  }
+
+  // A mount that nobody serves would let every process hang that looks at it; this way it is dead.
+  void Unheard() override {
+    if (result_.descriptor >= 0) close(result_.descriptor);
   }
 
  private:
-  const MountRequest request_;
+  MountRequest request_;
   MountResult result_ = {-1, 0, "open", ""};
-  Napi::FunctionReference done_;
 };
 
 }  // namespace
 
 Napi::Value MountFuseAsync(const Napi::CallbackInfo& info) {
-  const Napi::Object object = info[0].As<Napi::Object>();
-  const auto text = [&object](const char* name) { return object.Get(name).As<Napi::String>().Utf8Value(); };
-  MountRequest request;
-  request.mountPoint = text("mountPoint");
-  request.source = text("source");
-  request.flags = static_cast<uint64_t>(object.Get("flags").As<Napi::Number>().Int64Value());
-  request.kernelOptions = text("kernelOptions");
-  request.helperOptions = text("helperOptions");
-  auto* worker = new MountWorker(info.Env(), std::move(request), info[1].As<Napi::Function>());
-  worker->Queue();
+  Arguments arguments(info);
+  auto verb = std::make_unique<MountVerb>(info.Env(), arguments);
+  if (arguments.AreWhole()) verb.release()->Queue();
   return info.Env().Undefined();
 }
 

@@ -28,7 +28,6 @@ class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
 
   Napi::Value Reply(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
-  Napi::Value Write(uint64_t unique, int32_t error, const Napi::Value& parts);
   void CloseChannel();
   static void CleanUp(void* self);
   static void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Shared>* context,

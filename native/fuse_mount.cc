@@ -9,7 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -19,13 +22,24 @@ extern char** environ;
 namespace registryfs {
 
 namespace {
-constexpr int kHelperTimeoutMs = 10000;
+// For all that the helper does: it can hang where its mount point is on another file system that does.
+constexpr auto kHelperTime = std::chrono::seconds(10);
+// Then it is killed, which it hears unless it sleeps in the kernel.
+constexpr auto kKillTime = std::chrono::seconds(1);
 constexpr size_t kMessageBytes = 4096;
 
+using Clock = std::chrono::steady_clock;
+
+// For poll(2).
+int MillisecondsUntil(Clock::time_point end) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+  return static_cast<int>(std::max<int64_t>(left, 0));
+}
+
 // A descriptor sent over a Unix socket; -1 when none came in time.
-int ReceiveDescriptor(int socket) {
+int ReceiveDescriptor(int socket, Clock::time_point end) {
   pollfd waiting = {socket, POLLIN, 0};
-  if (poll(&waiting, 1, kHelperTimeoutMs) <= 0) return -1;
+  if (poll(&waiting, 1, MillisecondsUntil(end)) <= 0) return -1;
   char byte;
   iovec part = {&byte, 1};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
@@ -36,22 +50,32 @@ int ReceiveDescriptor(int socket) {
   message.msg_controllen = sizeof(control);
   if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0) return -1;
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return -1;
+  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return -1;
   int descriptor;
   std::memcpy(&descriptor, CMSG_DATA(header), sizeof(descriptor));
   return descriptor;
 }
 
-std::string ReadAll(int pipe) {
+std::string ReadAll(int pipe, Clock::time_point end) {
   std::string text;
   char buffer[512];
   pollfd waiting = {pipe, POLLIN, 0};
-  while (text.size() < kMessageBytes && poll(&waiting, 1, kHelperTimeoutMs) > 0) {
+  while (text.size() < kMessageBytes && poll(&waiting, 1, MillisecondsUntil(end)) > 0) {
     const ssize_t length = read(pipe, buffer, sizeof(buffer));
     if (length <= 0) break;
     text.append(buffer, static_cast<size_t>(length));
   }
   return text;
+}
+
+// Whether the child has ended in time; it is gone then, and its number free for others.
+bool HasEnded(pid_t child, Clock::time_point end) {
+  for (;;) {
+    const pid_t ended = waitpid(child, nullptr, WNOHANG);
+    if (ended == child || (ended < 0 && errno != EINTR)) return true;
+    if (Clock::now() >= end) return false;
+    poll(nullptr, 0, 5);
+  }
 }
 
 MountResult MountByHelper(const MountRequest& request) {
@@ -100,9 +124,13 @@ MountResult MountByHelper(const MountRequest& request) {
   close(output[1]);
   MountResult result = {-1, error, "helper", ""};
   if (error == 0) {
-    result.message = ReadAll(output[0]);
-    result.descriptor = ReceiveDescriptor(sockets[0]);
-    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    const auto end = Clock::now() + kHelperTime;
+    result.message = ReadAll(output[0], end);
+    result.descriptor = ReceiveDescriptor(sockets[0], end);
+    if (!HasEnded(child, end)) {
+      kill(child, SIGKILL);
+      HasEnded(child, Clock::now() + kKillTime);
+      if (result.descriptor < 0) result.message += name + " has not answered for 10 s";
     }
   }
   close(sockets[0]);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "thread_seconds.h"
+
 namespace registryfs {
 
 namespace {
@@ -354,6 +356,7 @@ void InflatePass::End() {
   auto item = std::make_shared<Ordered>(Event::Kind::kEnd, 2);
   item->event.compressedBitOffset = inputStart_;
   item->event.uncompressedOffset = produced_;
+  item->event.threadSeconds = ThreadSeconds();
   item->event.bytes.resize(parameters_.sha512 ? 192 : 64);
   {
     std::lock_guard<std::mutex> lock(orderedMutex_);

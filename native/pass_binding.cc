@@ -8,10 +8,6 @@
 namespace registryfs {
 
 namespace {
-uint64_t NumberOf(const Napi::Object& object, const char* name) {
-  return static_cast<uint64_t>(object.Get(name).As<Napi::Number>().DoubleValue());
-}
-
 std::unique_ptr<InflatePass> MakePass(const std::string& codec, PassParameters parameters, EventSink* sink) {
   if (codec == "zstd") return std::make_unique<ZstdPass>(std::move(parameters), sink);
   if (codec == "none") return std::make_unique<CopyPass>(std::move(parameters), sink);
@@ -29,36 +25,42 @@ Napi::Function PassBinding::Define(Napi::Env env) {
 
 PassBinding::PassBinding(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<PassBinding>(info), env_(info.Env()) {
-  const Napi::Object options = info[0].As<Napi::Object>();
+  Arguments arguments(info);
+  const Argument options = arguments[0];
   PassParameters parameters;
-  parameters.spacingBytes = NumberOf(options, "spacingBytes");
-  parameters.minimumCompressedBytes = NumberOf(options, "minimumCompressedBytes");
-  parameters.maximumSpanBytes = NumberOf(options, "maximumSpanBytes");
-  parameters.checkpointBytes = NumberOf(options, "checkpointBytes");
-  parameters.chunkBytes = NumberOf(options, "chunkBytes");
-  const Napi::Array slots = options.Get("slots").As<Napi::Array>();
-  for (uint32_t i = 0; i < slots.Length(); ++i) {
-    const auto slot = slots.Get(i).As<Napi::Buffer<uint8_t>>();
-    parameters.slots.push_back(slot.Data());
-    parameters.slotBytes = slot.Length();
-    slots_.push_back(Napi::Persistent(slot));
+  parameters.spacingBytes = options.Get("spacingBytes").Whole();
+  parameters.minimumCompressedBytes = options.Get("minimumCompressedBytes").Whole();
+  parameters.maximumSpanBytes = options.Get("maximumSpanBytes").Whole();
+  parameters.checkpointBytes = options.Get("checkpointBytes").Whole();
+  parameters.chunkBytes = options.Get("chunkBytes").Whole();
+  const Argument slots = options.Get("slots");
+  const uint32_t slotCount = slots.Count();
+  for (uint32_t i = 0; i < slotCount; ++i) {
+    const Argument slot = slots.At(i);
+    parameters.slots.push_back(slot.Data().data);
+    parameters.slotBytes = slot.Data().length;
+    slots_.push_back(slot.Pin());
   }
   blocks_.resize(slots_.size());
-  queue_ = std::make_unique<EventQueue>(env_, options.Get("onEvents").As<Napi::Function>(),
+  const Argument sha512 = options.Get("sha512");
+  parameters.sha512 = sha512.Is(napi_boolean) && sha512.Flag();
+  const Argument codec = options.Get("codec");
+  const std::string codecName = codec.Is(napi_string) ? codec.Text() : "gzip";
+  const Argument resume = options.Get("resume");
+  const bool resumes = resume.Is(napi_object);
+  const uint64_t bitOffset = resumes ? resume.Get("compressedBitOffset").Whole() : 0;
+  const uint64_t uncompressedOffset = resumes ? resume.Get("uncompressedOffset").Whole() : 0;
+  const Argument::Bytes state = resumes ? resume.Get("state").Data() : Argument::Bytes{nullptr, 0};
+  const Napi::FunctionReference onEvents = options.Get("onEvents").Keep();
+  // Not wrapped, nobody would delete it.
+  if (IsEmpty() || !arguments.AreWhole()) return;
+  queue_ = std::make_unique<EventQueue>(env_, onEvents.Value(),
                                         [this](const std::vector<Event>& events) { Return(events); });
-  const Napi::Value sha512 = options.Get("sha512");
-  parameters.sha512 = sha512.IsBoolean() && sha512.As<Napi::Boolean>().Value();
-  const Napi::Value codec = options.Get("codec");
-  pass_ = MakePass(codec.IsString() ? codec.As<Napi::String>().Utf8Value() : "gzip", std::move(parameters),
-                   queue_.get());
+  pass_ = MakePass(codecName, std::move(parameters), queue_.get());
   napi_add_env_cleanup_hook(env_, CleanUp, this);
-  const Napi::Value resume = options.Get("resume");
-  if (resume.IsObject()) {
-    const Napi::Object from = resume.As<Napi::Object>();
-    const auto state = from.Get("state").As<Napi::Buffer<uint8_t>>();
-    const uint64_t bitOffset = NumberOf(from, "compressedBitOffset");
+  if (resumes) {
     pushed_ = bitOffset / 8;
-    if (!pass_->Resume(bitOffset, NumberOf(from, "uncompressedOffset"), state.Data(), state.Length())) {
+    if (!pass_->Resume(bitOffset, uncompressedOffset, state.data, state.length)) {
       CloseThreads();
       Napi::Error::New(env_, "the checkpoint is damaged").ThrowAsJavaScriptException();
       return;
@@ -69,11 +71,13 @@ PassBinding::PassBinding(const Napi::CallbackInfo& info)
 
 Napi::Value PassBinding::Push(const Napi::CallbackInfo& info) {
   if (!pass_) return env_.Undefined();
-  const auto buffer = info[0].As<Napi::Buffer<uint8_t>>();
-  if (buffer.Length() == 0) return env_.Undefined();
-  pushed_ += buffer.Length();
-  inputs_.push_back({pushed_, Napi::Persistent(buffer)});
-  pass_->Push(buffer.Data(), buffer.Length());
+  Arguments arguments(info);
+  const Argument::Bytes input = arguments[0].Data();
+  Napi::ObjectReference buffer = arguments[0].Pin();
+  if (input.length == 0 || !arguments.AreWhole()) return env_.Undefined();
+  pushed_ += input.length;
+  inputs_.push_back({pushed_, std::move(buffer)});
+  pass_->Push(input.data, input.length);
   KeepAlive();
   return env_.Undefined();
 }
@@ -87,11 +91,15 @@ Napi::Value PassBinding::Finish(const Napi::CallbackInfo&) {
 }
 
 Napi::Value PassBinding::ReleaseSlot(const Napi::CallbackInfo& info) {
-  const uint32_t slot = info[0].As<Napi::Number>().Uint32Value();
+  Arguments arguments(info);
+  const double number = arguments[0].Number();
+  const size_t slot = number >= 0 ? static_cast<size_t>(number) : blocks_.size();
   // Released twice, a slot would be written to while others read it.
-  if (!pass_ || slot >= blocks_.size() || !blocks_[slot]) return env_.Undefined();
+  if (!pass_ || slot >= blocks_.size() || !blocks_[slot] || !arguments.AreWhole()) {
+    return env_.Undefined();
+  }
   blocks_[slot] = false;
-  pass_->ReleaseSlot(slot);
+  pass_->ReleaseSlot(static_cast<uint32_t>(slot));
   return env_.Undefined();
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "addon_api.h"
+#include "arguments.h"
 #include "event_queue.h"
 #include "inflate_pass.h"
 
@@ -21,7 +22,7 @@ class PassBinding : public Napi::ObjectWrap<PassBinding> {
  private:
   struct Lent {
     uint64_t end;  // in the blob
-    Napi::Reference<Napi::Buffer<uint8_t>> buffer;
+    Napi::ObjectReference buffer;
   };
 
   Napi::Value Push(const Napi::CallbackInfo& info);
@@ -35,7 +36,7 @@ class PassBinding : public Napi::ObjectWrap<PassBinding> {
   static void CleanUp(void* self);
 
   Napi::Env env_;
-  std::vector<Napi::Reference<Napi::Buffer<uint8_t>>> slots_;
+  std::vector<Napi::ObjectReference> slots_;
   std::vector<bool> blocks_;  // slots that JavaScript has
   std::deque<Lent> inputs_;
   uint64_t pushed_ = 0;

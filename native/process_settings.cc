@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "arguments.h"
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -23,8 +25,9 @@ Napi::Value ReturnFreedMemory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value CloseOnExec(const Napi::CallbackInfo& info) {
-  const int descriptor = info[0].As<Napi::Number>().Int32Value();
-  if (fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) {
+  Arguments arguments(info);
+  const int descriptor = static_cast<int>(arguments[0].Number());
+  if (arguments.AreWhole() && fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) {
     Napi::Error::New(info.Env(), std::strerror(errno)).ThrowAsJavaScriptException();
   }
   return info.Env().Undefined();

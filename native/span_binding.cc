@@ -18,46 +18,44 @@ SpanPool::SpanPool(Napi::Env env) : env_(env) {
 }
 
 void SpanPool::Submit(const Napi::CallbackInfo& info) {
-  const Napi::Object request = info[0].As<Napi::Object>();
-  const auto input = request.Get("input").As<Napi::Buffer<uint8_t>>();
-  const auto window = request.Get("window").As<Napi::Buffer<uint8_t>>();
-  const auto target = info[1].As<Napi::Buffer<uint8_t>>();
-  const Napi::Value crc = request.Get("crc32");
-  const auto number = [&request](const char* name) {
-    return request.Get(name).As<Napi::Number>().Int64Value();
-  };
-  SpanJob span;
-  span.input = input.Data();
-  span.inputLength = input.Length();
-  span.bit = static_cast<unsigned>(number("bitOffset"));
-  span.atHeader = request.Get("atHeader").As<Napi::Boolean>().Value();
-  span.window = window.Data();
-  span.windowDeflatedLength = window.Length();
-  span.windowLength = static_cast<uint32_t>(number("windowLength"));
-  span.skipBytes = static_cast<uint64_t>(number("skipBytes"));
-  span.target = target.Data();
-  span.targetLength = target.Length();
-  span.checkCrc = crc.IsNumber();
-  span.crc = crc.IsNumber() ? crc.As<Napi::Number>().Uint32Value() : 0;
+  Arguments arguments(info);
+  const Argument request = arguments[0];
+  const Argument crc = request.Get("crc32");
   auto job = std::make_unique<Job>();
+  const Argument::Bytes input = job->Lend(request.Get("input"));
+  const Argument::Bytes window = job->Lend(request.Get("window"));
+  const Argument::Bytes target = job->Lend(arguments[1]);
+  SpanJob span;
+  span.input = input.data;
+  span.inputLength = input.length;
+  span.bit = static_cast<unsigned>(request.Get("bitOffset").Whole());
+  span.atHeader = request.Get("atHeader").Flag();
+  span.window = window.data;
+  span.windowDeflatedLength = window.length;
+  span.windowLength = static_cast<uint32_t>(request.Get("windowLength").Whole());
+  span.skipBytes = request.Get("skipBytes").Whole();
+  span.target = target.data;
+  span.targetLength = target.length;
+  span.checkCrc = crc.Is(napi_number);
+  span.crc = span.checkCrc ? static_cast<uint32_t>(crc.Whole()) : 0;
   job->ReadFirst(request.Get("files"));
   job->work = [span](SpanInflater& inflater, Job&) { return inflater.Inflate(span); };
-  job->Pin(input);
-  job->Pin(window);
-  job->Pin(target);
-  job->callback = Napi::Persistent(info[2].As<Napi::Function>());
-  Submit(std::move(job));
+  job->callback = arguments[2].Keep();
+  if (arguments.AreWhole()) Submit(std::move(job));
 }
 
-void SpanPool::Job::ReadFirst(const Napi::Value& list) {
-  if (!list.IsArray()) return;
-  const auto array = list.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    const auto part = array.Get(i).As<Napi::Object>();
-    const auto bytes = part.Get("target").As<Napi::Buffer<uint8_t>>();
-    files.push_back({part.Get("path").As<Napi::String>().Utf8Value(),
-                     static_cast<uint64_t>(part.Get("offset").As<Napi::Number>().Int64Value()), bytes.Data(),
-                     bytes.Length()});
+Argument::Bytes SpanPool::Job::Lend(const Argument& buffer) {
+  pinned.push_back(buffer.Pin());
+  return buffer.Data();
+}
+
+void SpanPool::Job::ReadFirst(const Argument& list) {
+  if (list.Is(napi_undefined)) return;
+  const uint32_t count = list.Count();
+  for (uint32_t i = 0; i < count; ++i) {
+    const Argument part = list.At(i);
+    const Argument::Bytes bytes = part.Get("target").Data();
+    files.push_back({part.Get("path").Text(), part.Get("offset").Whole(), bytes.data, bytes.length});
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "addon_api.h"
+#include "arguments.h"
 #include "file_reader.h"
 #include "span_inflater.h"
 
@@ -36,9 +37,10 @@ class SpanPool {
     // Given to the callback in place of null.
     std::vector<double> results;
 
-    // An array of FilePart (native.ts), or undefined.
-    void ReadFirst(const Napi::Value& list);
-    void Pin(const Napi::Object& object) { pinned.push_back(Napi::Persistent(object)); }
+    // A buffer's bytes, there until the job is completed.
+    Argument::Bytes Lend(const Argument& buffer);
+    // An array of FilePart (native.ts), or undefined; the targets are parts of what is lent.
+    void ReadFirst(const Argument& list);
   };
 
   // callback(null), callback(results) or callback(what is wrong).

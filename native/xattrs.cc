@@ -4,36 +4,34 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "arguments.h"
+#include "blocking_verb.h"
 
 namespace registryfs {
 
 namespace {
 
-class ReadXattrsWorker : public Napi::AsyncWorker {
+class ReadXattrsVerb : public BlockingVerb {
  public:
-  explicit ReadXattrsWorker(const Napi::CallbackInfo& info)
-      : Napi::AsyncWorker(info.Env()),
-        deferred_(Napi::Promise::Deferred::New(info.Env())),
-        limit_(static_cast<size_t>(info[1].As<Napi::Number>().DoubleValue())) {
-    const auto path = info[0].As<Napi::Buffer<char>>();
-    path_.assign(path.Data(), path.Length());
+  ReadXattrsVerb(Napi::Env env, Arguments& arguments)
+      : BlockingVerb(env, arguments[2].Keep()), limit_(arguments[1].Whole()) {
+    const Argument::Bytes path = arguments[0].Data();
+    path_.assign(reinterpret_cast<const char*>(path.data), path.length);
   }
-
-  Napi::Promise promise() const { return deferred_.Promise(); }
 
   void Execute() override { problem_ = Read(); }
 
-  void OnOK() override {
-    if (problem_ != 0) {
-      deferred_.Resolve(Napi::Number::New(Env(), problem_));
-      return;
-    }
+ protected:
+  napi_value Answer() override {
+    if (problem_ != 0) return Napi::Number::New(Env(), problem_);
     auto list = Napi::Array::New(Env(), parts_.size());
     for (uint32_t i = 0; i < parts_.size(); ++i)
       list.Set(i, Napi::Buffer<char>::Copy(Env(), parts_[i].data(), parts_[i].size()));
-    deferred_.Resolve(list);
+    return list;
   }
 
  private:
@@ -54,7 +52,6 @@ class ReadXattrsWorker : public Napi::AsyncWorker {
     return 0;
   }
 
-  Napi::Promise::Deferred deferred_;
   std::string path_;
   const size_t limit_;
   std::vector<std::string> parts_;
@@ -64,9 +61,10 @@ class ReadXattrsWorker : public Napi::AsyncWorker {
 }  // namespace
 
 Napi::Value ReadXattrs(const Napi::CallbackInfo& info) {
-  auto* worker = new ReadXattrsWorker(info);
-  worker->Queue();
-  return worker->promise();
+  Arguments arguments(info);
+  auto verb = std::make_unique<ReadXattrsVerb>(info.Env(), arguments);
+  if (arguments.AreWhole()) verb.release()->Queue();
+  return info.Env().Undefined();
 }
 
 }  // namespace registryfs

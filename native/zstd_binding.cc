@@ -10,49 +10,42 @@ namespace registryfs {
 namespace {
 // Of what the disk cache keeps: about as fast as the disk, and about as small as the layer was.
 constexpr int kCompressionLevel = 1;
-
-std::unique_ptr<SpanPool::Job> MakeJob(const Napi::Buffer<uint8_t>& input,
-                                       const Napi::Buffer<uint8_t>& target, const Napi::Value& callback) {
-  auto job = std::make_unique<SpanPool::Job>();
-  job->Pin(input);
-  job->Pin(target);
-  job->callback = Napi::Persistent(callback.As<Napi::Function>());
-  return job;
-}
 }  // namespace
 
 Napi::Value DecodeZstdSpan(SpanPool& pool, const Napi::CallbackInfo& info) {
-  const Napi::Object request = info[0].As<Napi::Object>();
-  const auto input = request.Get("input").As<Napi::Buffer<uint8_t>>();
-  const auto target = info[1].As<Napi::Buffer<uint8_t>>();
-  const Napi::Value crc = request.Get("crc32");
-  auto job = MakeJob(input, target, info[2]);
+  Arguments arguments(info);
+  const Argument request = arguments[0];
+  const Argument crc = request.Get("crc32");
+  const bool checks = crc.Is(napi_number);
+  auto job = std::make_unique<SpanPool::Job>();
   job->ReadFirst(request.Get("files"));
-  job->work = [data = input.Data(), length = input.Length(),
-               skip = static_cast<uint64_t>(request.Get("skipBytes").As<Napi::Number>().Int64Value()),
-               out = target.Data(), outLength = target.Length(), checks = crc.IsNumber(),
-               expected = crc.IsNumber() ? crc.As<Napi::Number>().Uint32Value() : 0](
-                  SpanInflater&, SpanPool::Job&) -> const char* {
-    const char* problem = DecodeZstdSpan(data, length, skip, out, outLength);
+  job->work = [input = job->Lend(request.Get("input")), skip = request.Get("skipBytes").Whole(),
+               target = job->Lend(arguments[1]), checks,
+               expected = checks ? static_cast<uint32_t>(crc.Whole()) : 0](SpanInflater&,
+                                                                           SpanPool::Job&) -> const char* {
+    const char* problem = DecodeZstdSpan(input.data, input.length, skip, target.data, target.length);
     if (problem != nullptr) return problem;
-    return checks && UpdateCrc32(0, out, outLength) != expected ? "the CRC-32 of a span is wrong" : nullptr;
+    return checks && UpdateCrc32(0, target.data, target.length) != expected ? "the CRC-32 of a span is wrong"
+                                                                            : nullptr;
   };
-  pool.Submit(std::move(job));
+  job->callback = arguments[2].Keep();
+  if (arguments.AreWhole()) pool.Submit(std::move(job));
   return info.Env().Undefined();
 }
 
 Napi::Value CompressZstd(SpanPool& pool, const Napi::CallbackInfo& info) {
-  const auto input = info[0].As<Napi::Buffer<uint8_t>>();
-  const auto target = info[1].As<Napi::Buffer<uint8_t>>();
-  auto job = MakeJob(input, target, info[2]);
-  job->work = [data = input.Data(), length = input.Length(), out = target.Data(),
-               outLength = target.Length()](SpanInflater&, SpanPool::Job& self) -> const char* {
-    const size_t bytes = ZSTD_compress(out, outLength, data, length, kCompressionLevel);
+  Arguments arguments(info);
+  auto job = std::make_unique<SpanPool::Job>();
+  job->work = [input = job->Lend(arguments[0]), target = job->Lend(arguments[1])](
+                  SpanInflater&, SpanPool::Job& self) -> const char* {
+    const size_t bytes =
+        ZSTD_compress(target.data, target.length, input.data, input.length, kCompressionLevel);
     if (ZSTD_isError(bytes)) return ZSTD_getErrorName(bytes);
     self.results = {static_cast<double>(bytes)};
     return nullptr;
   };
-  pool.Submit(std::move(job));
+  job->callback = arguments[2].Keep();
+  if (arguments.AreWhole()) pool.Submit(std::move(job));
   return info.Env().Undefined();
 }
 
@@ -61,18 +54,18 @@ Napi::Value OpenZstdStream(SpanPool& pool, const Napi::CallbackInfo& info) {
   return Napi::Function::New(
       info.Env(),
       [&pool, frames](const Napi::CallbackInfo& call) {
-        const auto input = call[0].As<Napi::Buffer<uint8_t>>();
-        const auto target = call[1].As<Napi::Buffer<uint8_t>>();
-        auto job = MakeJob(input, target, call[2]);
-        job->work = [frames, data = input.Data(), length = input.Length(), out = target.Data(),
-                     outLength = target.Length()](SpanInflater&, SpanPool::Job& self) -> const char* {
-          const uint8_t* next = data;
-          uint8_t* made = out;
-          const char* problem = frames->Decode(&next, length, &made, outLength);
-          self.results = {static_cast<double>(next - data), static_cast<double>(made - out)};
+        Arguments arguments(call);
+        auto job = std::make_unique<SpanPool::Job>();
+        job->work = [frames, input = job->Lend(arguments[0]), target = job->Lend(arguments[1])](
+                        SpanInflater&, SpanPool::Job& self) -> const char* {
+          const uint8_t* next = input.data;
+          uint8_t* made = target.data;
+          const char* problem = frames->Decode(&next, input.length, &made, target.length);
+          self.results = {static_cast<double>(next - input.data), static_cast<double>(made - target.data)};
           return problem;
         };
-        pool.Submit(std::move(job));
+        job->callback = arguments[2].Keep();
+        if (arguments.AreWhole()) pool.Submit(std::move(job));
         return call.Env().Undefined();
       },
       "decode");

@@ -35,7 +35,8 @@ stress() {
   shift 2
   g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread -DPASS_STRESS_CANARY "$@" -o "$name" \
     test/native/pass_stress.cc native/{crc32,running_crc32,gzip_header,hash_lane,inflate_pass,pass_points}.cc native/deflate_*.cc \
-    native/{reference_marker,span_inflater,window_maker}.cc -lcrypto -lz
+    native/{copy_pass,reference_marker,span_inflater,window_maker,zero_scanner,zstd_decoder,zstd_frames,zstd_pass}.cc \
+    -lcrypto -lz -lzstd
   if "./$name" canary >canary.log 2>&1 || ! grep -q "$canary" canary.log; then
     cat canary.log
     die "$name does not find what it must find"
@@ -49,13 +50,13 @@ stress() {
   fi
   "./$name-channel"
 }
-if [[ -f /usr/include/zlib.h && -f /usr/include/openssl/sha.h ]]; then
+if [[ -f /usr/include/zlib.h && -f /usr/include/zstd.h && -f /usr/include/openssl/sha.h ]]; then
   echo '== threads alone: ThreadSanitizer'
   stress stress-thread 'data race' -fsanitize=thread
   echo '== threads alone: AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer'
   stress stress-address 'detected memory leaks' -fsanitize=address,undefined -fno-sanitize-recover=undefined
 else
-  echo '== threads alone: left out (apt-get install zlib1g-dev libssl-dev)'
+  echo '== threads alone: left out (apt-get install zlib1g-dev libzstd-dev libssl-dev)'
 fi
 
 # 3. The addon in Node. Its leaks are not looked for here: Node takes it out of memory before the report, and has

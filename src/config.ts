@@ -17,6 +17,8 @@ export interface CoreConfig {
   readonly configuredHosts: readonly string[]
   /** TLS is not verified, and plain http allowed. */
   readonly insecureHosts: readonly string[]
+  /** Instead of podman's and docker's files; undefined: those. */
+  readonly authFile: string | undefined
   readonly platform: Platform
   /** A tag is checked again after this. */
   readonly tagTtlMs: number
@@ -35,6 +37,7 @@ export function defaultConfig(): CoreConfig {
     defaultHost: 'docker.io',
     configuredHosts: [],
     insecureHosts: [],
+    authFile: undefined,
     platform: hostPlatform(),
     tagTtlMs: 60_000,
     readDeadlineMs: 60_000,

@@ -17,6 +17,8 @@ import type { FileRange } from './local/file-tree.js'
 import { LocalImages } from './local/local-images.js'
 import { OpenHandles } from './local/open-handles.js'
 import { returnFreedMemory } from './native.js'
+import { authFilePaths } from './registry/credentials/auth-file-paths.js'
+import { CredentialStore } from './registry/credentials/credential-store.js'
 import { RegistryClient } from './registry/registry-client.js'
 import type { Descriptor } from './registry/descriptor.js'
 import { formatReference, type Reference } from './registry/reference.js'
@@ -40,6 +42,8 @@ export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
 
 export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   returnFreedMemory()
+  const credentials = new CredentialStore({ files: authFilePaths(config.authFile), log })
+  await credentials.check()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
   const memory = new MemoryCache(config.memoryBytes)
@@ -58,6 +62,7 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
     log,
     platform: config.platform,
     insecureHosts: config.insecureHosts,
+    credentials,
     userAgent: `registryfs/${version}`,
     timeouts: { stallMs: config.stallMs },
   })
@@ -112,6 +117,8 @@ async function statusOf(
         layers: await image.layerStatus(),
       })),
     ),
+    /** What is shown as it was, for its registry cannot be asked. */
+    uncheckedTags: images.unchecked(),
     cache: {
       memoryBytes: memory.usedBytes,
       memoryHits: memory.hits,

@@ -9,6 +9,13 @@ import { getSystemErrorName } from 'node:util'
 import { RegistryFsError } from './util/errors.js'
 import { packageRoot } from './util/package-root.js'
 import type { FilePart, ZstdVerbs } from './util/addon-verbs.js'
+import type {
+  FuseChannel,
+  FuseChannelEvents,
+  FuseMountRequest,
+  FuseMountResult,
+  FuseVerbs,
+} from './util/fuse-verbs.js'
 
 /** A place where inflation can start, and the uncompressed bytes from there to the next such place. */
 export interface SpanEvent {
@@ -90,6 +97,8 @@ export interface EndEvent {
   readonly tarSha512?: Buffer
   readonly compressedBytes: number
   readonly uncompressedBytes: number
+  /** CPU time of the thread that inflated, without hashes and windows, which are others' work. */
+  readonly decodeSeconds: number
 }
 
 /** The pass is over. `corrupt`: the data is wrong (truncated, bad code, CRC-32 or ISIZE mismatch); `internal`: out of memory and the like. */
@@ -148,6 +157,7 @@ export interface InflatePass {
 }
 
 export type { FilePart } from './util/addon-verbs.js'
+export type * from './util/fuse-verbs.js'
 
 export interface SpanRequest {
   /** Compressed bytes; the first one holds the first bit. */
@@ -167,59 +177,23 @@ export interface SpanRequest {
   readonly crc32: number | undefined
 }
 
-export interface FuseMountRequest {
-  readonly mountPoint: string
-  readonly source: string
-  /** Of mount(2): MS_*. */
-  readonly flags: number
-  /** Of the kernel's fuse, beside those that every mount needs. */
-  readonly kernelOptions: string
-  /** All of it, for `fusermount3 -o`. */
-  readonly helperOptions: string
-}
-
-export interface FuseMountResult {
-  /** An open /dev/fuse whose mount is there; -1 when it failed. */
-  readonly descriptor: number
-  /** 0 where fusermount3 failed. */
-  readonly errno: number
-  readonly step: 'open' | 'mount' | 'helper'
-  /** What fusermount3 said. */
-  readonly message: string
-}
-
-/** A mount's /dev/fuse, read by a thread of the addon. */
-export interface FuseChannel {
-  /** Answers request `unique` with an error, or with what the parts say together. The errno of the kernel's refusal, or 0. */
-  reply(unique: number, errno: number, parts: readonly Buffer[]): number
-  /** Lets go of the mount, which is dead then if it is still there; safe to call more than once. */
-  close(): void
-}
-
-export interface FuseChannelEvents {
-  /** On the main thread: one or more whole requests (linux/fuse.h). */
-  readonly onRequests: (bytes: Buffer) => void
-  /** The connection has ended, with this errno: ENODEV after an unmount, ECONNABORTED when it was cut. */
-  readonly onEnd: (errno: number) => void
-}
-
-interface Addon extends ZstdVerbs {
-  readonly FuseChannel: new (
-    descriptor: number,
-    onRequests: FuseChannelEvents['onRequests'],
-    onEnd: FuseChannelEvents['onEnd'],
-  ) => FuseChannel
-  mountFuse(request: FuseMountRequest, done: (result: FuseMountResult) => void): void
+interface Addon extends ZstdVerbs, FuseVerbs {
   /** What the inflater writes before the slots of a pass, and behind them. */
   readonly slotHeadBytes: number
   readonly slotTailBytes: number
   readonly Pass: new (options: PassOptions) => InflatePass
   inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
-  bareInflate(input: readonly Buffer[]): Promise<number>
+  bareInflate(input: readonly Buffer[], done: (seconds: number) => void): void
   crc32(bytes: Buffer): number
   sealOf(chunk: Buffer, before: Buffer, bytesBefore: number, isShort: boolean): Buffer
-  replaceFile(temporary: string, path: string, parts: readonly Buffer[], durable: boolean): Promise<number>
-  readXattrs(path: Buffer, limitBytes: number): Promise<number | readonly Buffer[]>
+  replaceFile(
+    temporary: string,
+    path: string,
+    parts: readonly Buffer[],
+    durable: boolean,
+    done: (errno: number) => void,
+  ): void
+  readXattrs(path: Buffer, limitBytes: number, done: (found: number | readonly Buffer[]) => void): void
   lockFile(path: string): boolean
   closeOnExec(descriptor: number): void
   returnFreedMemory(): void
@@ -316,10 +290,17 @@ export async function inflateSpan(request: SpanRequest, into?: Buffer): Promise<
   })
 }
 
+/** What a verb says when it is done. It never rejects, nor does it answer in an environment that is going down. */
+async function answerOf<T>(start: (addon: Addon, done: (answer: T) => void) => void): Promise<T> {
+  return new Promise((resolve) => {
+    start(load(), resolve)
+  })
+}
+
 /** Mounts, by mount(2) or through fusermount3; not on the main thread. Never rejects. */
 export async function mountFuse(request: FuseMountRequest): Promise<FuseMountResult> {
-  return new Promise((resolve) => {
-    load().mountFuse(request, resolve)
+  return answerOf((addon, done) => {
+    addon.mountFuse(request, done)
   })
 }
 
@@ -330,7 +311,11 @@ export function openFuseChannel(descriptor: number, events: FuseChannelEvents): 
 
 /** CPU seconds that plain inflate takes for one gzip member in memory: the benchmark's floor. */
 export async function bareInflate(input: readonly Buffer[]): Promise<number> {
-  return load().bareInflate(input)
+  const seconds = await answerOf<number>((addon, done) => {
+    addon.bareInflate(input, done)
+  })
+  if (seconds < 0) throw new RegistryFsError('CORRUPT', 'the input is not one whole gzip member')
+  return seconds
 }
 
 /** As zlib's, several times as fast. */
@@ -371,7 +356,9 @@ export async function replaceFile(
   parts: readonly Buffer[],
   options: { readonly durable: boolean },
 ): Promise<void> {
-  const errno = await load().replaceFile(temporary, path, parts, options.durable)
+  const errno = await answerOf<number>((addon, done) => {
+    addon.replaceFile(temporary, path, parts, options.durable, done)
+  })
   if (errno === 0) return
   const code = getSystemErrorName(-errno)
   throw Object.assign(new Error(`${code}: cannot write '${path}'`), { code, errno: -errno, path })
@@ -379,7 +366,9 @@ export async function replaceFile(
 
 /** See util/xattrs.ts, which makes something of it: names and values in turn, or the errno. */
 export async function listXattrs(path: Buffer, limitBytes: number): Promise<number | readonly Buffer[]> {
-  return load().readXattrs(path, limitBytes)
+  return answerOf((addon, done) => {
+    addon.readXattrs(path, limitBytes, done)
+  })
 }
 
 /** Takes flock(2) on a file, made if need be, until the process ends. False: somebody else has it. */

@@ -9,9 +9,12 @@ import type { Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import { piecesOf } from '../util/range.js'
 import { chunkBytes, chunkCount, chunkLength, type ChunkCache } from './chunk-cache.js'
+import { PassingChunks } from './passing-chunks.js'
 import { clampLength, type BlobSource, type ByteSource } from './source.js'
 
 const longestRangeChunks = 8
+/** A disk that is slower than the network must not fill the memory: what came by beyond this is not kept. */
+const mostPassingSaves = 8
 
 /** Chunks that somebody else fetches at the moment. */
 export interface ArrivingChunks {
@@ -32,6 +35,8 @@ export class CachedSource implements ByteSource {
   readonly #fetching = new Map<number, Promise<Buffer>>()
   readonly #arriving: ArrivingChunks
   #nextExpected = -1
+  /** Under way to the disk, of what came by. */
+  #passingSaves = 0
   /** Ranges one after another. */
   #streak = 0
 
@@ -154,10 +159,16 @@ export class CachedSource implements ByteSource {
     )
     const offset = first * chunkBytes
     const only = chunks.length === 1 ? chunks[0] : undefined
-    if (only !== undefined) await this.#blob.readInto(offset, only)
+    const passing = this.#passingChunks()
+    const options = {
+      onPassing: (at: number, bytes: Buffer) => {
+        passing.add(at, bytes)
+      },
+    }
+    if (only !== undefined) await this.#blob.readInto(offset, only, options)
     else {
       const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
-      await this.#blob.readInto(offset, whole)
+      await this.#blob.readInto(offset, whole, options)
       chunks.forEach((chunk, i) => whole.copy(chunk, 0, i * chunkBytes))
     }
     chunks.forEach((chunk, i) => {
@@ -165,6 +176,24 @@ export class CachedSource implements ByteSource {
       this.#cache.put(this.#digest, first + i, chunk)
     })
     return chunks
+  }
+
+  /** What a server without ranges sends before the bytes that are wanted is kept: readers go backwards, too. */
+  #passingChunks(): PassingChunks {
+    return new PassingChunks({
+      size: this.size,
+      isWanted: (index) => this.#passingSaves < mostPassingSaves && this.#isMissing(index),
+      onChunk: (index, chunk) => {
+        try {
+          this.#verify(index, chunk)
+        } catch {
+          // Whoever wants it will be told.
+          return
+        }
+        this.#passingSaves++
+        void this.#cache.saveLent(this.#digest, index, chunk).finally(() => this.#passingSaves--)
+      },
+    })
   }
 
   #verify(index: number, chunk: Buffer): void {

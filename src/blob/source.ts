@@ -33,6 +33,13 @@ export interface SourceReadOptions extends ReadOptions {
 }
 
 export interface ReadIntoOptions extends ReadOptions {
+  /** Nobody waits for just these bytes: better late than never. */
+  readonly isPatient?: boolean
+  /**
+   * Called with bytes before `offset` that had to come all the same, from a server that knows no ranges; `bytes` is only
+   * good during the call.
+   */
+  readonly onPassing?: (offset: number, bytes: Buffer) => void
   /** Called as bytes arrive, with how many of `target` are filled from its start. */
   readonly onProgress?: (filledBytes: number) => void
 }

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import { defaultConfig, type CoreConfig } from '../config.js'
 import { openCore, type Core } from '../mount.js'
@@ -18,6 +19,7 @@ export interface CoreFlags {
   readonly memory?: number
   readonly registry?: string
   readonly insecure?: readonly string[]
+  readonly authfile?: string
   readonly platform?: string
   readonly readDeadline?: number
   readonly stall?: number
@@ -43,6 +45,10 @@ export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 
       '--insecure <host>',
       'TLS of this registry is not verified, and plain http allowed (repeatable)',
       collect,
+    )
+    .option(
+      '--authfile <file>',
+      "credentials, instead of podman's and docker's files (default: $REGISTRY_AUTH_FILE)",
     )
     .option('--platform <os/arch>', "of multi-platform images (default: the host's)")
     .option(
@@ -75,6 +81,7 @@ export function configOf(flags: CoreFlags): CoreConfig {
     memoryBytes: flags.memory ?? base.memoryBytes,
     defaultHost: flags.registry ?? base.defaultHost,
     insecureHosts: flags.insecure ?? base.insecureHosts,
+    authFile: flags.authfile === undefined ? base.authFile : resolve(flags.authfile),
     platform: flags.platform === undefined ? base.platform : parsePlatform(flags.platform),
     readDeadlineMs: flags.readDeadline ?? base.readDeadlineMs,
     stallMs: flags.stall ?? base.stallMs,

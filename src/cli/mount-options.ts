@@ -44,6 +44,7 @@ const valued: ReadonlyMap<string, string> = new Map([
   ['registry', '--registry'],
   ['host', '--host'],
   ['insecure', '--insecure'],
+  ['authfile', '--authfile'],
   ['platform', '--platform'],
   ['read_deadline', '--read-deadline'],
   ['stall', '--stall'],

@@ -1,7 +1,7 @@
 /**
  * References to images. A digest never changes. A tag is pinned to the digest that it had at its lookup; after the
- * TTL a HEAD asks whether it still has, but never while something under the image is open. A registry that does not
- * answer leaves the last known digest in place.
+ * TTL a HEAD asks whether it still has, but never while something under the image is open. A registry that cannot say,
+ * because it is away or does not know us any more, leaves the last known digest in place.
  */
 import type { Layers } from '../layer/layers.js'
 import type { ContainersStorage } from '../local/containers-storage.js'
@@ -39,6 +39,15 @@ export interface LocalSources {
 interface PinnedTag {
   readonly image: Image
   readonly checkedAt: number
+  /** Why it could not be checked at its last lookup. */
+  readonly unchecked: string | undefined
+}
+
+/** A tag that is what it was, for its registry cannot be asked. */
+export interface UncheckedTag {
+  readonly reference: string
+  readonly digest: Digest
+  readonly reason: string
 }
 
 /** A flood of lookups must not grow the memory. */
@@ -96,7 +105,9 @@ export class ImageStore implements Images {
     }
     const digest = await this.#probing
       .run(name, async () => this.#sourceOf(reference).resolveTag(reference), options)
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
+        const last = await this.#lastOf(name, reference)
+        if (last !== undefined && isNoAnswer(error)) return last
         // Registries that hide what they have answer so for what they do not have.
         if (hasCode(error, 'NOT_FOUND', 'UNAUTHORIZED', 'DENIED')) return undefined
         throw error
@@ -109,6 +120,13 @@ export class ImageStore implements Images {
     return [...this.#images.values()]
   }
 
+  /** Tags whose registry could not be asked when they were last looked up. */
+  unchecked(): readonly UncheckedTag[] {
+    return [...this.#tags].flatMap(([reference, { image, unchecked: reason }]) =>
+      reason === undefined ? [] : [{ reference, digest: image.manifest.topDigest, reason }],
+    )
+  }
+
   async #openDigest(_name: string, reference: Reference): Promise<Image> {
     return this.#imageOf(reference, await this.#sourceOf(reference).fetchManifest(reference))
   }
@@ -117,15 +135,15 @@ export class ImageStore implements Images {
     const { tags, log } = this.#options
     const registry = this.#sourceOf(reference)
     const isRemote = reference.transport === undefined
-    const last = isRemote
-      ? (this.#tags.get(name)?.image.manifest.topDigest ?? (await tags.load(name)))
-      : undefined
+    const last = await this.#lastOf(name, reference)
     let manifest: ImageManifest | undefined
+    let unchecked: string | undefined
     if (last !== undefined) {
       const now = await registry.resolveTag(reference).catch((error: unknown) => {
-        if (!hasCode(error, 'UNAVAILABLE', 'TIMEOUT', 'RATE_LIMITED')) throw error
+        if (!isNoAnswer(error)) throw error
+        unchecked = describeError(error)
         log.warn(
-          { image: name, digest: last, reason: describeError(error) },
+          { image: name, digest: last, reason: unchecked },
           'the tag cannot be checked, using what it was',
         )
         return last
@@ -139,9 +157,15 @@ export class ImageStore implements Images {
     }
     manifest ??= await registry.fetchManifest(reference)
     const image = await this.#imageOf(reference, manifest)
-    this.#tags.set(name, { image, checkedAt: performance.now() })
+    this.#tags.set(name, { image, checkedAt: performance.now(), unchecked })
     if (isRemote && manifest.topDigest !== last) await tags.save(name, manifest.topDigest)
     return image
+  }
+
+  /** What a tag of a registry was when it could last be asked, in this process or one before. */
+  async #lastOf(name: string, reference: Reference): Promise<Digest | undefined> {
+    if (reference.transport !== undefined) return undefined
+    return this.#tags.get(name)?.image.manifest.topDigest ?? this.#options.tags.load(name)
   }
 
   async #imageOf(reference: Reference, manifest: ImageManifest): Promise<Image> {
@@ -203,6 +227,14 @@ export class ImageStore implements Images {
     if (answers.size >= maximumAnswers) answers.delete(answers.keys().next().value ?? '')
     answers.set(name, performance.now() + this.#options.tagTtlMs)
   }
+}
+
+/**
+ * The registry has not said that the tag is not there: it is away, does not let us in any more, or something else answers
+ * in its place (a captive portal, an expired certificate).
+ */
+function isNoAnswer(error: unknown): boolean {
+  return hasCode(error, 'UNAVAILABLE', 'TIMEOUT', 'RATE_LIMITED', 'UNAUTHORIZED', 'DENIED', 'PROTOCOL')
 }
 
 function isValid(answers: Map<string, number>, name: string): boolean {

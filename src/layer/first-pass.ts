@@ -46,13 +46,16 @@ import { SpanBuilder } from './span-builder.js'
 import { wholeMember } from './whole-member.js'
 
 /** Why these: docs/ARCHITECTURE.md, Decisions. */
-export const spacingBytes = 1 << 20
-const minimumCompressedBytes = 128 << 10
-const maximumSpanBytes = 4 << 20
-const checkpointBytes = 32 << 20
+export const passSizes = {
+  spacingBytes: 1 << 20,
+  minimumCompressedBytes: 128 << 10,
+  maximumSpanBytes: 4 << 20,
+  checkpointBytes: 32 << 20,
+  chunkBytes,
+} as const
 /** A span of the usual spacing fits in one slot. */
-const slotBytes = (1 << 20) + (256 << 10)
-const slotCount = 8
+export const slotBytes = (1 << 20) + (256 << 10)
+export const slotCount = 8
 /** What a pass holds at most. */
 export const passBytes = downloadBytes + slotCount * slotBytes
 
@@ -197,11 +200,8 @@ export class FirstPass {
     this.#pass = openPass({
       codec,
       sha512: digestAlgorithm(this.#options.layer.digest) === 'sha512',
-      spacingBytes,
-      minimumCompressedBytes,
-      maximumSpanBytes: codec === 'none' ? checkpointBytes : maximumSpanBytes,
-      checkpointBytes,
-      chunkBytes,
+      ...passSizes,
+      ...(codec === 'none' ? { maximumSpanBytes: passSizes.checkpointBytes } : {}),
       slots: this.#slots,
       resume: checkpoint,
       onEvents: (events) => {

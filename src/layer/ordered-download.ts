@@ -250,6 +250,7 @@ export class OrderedDownload implements ArrivingChunks {
     const started = performance.now()
     await blob.readInto(offset, this.#placeOf(offset, end - offset), {
       signal: this.#controller.signal,
+      isPatient: true,
       onProgress: (filled) => {
         take(offset + filled)
       },

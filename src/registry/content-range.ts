@@ -52,6 +52,21 @@ export function checkWhole(response: HttpResponse, size: number, what: string): 
   )
 }
 
+/** Why a server has nothing there (416): its blob is shorter than the manifest says. */
+export function unsatisfiable(
+  response: HttpResponse,
+  expected: ExpectedRange,
+  what: string,
+): RegistryFsError {
+  const total = /^\s*bytes\s+\*\/(\d+)\s*$/i.exec(headerOf(response, 'content-range') ?? '')?.[1]
+  const has = total === undefined ? 'has no such bytes' : `has ${total} bytes`
+  return new RegistryFsError(
+    'PROTOCOL',
+    `${what}: 416: the manifest says ${String(expected.size)} bytes, ${response.url.host} ${has}`,
+    { offset: expected.offset },
+  )
+}
+
 function mismatch(what: string, asked: string, got: string): RegistryFsError {
   return new RegistryFsError(
     'PROTOCOL',

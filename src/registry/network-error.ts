@@ -28,6 +28,19 @@ export function isTransient(error: unknown): boolean {
   )
 }
 
+const unreachable: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EAI_AGAIN',
+])
+
+/** Whether nothing was reached at all, and that at once. */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof RegistryFsError && unreachable.has(systemCode(error.cause))
+}
+
 function isOurs(error: Error): boolean {
   return error instanceof RegistryFsError
 }

@@ -1,14 +1,16 @@
+import type { ReadIntoOptions } from '../blob/source.js'
 import { abortError } from '../util/abort.js'
 
 /** One readInto under way: what is wanted, and how much of it has come. */
 export class PendingFill {
   readonly signal: AbortSignal
-  /** The registry was asked for the place of the blob anew: at most once for each read. */
+  readonly isPatient: boolean
+  /** The registry was asked for the place of the blob anew, and nothing has come from there yet. */
   askedAgain = false
   readonly #offset: number
   readonly #target: Buffer
   readonly #onBytes: (bytes: number) => void
-  readonly #onProgress: ((filledBytes: number) => void) | undefined
+  readonly #options: Omit<ReadIntoOptions, 'signal'>
   #filled = 0
 
   constructor(
@@ -16,13 +18,14 @@ export class PendingFill {
     target: Buffer,
     signal: AbortSignal,
     onBytes: (bytes: number) => void,
-    onProgress: ((filledBytes: number) => void) | undefined,
+    options: Omit<ReadIntoOptions, 'signal'>,
   ) {
     this.#offset = offset
     this.#target = target
     this.signal = signal
     this.#onBytes = onBytes
-    this.#onProgress = onProgress
+    this.#options = options
+    this.isPatient = options.isPatient === true
   }
 
   /** In the blob, of the next byte wanted. */
@@ -49,13 +52,16 @@ export class PendingFill {
     if (used === 0) return 0
     chunk.copy(this.#target, this.#filled, 0, used)
     this.#filled += used
+    this.askedAgain = false
     this.#onBytes(used)
-    this.#onProgress?.(this.#filled)
+    this.#options.onProgress?.(this.#filled)
     return used
   }
 
-  /** Bytes that came but were not wanted. */
-  countSkipped(bytes: number): void {
-    if (bytes > 0) this.#onBytes(bytes)
+  /** Bytes of the blob at `offset` that came on the way to those that are wanted. */
+  pass(offset: number, bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#onBytes(bytes.length)
+    this.#options.onPassing?.(offset, bytes)
   }
 }

@@ -6,11 +6,13 @@ import { digestAlgorithm, digestOf, verifyDigest, type Digest } from '../util/di
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { SingleFlight } from '../util/single-flight.js'
+import type { CredentialStore } from './credentials/credential-store.js'
 import { AuthTransport } from './decorators/auth.js'
+import { ConcurrencyTransport } from './decorators/concurrency.js'
 import { InsecureHttpTransport } from './decorators/insecure-http.js'
 import { LoggingTransport } from './decorators/logging.js'
 import { RedirectTransport } from './decorators/redirect.js'
-import { RetryTransport, type RetryOptions } from './decorators/retry.js'
+import { RetryTransport } from './decorators/retry.js'
 import type { Descriptor } from './descriptor.js'
 import { ForeignBlob } from './foreign-blob.js'
 import { InsecureHosts } from './insecure-hosts.js'
@@ -18,10 +20,12 @@ import { Lifetime } from './lifetime.js'
 import { Listing } from './listing.js'
 import { ManifestFetcher } from './manifest-fetcher.js'
 import type { Platform } from './platform.js'
+import { RangelessHosts } from './rangeless-hosts.js'
 import { formatReference, formatRepository, type Reference, type Repository } from './reference.js'
 import { pullScope, RegistryApi } from './registry-api.js'
 import type { ImageManifest, Registry, RegistryCounters } from './registry.js'
 import { RemoteBlob } from './remote-blob.js'
+import { budgetOf, type RetryBudget } from './retry-budget.js'
 import type { HttpRequest, Transport } from './transport.js'
 import { UndiciTransport } from './undici-transport.js'
 
@@ -32,10 +36,13 @@ export interface RegistryClientOptions {
   readonly platform: Platform
   /** `host[:port]`s whose certificates are not verified, and that may speak plain http. */
   readonly insecureHosts?: readonly string[]
+  /** Undefined: every registry is asked anonymously. */
+  readonly credentials?: CredentialStore
   /** `registryfs/1.2.3`. */
   readonly userAgent?: string
   readonly timeouts?: Partial<RegistryTimeouts>
-  readonly retry?: Partial<RetryOptions>
+  /** In place of what retry-budget.ts says, whoever waits. */
+  readonly retry?: Partial<RetryBudget>
   readonly socketsPerHost?: number
   /** How often in a row a blob's body may break off without progress. */
   readonly maxResumes?: number
@@ -57,7 +64,7 @@ const defaultTimeouts: RegistryTimeouts = {
   documentMs: 60_000,
   blobReadMs: 300_000,
 }
-const defaultRetry: RetryOptions = { attempts: 5, totalMs: 45_000, baseMs: 250, maxMs: 10_000 }
+const socketsPerHost = 8
 const documentBytes = 4 * 1024 * 1024
 
 /** Registries over HTTP: puts the pieces of this folder together. transport.ts says how a request goes. */
@@ -83,17 +90,18 @@ export class RegistryClient implements Registry {
   readonly #fetchingDocuments = new SingleFlight<Digest, Buffer>()
   readonly #listingRepositories = new SingleFlight<string, readonly string[] | undefined>()
   readonly #listingTags = new SingleFlight<string, readonly string[] | undefined>()
-  readonly #hostsWithoutRanges = new Set<string>()
+  readonly #rangelessHosts: RangelessHosts
 
   constructor(options: RegistryClientOptions) {
     this.#options = options
+    this.#rangelessHosts = new RangelessHosts(options.log)
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
     const insecureHosts = new InsecureHosts(options.insecureHosts ?? [])
     this.#insecureHosts = insecureHosts
     this.#sockets = new UndiciTransport({
       userAgent: options.userAgent ?? 'registryfs',
       isUnverified: (host) => insecureHosts.isConfigured(host),
-      socketsPerHost: options.socketsPerHost ?? 8,
+      socketsPerHost: options.socketsPerHost ?? socketsPerHost,
       connectTimeoutMs: this.#timeouts.connectMs,
       stallMs: this.#timeouts.stallMs,
       onSent: (request) => {
@@ -163,15 +171,8 @@ export class RegistryClient implements Registry {
       counters: this.counters,
       deadlineMs: this.#timeouts.blobReadMs,
       maxResumes: this.#options.maxResumes ?? 5,
-      resumeBaseMs: this.#options.retry?.baseMs ?? defaultRetry.baseMs,
-      onNoRanges: (host) => {
-        if (this.#hostsWithoutRanges.has(host)) return
-        this.#hostsWithoutRanges.add(host)
-        this.#options.log.warn(
-          { host },
-          'the registry ignores ranges: reads there fetch a layer from its start',
-        )
-      },
+      resumeBaseMs: this.#options.retry?.baseMs ?? 200,
+      rangelessHosts: this.#rangelessHosts,
       ...(foreignUrl === undefined ? {} : { foreignUrl }),
     })
   }
@@ -186,20 +187,21 @@ export class RegistryClient implements Registry {
   }
 
   #decorate(sockets: Transport, insecureHosts: InsecureHosts): Transport {
-    const { log, retry } = this.#options
+    const { log, retry, credentials } = this.#options
+    const { socketsPerHost: most = socketsPerHost } = this.#options
     const logged = new LoggingTransport(sockets, log)
     const insecure = new InsecureHttpTransport(logged, (host) => insecureHosts.isConfigured(host), log)
-    const retried = new RetryTransport(
-      insecure,
-      { ...defaultRetry, ...retry },
+    const retried = new RetryTransport(new ConcurrencyTransport(insecure, most), {
+      budgetOf: (request) => ({ ...budgetOf(request), ...retry }),
       log,
-      () => this.counters.retries++,
-    )
+      onRetry: () => this.counters.retries++,
+    })
     const authorized = new AuthTransport(retried, {
       lifetime: this.#lifetime,
       log,
       deadlineMs: this.#timeouts.documentMs,
-      allowsPlainHttp: (realmHost, origin) => insecureHosts.allowsPlainHttp(realmHost, origin),
+      allowsPlainHttp: (host, origin) => insecureHosts.allowsPlainHttp(host, origin),
+      findCredential: async (repository, options) => (await credentials?.find(repository, options)) ?? {},
     })
     return new RedirectTransport(authorized, (host) => insecureHosts.isConfigured(host))
   }

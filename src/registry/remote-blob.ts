@@ -3,10 +3,11 @@ import { clampLength } from '../blob/source.js'
 import { abortable, sleep, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
-import { checkPartial, checkWhole, formatRange } from './content-range.js'
+import { checkPartial, checkWhole, formatRange, unsatisfiable } from './content-range.js'
 import type { Descriptor } from './descriptor.js'
 import { isTransient } from './network-error.js'
 import { PendingFill } from './pending-fill.js'
+import type { RangelessHosts } from './rangeless-hosts.js'
 import type { Repository } from './reference.js'
 import { pullScope, type RegistryApi } from './registry-api.js'
 import type { RegistryCounters } from './registry.js'
@@ -24,8 +25,7 @@ export interface RemoteBlobOptions {
   readonly maxResumes: number
   /** The wait after the second break without progress; doubles each time. */
   readonly resumeBaseMs: number
-  /** Called when the registry answered a range with the whole blob. */
-  readonly onNoRanges: (host: string) => void
+  readonly rangelessHosts: RangelessHosts
   /** In place of the registry: a URL of the descriptor, which is never given any authorization (CVE-2020-15157). */
   readonly foreignUrl?: URL
 }
@@ -34,6 +34,10 @@ export interface RemoteBlobOptions {
 const staleStatuses: readonly number[] = [400, 401, 403, 404, 410]
 /** Less than this between two breaks is no progress: a server that sends byte by byte must not hold us for good. */
 const progressBytes = 16 * 1024
+/** Of servers that know no ranges: one for a first pass, one for a reader behind it. */
+const maxStreams = 2
+/** Further ahead than this a range is tried again before a stream is read so far. */
+const nearBytes = 8 * 1024 * 1024
 
 /**
  * A blob in a registry: closed single ranges, each checked against what was asked. The registry usually redirects to
@@ -51,7 +55,8 @@ export class RemoteBlob implements BlobSource {
   /** Where the bytes are; undefined until the first answer. */
   #location: URL | undefined
   #locating: Promise<void> | undefined
-  #whole: WholeBlobStream | undefined
+  /** From a server that knows no ranges. */
+  #streams: readonly WholeBlobStream[] = []
 
   constructor(repository: Repository, descriptor: Descriptor, options: RemoteBlobOptions) {
     this.size = descriptor.size
@@ -85,7 +90,7 @@ export class RemoteBlob implements BlobSource {
     }
     try {
       await api.lifetime.run(deadlineMs, this.#what, options.signal, async (signal) =>
-        this.#complete(new PendingFill(offset, target, signal, onBytes, options.onProgress)),
+        this.#complete(new PendingFill(offset, target, signal, onBytes, options)),
       )
     } catch (error) {
       throw error instanceof RegistryFsError ? error.within({ layer: this.#descriptor.digest }) : error
@@ -113,8 +118,9 @@ export class RemoteBlob implements BlobSource {
   /** One body's worth. Returns why it broke off, if it did and it is worth going on; throws otherwise. */
   async #advance(fill: PendingFill): Promise<RegistryFsError | undefined> {
     try {
-      if (this.#whole?.reaches(fill.position) === true) {
-        await this.#whole.fill(fill)
+      const stream = this.#streamFor(fill)
+      if (stream !== undefined) {
+        await stream.fill(fill)
         return undefined
       }
     } catch (error) {
@@ -135,15 +141,28 @@ export class RemoteBlob implements BlobSource {
     }
   }
 
-  /** A checked 206 for what is missing. Undefined: look again, there is a #whole, or the location was stale. */
+  /** The one that has the least to skip. */
+  #streamFor(fill: PendingFill, isAny = false): WholeBlobStream | undefined {
+    this.#streams = this.#streams.filter((stream) => !stream.isOver)
+    const stream = this.#streams
+      .filter((one) => one.reaches(fill.position))
+      .sort((a, b) => b.position - a.position)[0]
+    if (stream === undefined || isAny) return stream
+    const isNear = fill.position - stream.position <= nearBytes
+    const host = (this.#location ?? this.#url).host
+    return isNear || this.#options.rangelessHosts.has(host) ? stream : undefined
+  }
+
+  /** A checked 206 for what is missing. Undefined: look again, there is a stream, or the location was stale. */
   async #open(fill: PendingFill): Promise<HttpResponse | undefined> {
     const location = this.#location
     const release = location === undefined ? this.#startLocating() : undefined
     try {
       const response = await this.#send(fill, location)
       if (response === undefined) return undefined
-      await this.#check(response, fill)
+      if (!(await this.#check(response, fill, location))) return undefined
       if (response.status === 200) this.#adopt(response, fill)
+      else if (fill.missingBytes < this.size) this.#options.rangelessHosts.remove(response.url.host)
       this.#location ??= response.redirected ? response.url : this.#url
       return response.status === 200 ? undefined : response
     } finally {
@@ -202,25 +221,28 @@ export class RemoteBlob implements BlobSource {
       what: this.#what,
       authorization: isRegistry ? { host, scope: pullScope(this.#repository) } : undefined,
       signal: fill.signal,
+      isPatient: fill.isPatient,
     }
   }
 
-  async #check(response: HttpResponse, fill: PendingFill): Promise<void> {
+  /** False: it is not what was asked for, but the registry may send us to somebody better. */
+  async #check(response: HttpResponse, fill: PendingFill, location: URL | undefined): Promise<boolean> {
     const request = { what: this.#what }
+    const range = { offset: fill.position, length: fill.missingBytes, size: this.size }
     try {
       if (response.status === 206) {
-        checkPartial(
-          response,
-          { offset: fill.position, length: fill.missingBytes, size: this.size },
-          this.#what,
-        )
+        checkPartial(response, range, this.#what)
+      } else if (response.status === 416) {
+        throw unsatisfiable(response, range, this.#what)
       } else if (response.status === 200) {
         checkWhole(response, this.size, this.#what)
       } else {
         throw await this.#refusal(response, request)
       }
+      return true
     } catch (error) {
       response.body.discard()
+      if (response.status === 206 && this.#forget(fill, location)) return false
       throw error
     }
   }
@@ -237,10 +259,16 @@ export class RemoteBlob implements BlobSource {
 
   #adopt(response: HttpResponse, fill: PendingFill): void {
     // Who asks for everything may get it as a 200.
-    if (fill.missingBytes < this.size) this.#options.onNoRanges(response.url.host)
+    if (fill.missingBytes < this.size) this.#options.rangelessHosts.add(response.url.host)
     // Somebody else's may have come first and be as good.
-    if (this.#whole?.reaches(fill.position) === true) response.body.discard()
-    else this.#whole = new WholeBlobStream(response, this.size, this.#what)
+    if (this.#streamFor(fill, true) !== undefined) {
+      response.body.discard()
+      return
+    }
+    this.#streams = [...this.#streams, new WholeBlobStream(response, this.size, this.#what)]
+    if (this.#streams.length <= maxStreams) return
+    this.#streams[0]?.retire()
+    this.#streams = this.#streams.slice(1)
   }
 }
 

@@ -2,7 +2,7 @@
  * The way of a request. Everything that talks to a registry does it through a Transport; each policy is a decorator
  * around the one that owns the sockets:
  *
- *     redirect -> auth -> retry -> insecure-http -> logging -> undici
+ *     redirect -> auth -> retry -> concurrency -> insecure-http -> logging -> undici
  *
  * so that a retry never asks for a new token by itself, a redirect starts over without Authorization, and what is
  * logged and counted is what went over the wire.
@@ -18,7 +18,7 @@ export interface Transport {
 export type RequestKind = 'manifest' | 'blob' | 'token' | 'list'
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'HEAD'
+  readonly method: 'GET' | 'HEAD' | 'POST'
   readonly url: URL
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
@@ -29,6 +29,10 @@ export interface HttpRequest {
   readonly authorization: AuthorizationScope | undefined
   /** Ends the request and its body. */
   readonly signal: AbortSignal
+  /** Of a POST. */
+  readonly body?: string
+  /** Nobody waits for just this answer, as in a first pass: better late than never. */
+  readonly isPatient?: boolean
 }
 
 /** What the request needs to be allowed to do. */

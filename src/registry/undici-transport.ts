@@ -43,6 +43,7 @@ export class UndiciTransport implements Transport {
           origin: url.origin,
           path: `${url.pathname}${url.search}`,
           method: request.method,
+          body: request.body ?? null,
           // Compressed transfer would change what ranges and digests are about.
           headers: {
             'user-agent': this.#options.userAgent,

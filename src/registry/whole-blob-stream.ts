@@ -27,6 +27,15 @@ export class WholeBlobStream {
     this.#startIdle()
   }
 
+  /** Of the next byte that comes. */
+  get position(): number {
+    return this.#position
+  }
+
+  get isOver(): boolean {
+    return this.#over
+  }
+
   /** Whether bytes from `offset` may still come. */
   reaches(offset: number): boolean {
     return !this.#over && this.#position <= offset
@@ -51,6 +60,13 @@ export class WholeBlobStream {
     } finally {
       done()
     }
+  }
+
+  /** Closes once nobody waits for it any more. */
+  retire(): void {
+    void this.#turn.then(() => {
+      this.close()
+    })
   }
 
   close(): void {
@@ -86,9 +102,9 @@ export class WholeBlobStream {
   /** Skips to the fill's position, copies, and keeps what is left of the chunk. True: more is wanted. */
   #take(fill: PendingFill, chunk: Buffer): boolean {
     const skip = Math.min(chunk.length, Math.max(0, fill.position - this.#position))
+    fill.pass(this.#position, chunk.subarray(0, skip))
     const used = fill.put(chunk.subarray(skip))
     this.#position += skip + used
-    fill.countSkipped(skip)
     // Through to the end where it is near, so that the connection can be used again.
     if (!fill.isDone || this.#position === this.#size) return true
     if (skip + used < chunk.length) this.#rest = Buffer.from(chunk.subarray(skip + used))

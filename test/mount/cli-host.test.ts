@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { chmod, chown, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { findMount } from '../../src/fuse/mountinfo.js'
+import { packageRoot } from '../../src/util/package-root.js'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { gzipLayer } from '../support/images.js'
 import { emptyMountPoint, output, run, type Ran } from '../support/mounted.js'
@@ -92,20 +93,24 @@ test('no permission for /dev/fuse', asRoot, async (t) => {
   await writeFile(device, '')
   await chmod(device, 0o600)
   await chown(device, 0, 0)
-  const command = `mount --bind ${device} /dev/fuse && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0" "$@"`
-  const args = [process.execPath, program, 'mount', '--cache-dir', join(files, 'cache'), path]
+  // A checkout below /root is nothing that others can read.
+  const checkout = join(files, 'checkout')
+  await mkdir(checkout)
+  const command = `mount --bind ${device} /dev/fuse && mount --bind ${packageRoot} ${checkout} && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0" "$@"`
+  const seen = join(checkout, relative(packageRoot, program))
+  const args = [process.execPath, seen, 'mount', '--cache-dir', join(files, 'cache'), path]
   const ran = await run('unshare', ['-m', 'sh', '-c', command, ...args], 60_000)
   assertRefused(ran, 8, /no permission to open \/dev\/fuse/)
 })
 
-test('no libfuse', asRoot, async (t) => {
+test('no libfuse is needed, but for its binding', asRoot, async (t) => {
   const path = await emptyMountPoint(t)
   const cache = join(await temporaryDirectory(t), 'cache')
   const libraries = (await output('ldconfig', '-p')).matchAll(/libfuse\.so\.2 .* => (\S+)/g)
   const paths = await Promise.all([...libraries].map(async ([, library = '']) => realpath(library)))
   assert.ok(paths.length > 0)
   const hide = [...new Set(paths)].map((library) => `mount --bind /dev/null ${library}`).join(' && ')
-  const args = [process.execPath, program, 'mount', '--cache-dir', cache, path]
+  const args = [process.execPath, program, 'mount', '--binding', 'fuse-native', '--cache-dir', cache, path]
   const ran = await run('unshare', ['-m', 'sh', '-c', `${hide} && exec "$0" "$@"`, ...args], 60_000)
   assertRefused(ran, 8, /libfuse2 is not installed: apt-get install libfuse2/)
   assert.equal(findMount(path), undefined)

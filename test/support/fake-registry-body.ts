@@ -20,7 +20,7 @@ export async function sendBlob(
   // As ggcr's registry answers open and overshooting ranges.
   if (match === null || first > last || last >= blob.length) {
     entry.status = 416
-    response.writeHead(416).end()
+    response.writeHead(416, { 'content-range': `bytes */${String(blob.length)}` }).end()
     return
   }
   const part = blob.subarray(first, last + 1)
@@ -28,10 +28,11 @@ export async function sendBlob(
 }
 
 function rangeHeaders(first: number, last: number, size: number, faults: Faults): Record<string, string> {
+  const isWrong = faults.rangesTimes === undefined || faults.rangesTimes-- > 0
   const contentRange = (start: number, end: number, total: string): Record<string, string> => ({
     'content-range': `bytes ${String(start)}-${String(end)}/${total}`,
   })
-  switch (faults.ranges) {
+  switch (isWrong ? faults.ranges : undefined) {
     case 'shifted':
       return contentRange(first + 1, last + 1, String(size))
     case 'wrong-total':

@@ -14,6 +14,8 @@ export interface Faults {
 
   /** ignored: 200 and everything. Others: a 206 that is not what was asked for. */
   ranges?: 'ignored' | 'shifted' | 'wrong-total' | 'star-total' | 'no-content-range' | 'multipart'
+  /** So often only; undefined: always. */
+  rangesTimes?: number
   /** Blob bodies break off with a reset after so many bytes, so many times. */
   resetAfter?: { bytes: number; times: number }
   /** Blob bodies end properly, but so many bytes early. */
@@ -32,6 +34,8 @@ export interface Faults {
   redirectStatus?: number
   /** How long a signed URL works, and what is answered afterwards. */
   urlTtlMs?: number
+  /** So many answers are had from each signed URL. */
+  urlUses?: number
   expiredUrlStatus?: number
 
   corruptManifests?: boolean
@@ -58,6 +62,15 @@ export interface FakeAuth {
   denied?: boolean
   /** The token server is another origin than the registry. */
   realm?: string
+  /** Basic: the registry takes users' passwords itself, and its answers to expired tokens are no matter. */
+  scheme?: 'bearer' | 'basic'
+  /** By name; without one of them nobody is given a token, or let in with Basic. */
+  users?: Map<string, string>
+  /** What a POST to the token server must hold; 404: the server knows no POST. */
+  identityToken?: string
+  postStatus?: number
+  /** Tokens are good for another repository only, without a word. */
+  grantsLess?: boolean
 }
 
 /** One line of a FakeRegistry's log. */

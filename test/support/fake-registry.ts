@@ -6,6 +6,7 @@ import type { Digest } from '../../src/util/digest.js'
 import { digestOf } from '../../src/util/digest.js'
 import { sendBlob } from './fake-registry-body.js'
 import type { FakeAuth, FakeRequest, Faults } from './fake-registry-faults.js'
+import { kindOf, scopeOf } from './fake-registry-paths.js'
 import { FakeTokens } from './fake-registry-tokens.js'
 import { imageOf, indexOf, type ImageContents, type IndexMember, type PackedImage } from './images.js'
 
@@ -39,6 +40,7 @@ export class FakeRegistry {
   readonly #cdn: Server
   readonly #urlKey = randomBytes(16)
   #urlEpoch = 0
+  readonly #urlUses = new Map<string, number>()
 
   private constructor(options: FakeRegistryOptions) {
     this.faults = options.faults ?? {}
@@ -167,7 +169,8 @@ export class FakeRegistry {
     } else if (entry.kind === 'cdn') {
       await this.#answerCdn(response, url, entry)
     } else if (entry.kind === 'token') {
-      reply(response, entry, 200, this.tokens.issue(url.searchParams), { 'content-type': 'application/json' })
+      const [status, body] = await this.tokens.answer(request, url.searchParams)
+      reply(response, entry, status, body, { 'content-type': 'application/json' })
     } else if (this.#isAllowed(request, response, url, entry)) {
       await this.#answerApi(request, response, url, entry)
     }
@@ -183,7 +186,9 @@ export class FakeRegistry {
     const status = authorization === undefined ? 401 : (this.#auth.refusal ?? 401)
     const challenge =
       entry.kind === 'ping'
-        ? `Bearer realm="${realm}",service="fake"`
+        ? this.#auth.scheme === 'basic'
+          ? 'Basic realm="x"'
+          : `Bearer realm="${realm}",service="fake"`
         : status === 401
           ? this.tokens.challenge(realm, scope)
           : undefined
@@ -297,7 +302,11 @@ export class FakeRegistry {
     const digest = url.pathname.replace('/data/', '')
     const at = Number(url.searchParams.get('at'))
     const isSigned = url.search === `?${this.#sign(digest, at)}`
-    const isFresh = performance.now() - at / 1000 < (this.faults.urlTtlMs ?? Infinity)
+    const uses = (this.#urlUses.get(url.search) ?? 0) + 1
+    this.#urlUses.set(url.search, uses)
+    const isFresh =
+      performance.now() - at / 1000 < (this.faults.urlTtlMs ?? Infinity) &&
+      uses <= (this.faults.urlUses ?? Infinity)
     if (entry.kind === 'cdn' && entry.authorized) {
       reply(response, entry, 400, '<Error><Code>InvalidArgument</Code></Error>')
     } else if (!isSigned || !isFresh || entry.method !== 'GET') {
@@ -335,20 +344,6 @@ export class FakeRegistry {
     )
     reply(response, entry, 200, body, { 'content-type': 'application/json', link: isLast ? undefined : link })
   }
-}
-
-function kindOf(path: string): FakeRequest['kind'] {
-  if (path === '/v2/') return 'ping'
-  if (path === '/token') return 'token'
-  if (path === '/v2/_catalog' || /^\/v2\/.+\/tags\/list$/.test(path)) return 'list'
-  if (/^\/v2\/.+\/manifests\/[^/]+$/.test(path)) return 'manifest'
-  if (/^\/v2\/.+\/blobs\/[^/]+$/.test(path)) return 'blob'
-  return 'other'
-}
-
-function scopeOf(path: string): string {
-  const repository = /^\/v2\/(.+)\/(manifests|blobs|tags)\/[^/]+$/.exec(path)?.[1]
-  return repository === undefined ? 'registry:catalog:*' : `repository:${repository}:pull`
 }
 
 function reply(

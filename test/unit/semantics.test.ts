@@ -21,6 +21,7 @@ for (const [, title] of document.matchAll(/^ {2}Test: `(.+)`$/gm)) {
     // Table tests make their title from the row: "an ISO that is" comes from `${what} that is`.
     const words = (title ?? '')
       .replace(/^an ISO (?=that is no tar)/, '${what} ')
+      .replace(/^(a layer that) is cut off (?=in the middle fails)/, '$1 ${what} ')
       .replace(/^(a zstd layer) of one frame (?=is read)/, '$1 of ${what} ')
     assert.ok(tests.includes(words), `no test is called ${JSON.stringify(words)}`)
   })

@@ -1,12 +1,18 @@
 import { LRUCache } from 'lru-cache'
-import { describeError, hasCode } from '../../util/errors.js'
+import { describeError, hasCode, RegistryFsError } from '../../util/errors.js'
 import type { Logger } from '../../util/log.js'
 import { SingleFlight } from '../../util/single-flight.js'
 import { parseChallenges, type AuthChallenge } from '../auth-challenge.js'
-import { parseToken, tokenUrl, type BearerToken } from '../bearer-token.js'
+import {
+  basicAuthorization,
+  isSameCredential,
+  type Credential,
+  type FoundCredential,
+} from '../credentials/credential.js'
 import type { Lifetime } from '../lifetime.js'
-import { readBody } from '../read-body.js'
-import { checkStatus } from '../status-check.js'
+import type { Repository } from '../reference.js'
+import { statusError } from '../status-check.js'
+import { fetchToken } from '../token-exchange.js'
 import {
   headersOf,
   type AuthorizationScope,
@@ -20,35 +26,52 @@ export interface AuthOptions {
   readonly log: Logger
   /** For one token, with retries. */
   readonly deadlineMs: number
-  /** Whether `realmHost` may be asked for a token over plain http on behalf of the registry at `origin`. */
-  readonly allowsPlainHttp: (realmHost: string, origin: URL) => boolean
+  /** Whether `host` may be asked over plain http on behalf of the registry at `origin`. */
+  readonly allowsPlainHttp: (host: string, origin: URL) => boolean
+  /** What the user has for a registry; a path that is empty stands for the registry as a whole. */
+  readonly findCredential: (
+    repository: Repository,
+    options: { readonly isFresh: boolean },
+  ) => Promise<FoundCredential>
   /** A monotonic clock in ms. */
   readonly now?: () => number
+  /** In [0, 1). */
+  readonly random?: () => number
 }
 
-const tokenBytes = 1024 * 1024
-/** Of its life, after which a token is renewed while it still works. */
-const renewAt = 0.8
+/** Of its life, after which a token is renewed while it still works: so that many mounts do not do so at once, from .. to. */
+const renewFrom = 0.75
+const renewTo = 0.85
+const renewalPauseMs = 5_000
+/** Basic credentials have no life of their own; files are looked at again after this. */
+const basicLifetimeMs = 300_000
 const maxTokens = 1000
 
 /** Each is what one repository of one registry needs. */
-interface HeldToken extends BearerToken {
+interface Grant {
+  /** The header. */
+  readonly authorization: string
   /** Our own clock when it was asked for: the server's may be wrong. */
   readonly since: number
+  readonly lifetimeMs: number
+  /** The age from which on it is renewed. */
+  readonly renewMs: number
   readonly challenge: AuthChallenge
+  readonly found: FoundCredential
 }
 
 /**
- * Bearer tokens (distribution token spec), fetched anonymously. A token belongs to one origin and scope and goes
- * nowhere else. It is renewed in the background at 80 % of its life; a refusal costs one new token and one more try:
- * 401, or 400 and 403 while a token is held, for ECR says so when one has expired.
+ * Bearer tokens (distribution token spec) and Basic, with the user's credentials where there are any, else anonymously. A
+ * grant belongs to one origin and scope and goes nowhere else. A token is renewed in the background at some 80 % of its
+ * life; a refusal costs one new grant and one more try: 401, or 400 and 403 while one is held, for ECR says so when it has
+ * expired.
  */
 export class AuthTransport implements Transport {
   readonly #inner: Transport
   readonly #options: AuthOptions
   readonly #now: () => number
-  readonly #tokens = new LRUCache<string, HeldToken>({ max: maxTokens })
-  readonly #fetching = new SingleFlight<string, HeldToken>()
+  readonly #grants = new LRUCache<string, Grant>({ max: maxTokens })
+  readonly #fetching = new SingleFlight<string, Grant | undefined>()
   /** By origin: what its last challenge said, to spare the 401 for its other repositories. */
   readonly #challenges = new LRUCache<string, AuthChallenge>({ max: maxTokens })
 
@@ -66,28 +89,35 @@ export class AuthTransport implements Transport {
     if (!isRefusal(response.status, held)) return response
     const challenge = await this.#challengeOf(request, response, held)
     if (challenge === undefined) return response
+    const grant = await this.#replace(request, needed, challenge, held)
+    if (grant === undefined) return response
     response.body.discard()
-    const token = await this.#replace(request, needed, challenge, held)
-    return this.#inner.send(authorized(request, token))
+    const again = await this.#inner.send(authorized(request, grant))
+    const { problem } = grant.found
+    if (problem === undefined || !isRefusal(again.status, undefined)) return again
+    throw explained(await statusError(again, request), problem)
   }
 
-  /** The token to go with, if one is known to be needed. */
-  async #current(request: HttpRequest, needed: AuthorizationScope): Promise<HeldToken | undefined> {
-    const held = this.#tokens.get(keyOf(request, needed))
+  /** What to go with, if something is known to be needed. */
+  async #current(request: HttpRequest, needed: AuthorizationScope): Promise<Grant | undefined> {
+    const key = keyOf(request, needed)
+    const held = this.#grants.get(key)
     if (held !== undefined) {
       const age = this.#now() - held.since
-      if (age < held.lifetimeMs * renewAt) return held
-      const renewal = this.#fetch(request, needed, held.challenge)
+      if (age < held.renewMs) return held
+      const renewal = this.#fetch(request, needed, held.challenge, undefined)
       if (age >= held.lifetimeMs) return renewal
       renewal.catch((error: unknown) => {
         this.#options.log.debug({ host: needed.host, error: describeError(error) }, 'token not renewed yet')
+        const renewMs = this.#now() - held.since + renewalPauseMs
+        if (this.#grants.get(key) === held) this.#grants.set(key, { ...held, renewMs })
       })
       return held
     }
     const challenge = this.#challenges.get(request.url.origin)
     if (challenge === undefined) return undefined
     try {
-      return await this.#fetch(request, needed, withoutScope(challenge))
+      return await this.#fetch(request, needed, withoutScope(challenge), undefined)
     } catch (error) {
       if (request.signal.aborted || hasCode(error, 'ABORTED')) throw error
       return undefined
@@ -97,63 +127,128 @@ export class AuthTransport implements Transport {
   async #challengeOf(
     request: HttpRequest,
     response: HttpResponse,
-    held: HeldToken | undefined,
+    held: Grant | undefined,
   ): Promise<AuthChallenge | undefined> {
-    const given = bearerOf(response)
-    const known = given ?? held?.challenge
-    if (known !== undefined || response.status !== 401 || headersOf(response, 'www-authenticate').length > 0)
-      return known
+    const given = challengesOf(response)
+    // Harbor asks for Basic once a token has expired: what worked before goes first.
+    const known = find(given, 'bearer') ?? held?.challenge ?? find(given, 'basic')
+    if (known !== undefined || response.status !== 401 || given.length > 0) return known
     // gcr.io: 401 without a challenge, which only /v2/ has.
     const ping = await this.#inner.send({ ...bare(request), url: new URL('/v2/', request.url) })
     ping.body.discard()
-    return ping.status === 401 ? bearerOf(ping) : undefined
+    const pinged = ping.status === 401 ? challengesOf(ping) : []
+    return find(pinged, 'bearer') ?? find(pinged, 'basic')
   }
 
-  /** Another token than the refused one; somebody may have fetched it already. */
+  /** Another grant than the refused one; somebody may have fetched it already. Undefined: there is none. */
   async #replace(
     request: HttpRequest,
     needed: AuthorizationScope,
     challenge: AuthChallenge,
-    refused: HeldToken | undefined,
-  ): Promise<HeldToken> {
+    refused: Grant | undefined,
+  ): Promise<Grant | undefined> {
     const key = keyOf(request, needed)
-    const held = this.#tokens.get(key)
-    if (held !== undefined && held !== refused) return held
-    this.#tokens.delete(key)
+    const held = this.#grants.get(key)
+    if (held !== undefined && held.authorization !== refused?.authorization) return held
+    this.#grants.delete(key)
     this.#challenges.set(request.url.origin, challenge)
-    return this.#fetch(request, needed, challenge)
+    return this.#fetch(request, needed, challenge, refused)
   }
 
+  /** Throws what the token server says; undefined: Basic, and nothing to say that was not refused already. */
   async #fetch(
     request: HttpRequest,
     needed: AuthorizationScope,
     challenge: AuthChallenge,
-  ): Promise<HeldToken> {
+    refused: Grant | undefined,
+  ): Promise<Grant | undefined> {
     const key = keyOf(request, needed)
-    const { lifetime, deadlineMs, allowsPlainHttp } = this.#options
-    const what = `${needed.host}: GET token for ${needed.scope}`
-    const fetchOnce = async (): Promise<HeldToken> => {
-      const url = tokenUrl(challenge, needed.scope, (host) => allowsPlainHttp(host, request.url), what)
-      const since = this.#now()
-      const token = await lifetime.run(deadlineMs, what, undefined, async (signal) => {
-        const tokenRequest: HttpRequest = { ...bare(request), url, what, signal }
-        const response = await checkStatus(await this.#inner.send(tokenRequest), tokenRequest, [200])
-        return parseToken(await readBody(response, tokenBytes, what), what)
-      })
-      const held: HeldToken = { ...token, since, challenge }
-      this.#tokens.set(key, held)
-      return held
+    const fetch = async (): Promise<Grant | undefined> => {
+      const grant =
+        challenge.scheme === 'basic'
+          ? await this.#basic(request, needed, challenge, refused)
+          : await this.#bearer(request, needed, challenge, refused)
+      if (grant !== undefined) this.#grants.set(key, grant)
+      return grant
     }
-    return this.#fetching.run(key, fetchOnce, { signal: request.signal })
+    // Who waits has another budget than who does not.
+    const flight = `${key} ${request.isPatient === true ? 'patient' : ''}`
+    return this.#fetching.run(flight, fetch, { signal: request.signal })
+  }
+
+  async #basic(
+    request: HttpRequest,
+    needed: AuthorizationScope,
+    challenge: AuthChallenge,
+    refused: Grant | undefined,
+  ): Promise<Grant | undefined> {
+    const since = this.#now()
+    const found = await this.#options.findCredential(repositoryOf(needed), { isFresh: refused !== undefined })
+    const { credential, problem } = found
+    if (credential === undefined) {
+      if (problem === undefined) return undefined
+      throw new RegistryFsError('UNAUTHORIZED', `${request.what}: 401 (credentials: ${problem})`)
+    }
+    const { url } = request
+    if (url.protocol !== 'https:' && !this.#options.allowsPlainHttp(url.host, url)) return undefined
+    const authorization = basicAuthorization(credential)
+    if (authorization === refused?.authorization) return undefined
+    return { authorization, since, lifetimeMs: basicLifetimeMs, renewMs: basicLifetimeMs, challenge, found }
+  }
+
+  async #bearer(
+    request: HttpRequest,
+    needed: AuthorizationScope,
+    challenge: AuthChallenge,
+    refused: Grant | undefined,
+  ): Promise<Grant> {
+    const { lifetime, deadlineMs, findCredential, random = Math.random } = this.#options
+    const repository = repositoryOf(needed)
+    const what = `${needed.host}: GET token for ${needed.scope}`
+    return lifetime.run(deadlineMs, what, undefined, async (signal) => {
+      let found = await findCredential(repository, { isFresh: refused !== undefined })
+      const since = this.#now()
+      const fetch = async (credential: Credential | undefined): ReturnType<typeof fetchToken> =>
+        fetchToken({
+          transport: this.#inner,
+          challenge,
+          scope: needed.scope,
+          credential,
+          allowsPlainHttp: (host) => this.#options.allowsPlainHttp(host, request.url),
+          request: { ...bare(request), what, signal },
+        })
+      const token = await fetch(found.credential).catch(async (error: unknown) => {
+        if (!hasCode(error, 'UNAUTHORIZED', 'DENIED')) throw error
+        if (found.credential !== undefined) {
+          const fresh = await findCredential(repository, { isFresh: true })
+          if (!isSameCredential(fresh.credential, found.credential)) {
+            found = fresh
+            return fetch(fresh.credential)
+          }
+        }
+        throw found.problem === undefined ? error : explained(error as RegistryFsError, found.problem)
+      })
+      const renewMs = token.lifetimeMs * (renewFrom + (renewTo - renewFrom) * random())
+      const { lifetimeMs } = token
+      return { authorization: `Bearer ${token.value}`, since, lifetimeMs, renewMs, challenge, found }
+    })
   }
 }
 
-function isRefusal(status: number, held: HeldToken | undefined): boolean {
+function isRefusal(status: number, held: Grant | undefined): boolean {
   return status === 401 || (held !== undefined && (status === 400 || status === 403))
 }
 
-function bearerOf(response: HttpResponse): AuthChallenge | undefined {
-  return parseChallenges(headersOf(response, 'www-authenticate')).find(({ scheme }) => scheme === 'bearer')
+function explained(error: RegistryFsError, problem: string): RegistryFsError {
+  return new RegistryFsError(error.code, `${error.message} (credentials: ${problem})`, { cause: error })
+}
+
+function challengesOf(response: HttpResponse): readonly AuthChallenge[] {
+  return parseChallenges(headersOf(response, 'www-authenticate'))
+}
+
+function find(challenges: readonly AuthChallenge[], scheme: string): AuthChallenge | undefined {
+  return challenges.find((challenge) => challenge.scheme === scheme)
 }
 
 function withoutScope(challenge: AuthChallenge): AuthChallenge {
@@ -164,9 +259,14 @@ function keyOf(request: HttpRequest, needed: AuthorizationScope): string {
   return `${request.url.origin} ${needed.scope}`
 }
 
-function authorized(request: HttpRequest, token: HeldToken | undefined): HttpRequest {
-  if (token === undefined) return request
-  return { ...request, headers: { ...request.headers, authorization: `Bearer ${token.value}` } }
+/** Whose credentials: `repository:a/b:pull` is about a/b, other scopes are about the registry as a whole. */
+function repositoryOf({ host, scope }: AuthorizationScope): Repository {
+  return { host, path: /^repository:([^:]*):/.exec(scope)?.[1] ?? '' }
+}
+
+function authorized(request: HttpRequest, grant: Grant | undefined): HttpRequest {
+  if (grant === undefined) return request
+  return { ...request, headers: { ...request.headers, authorization: grant.authorization } }
 }
 
 function bare(request: HttpRequest): HttpRequest {

@@ -1,65 +1,82 @@
+import { LRUCache } from 'lru-cache'
 import { sleep } from '../../util/abort.js'
-import { describeError } from '../../util/errors.js'
+import { describeError, RegistryFsError } from '../../util/errors.js'
 import type { Logger } from '../../util/log.js'
-import { isTransient } from '../network-error.js'
+import { isTransient, isUnreachable } from '../network-error.js'
 import { parseRetryAfter } from '../retry-after.js'
+import type { RetryBudget } from '../retry-budget.js'
 import { isRetriableStatus } from '../status-check.js'
 import { headerOf, type HttpRequest, type HttpResponse, type Transport } from '../transport.js'
 
 export interface RetryOptions {
-  /** Requests in all, the first included. */
-  readonly attempts: number
-  /** No new attempt starts later than this after the first; a Retry-After beyond it is answered at once. */
-  readonly totalMs: number
-  /** The wait before the second attempt; doubles each time. */
-  readonly baseMs: number
-  readonly maxMs: number
+  readonly budgetOf: (request: HttpRequest) => RetryBudget
+  readonly log: Logger
+  readonly onRetry: () => void
   /** In [0, 1): each wait is between half and all of its length. */
   readonly random?: () => number
 }
 
-/** Repeats what may work in a moment: 429, 5xx but 501, connections that fail or stall. Nothing else, ever. */
+type Outcome = { readonly response: HttpResponse } | { readonly error: unknown }
+
+/** A host that was not there is asked once only for so long: a path has many names, and each would wait. */
+const unreachableMemoryMs = 2_000
+/** Longer than this no Retry-After keeps requests from going out that nobody has tried: registries come back. */
+const longestClosedMs = 60_000
+const rememberedHosts = 1000
+
+/**
+ * Repeats what may work in a moment: 429, 5xx but 501, connections that fail or stall. Nothing else, ever. How often is a
+ * question of who waits (retry-budget.ts). A Retry-After counts for all requests of that kind to the host.
+ */
 export class RetryTransport implements Transport {
   readonly #inner: Transport
   readonly #options: RetryOptions
-  readonly #log: Logger
-  readonly #onRetry: () => void
+  /** By origin, until when it is believed to be away. */
+  readonly #away = new LRUCache<string, number>({ max: rememberedHosts })
+  /** By origin and kind: Docker Hub limits manifests, and its blobs are as good as ever. */
+  readonly #closed = new LRUCache<string, { readonly until: number; readonly status: number }>({
+    max: rememberedHosts,
+  })
 
-  constructor(inner: Transport, options: RetryOptions, log: Logger, onRetry: () => void) {
+  constructor(inner: Transport, options: RetryOptions) {
     this.#inner = inner
     this.#options = options
-    this.#log = log
-    this.#onRetry = onRetry
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
-    const giveUpAt = performance.now() + this.#options.totalMs
+    const budget = this.#options.budgetOf(request)
+    const { origin } = request.url
+    const started = performance.now()
+    const wasAway = request.isPatient !== true && (this.#away.get(origin) ?? 0) > started
     for (let attempt = 1; ; attempt++) {
+      await this.#waitUntilOpen(request, budget)
       const outcome = await this.#attempt(request)
-      const response = 'response' in outcome ? outcome.response : undefined
-      const asked = response === undefined ? undefined : parseRetryAfter(headerOf(response, 'retry-after'))
-      const waitMs = Math.max(asked ?? 0, this.#backoffMs(attempt))
+      const isAway = 'error' in outcome && isUnreachable(outcome.error)
+      const waitMs = Math.max(this.#retryAfter(request, outcome), this.#backoffMs(attempt, budget))
+      const limitMs = isAway ? budget.unreachableMs : budget.totalMs
       const again =
-        (response === undefined || isRetriableStatus(response.status)) &&
-        attempt < this.#options.attempts &&
-        performance.now() + waitMs <= giveUpAt
+        ('error' in outcome || isRetriableStatus(outcome.response.status)) &&
+        !(isAway && wasAway) &&
+        attempt < budget.attempts &&
+        waitMs <= budget.longestWaitMs &&
+        performance.now() + waitMs - started <= limitMs
       if (!again) {
-        if (response !== undefined) return response
-        throw outcome.error
+        if (isAway) this.#away.set(origin, performance.now() + unreachableMemoryMs)
+        else this.#away.delete(origin)
+        if ('error' in outcome) throw outcome.error
+        return outcome.response
       }
-      response?.body.discard()
+      if ('response' in outcome) outcome.response.body.discard()
       const reason =
-        response === undefined ? describeError(outcome.error) : `status ${String(response.status)}`
-      this.#log.debug({ what: request.what, attempt, waitMs: Math.round(waitMs), reason }, 'retry')
+        'error' in outcome ? describeError(outcome.error) : `status ${String(outcome.response.status)}`
+      this.#options.log.debug({ what: request.what, attempt, waitMs: Math.round(waitMs), reason }, 'retry')
       await sleep(waitMs, request.signal)
-      this.#onRetry()
+      this.#options.onRetry()
     }
   }
 
   /** Throws only what is not worth a retry. */
-  async #attempt(
-    request: HttpRequest,
-  ): Promise<{ response: HttpResponse; error?: undefined } | { error: unknown }> {
+  async #attempt(request: HttpRequest): Promise<Outcome> {
     try {
       return { response: await this.#inner.send(request) }
     } catch (error) {
@@ -68,8 +85,46 @@ export class RetryTransport implements Transport {
     }
   }
 
-  #backoffMs(attempt: number): number {
-    const { baseMs, maxMs, random = Math.random } = this.#options
+  /** What this answer asks for, and all others of its kind have to wait for as well. */
+  #retryAfter(request: HttpRequest, outcome: Outcome): number {
+    if ('error' in outcome) return 0
+    const { status } = outcome.response
+    if (!isRetriableStatus(status)) return 0
+    const askedMs = parseRetryAfter(headerOf(outcome.response, 'retry-after')) ?? 0
+    if (askedMs > 0) {
+      const until = performance.now() + Math.min(askedMs, longestClosedMs)
+      this.#closed.set(closedKey(request), { until, status })
+    }
+    return askedMs
+  }
+
+  async #waitUntilOpen(request: HttpRequest, budget: RetryBudget): Promise<void> {
+    const key = closedKey(request)
+    for (;;) {
+      const closed = this.#closed.get(key)
+      const leftMs = closed === undefined ? 0 : closed.until - performance.now()
+      if (closed === undefined || leftMs <= 0) {
+        this.#closed.delete(key)
+        return
+      }
+      if (leftMs > budget.longestWaitMs) {
+        const seconds = String(Math.ceil(leftMs / 1000))
+        throw new RegistryFsError(
+          closed.status === 429 ? 'RATE_LIMITED' : 'UNAVAILABLE',
+          `${request.what}: ${request.url.host} wants no requests for another ${seconds} s (${String(closed.status)})`,
+          { retryAfterMs: leftMs },
+        )
+      }
+      await sleep(leftMs, request.signal)
+    }
+  }
+
+  #backoffMs(attempt: number, { baseMs, maxMs }: RetryBudget): number {
+    const { random = Math.random } = this.#options
     return Math.min(maxMs, baseMs * 2 ** (attempt - 1)) * (0.5 + random() / 2)
   }
+}
+
+function closedKey(request: HttpRequest): string {
+  return `${request.url.origin} ${request.kind}`
 }

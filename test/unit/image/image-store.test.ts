@@ -115,6 +115,28 @@ test('a registry that is down leaves the tag what it was', async (t) => {
   assert.equal((await newStore().open(reference)).manifest.digest, image.manifest.digest)
 })
 
+test('a tag that its registry cannot be asked for is what it was, and is told of until it can', async (t) => {
+  const { fake, newStore, addImage, reference } = await setUp(t)
+  addImage('1', 'one')
+  const image = await newStore().open(reference)
+  const store = newStore()
+  for (const status of [401, 403, 429, 503]) {
+    fake.faults = { failing: { kind: 'any', status, times: 100 } }
+    assert.equal((await store.open(reference)).manifest.digest, image.manifest.digest)
+    assert.equal(await newStore().exists(reference), true)
+    const [unchecked, ...more] = store.unchecked()
+    assert.deepEqual(more, [])
+    assert.equal(unchecked?.digest, image.manifest.topDigest)
+    assert.match(unchecked.reason, new RegExp(String(status)))
+  }
+  fake.faults = { html: true }
+  assert.equal((await store.open(reference)).manifest.digest, image.manifest.digest)
+  fake.faults = {}
+  addImage('1', 'two')
+  assert.notEqual((await store.open(reference)).manifest.digest, image.manifest.digest)
+  assert.deepEqual(store.unchecked(), [])
+})
+
 test('what does not exist is NOT_FOUND with the name of the image, and is asked for once', async (t) => {
   const { newStore, reference, requests } = await setUp(t, 60_000)
   const store = newStore()

@@ -54,7 +54,9 @@ function setUp() {
     log: silentLogger,
     deadlineMs: 1000,
     allowsPlainHttp: () => false,
+    findCredential: async () => Promise.resolve({}),
     now: () => clock.ms,
+    random: () => 0.5,
   })
   const send = async (url = 'https://r.example/v2/a/manifests/1', scoped = true): Promise<number> => {
     const response = await auth.send({

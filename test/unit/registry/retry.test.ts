@@ -4,6 +4,7 @@ import { RedirectTransport } from '../../../src/registry/decorators/redirect.js'
 import { RetryTransport } from '../../../src/registry/decorators/retry.js'
 import { InsecureHosts } from '../../../src/registry/insecure-hosts.js'
 import { isTransient, networkError } from '../../../src/registry/network-error.js'
+import { budgetOf, type RetryBudget } from '../../../src/registry/retry-budget.js'
 import { parseRetryAfter } from '../../../src/registry/retry-after.js'
 import type { HttpRequest, HttpResponse, Transport } from '../../../src/registry/transport.js'
 import { silentLogger } from '../../../src/util/log.js'
@@ -42,12 +43,21 @@ function failure(code: string): Error {
   return networkError('test', request.url, Object.assign(new Error(code), { code }))
 }
 
-async function retried(
-  script: Script,
-  options: { totalMs?: number; attempts?: number } = {},
-): Promise<HttpResponse> {
-  const budget = { attempts: 4, totalMs: 1000, baseMs: 1, maxMs: 2, ...options }
-  return new RetryTransport(script, budget, silentLogger, () => undefined).send(request)
+async function retried(script: Script, options: Partial<RetryBudget> = {}): Promise<HttpResponse> {
+  return retrying(script, options).send(request)
+}
+
+function retrying(script: Script, options: Partial<RetryBudget> = {}): RetryTransport {
+  const budget: RetryBudget = {
+    attempts: 4,
+    totalMs: 1000,
+    unreachableMs: 1000,
+    longestWaitMs: 1000,
+    baseMs: 1,
+    maxMs: 2,
+    ...options,
+  }
+  return new RetryTransport(script, { budgetOf: () => budget, log: silentLogger, onRetry: () => undefined })
 }
 
 test('Retry-After may be seconds or a date, and is bounded', () => {
@@ -100,6 +110,71 @@ test('the budget of attempts and of time is kept', async () => {
   const time = new Script([503, { 'retry-after': '2' }])
   assert.equal((await retried(time)).status, 503)
   assert.equal(time.sent.length, 1)
+})
+
+test('a host where nobody listens is given up soon, and for a moment asked once only', async () => {
+  const refused = failure('ECONNREFUSED')
+  const script = new Script(refused, refused, refused, refused, refused, [206])
+  const transport = retrying(script, { unreachableMs: 300, baseMs: 100, attempts: 50 })
+  await assert.rejects(transport.send(request), { code: 'UNAVAILABLE' })
+  const { length } = script.sent
+  assert.ok(length >= 2 && length <= 4, String(length))
+  await assert.rejects(transport.send(request), { code: 'UNAVAILABLE' })
+  assert.equal(script.sent.length, length + 1)
+})
+
+test('a host that is away heals with the first request that gets through', async () => {
+  const refused = failure('ECONNREFUSED')
+  const script = new Script(refused, [206], refused, [206])
+  const transport = retrying(script, { unreachableMs: 0 })
+  await assert.rejects(transport.send(request), { code: 'UNAVAILABLE' })
+  assert.equal((await transport.send(request)).status, 206)
+})
+
+for (const [form, retryAfter] of [
+  ['seconds', () => '1'],
+  ['a date', () => new Date(Date.now() + 2_500).toUTCString()],
+] as const) {
+  test(`a Retry-After of ${form} holds for all requests of its kind`, async () => {
+    const script = new Script([429, { 'retry-after': retryAfter() }], [206], [206], [206])
+    const transport = retrying(script, { totalMs: 4_000, longestWaitMs: 4_000 })
+    const started = performance.now()
+    const first = transport.send(request)
+    await new Promise(setImmediate)
+    await transport.send({ ...request, kind: 'manifest' })
+    assert.ok(performance.now() - started < 500)
+    await Promise.all([first, transport.send(request)])
+    assert.ok(performance.now() - started > 900)
+    assert.equal(script.sent.length, 4)
+  })
+}
+
+test('who cannot wait for as long as the host wants is told so without a request', async () => {
+  const script = new Script([429, { 'retry-after': '30' }], [206])
+  const transport = retrying(script)
+  assert.equal((await transport.send(request)).status, 429)
+  await assert.rejects(transport.send(request), {
+    code: 'RATE_LIMITED',
+    message: 'test: r.example wants no requests for another 30 s (429)',
+  })
+  assert.equal(script.sent.length, 1)
+})
+
+test('403, 404 and 501 are never asked for again', async () => {
+  for (const status of [400, 401, 403, 404, 410, 416, 501]) {
+    const script = new Script([status])
+    assert.equal((await retried(script)).status, status)
+    assert.equal(script.sent.length, 1)
+  }
+})
+
+test('names are answered promptly, reads outlive a restart of the registry, a first pass is patient', () => {
+  const name = budgetOf({ kind: 'manifest' })
+  const read = budgetOf({ kind: 'blob' })
+  const pass = budgetOf({ kind: 'blob', isPatient: true })
+  assert.ok(name.unreachableMs <= 2_000 && read.unreachableMs >= 10_000 && pass.unreachableMs >= 60_000)
+  assert.ok(name.longestWaitMs < read.longestWaitMs && read.longestWaitMs < pass.longestWaitMs)
+  assert.equal(budgetOf({ kind: 'token', isPatient: true }), pass)
 })
 
 async function redirected(script: Script, isInsecure = false): Promise<HttpResponse> {

@@ -1,0 +1,79 @@
+// The worker threads that worker-end.test.ts terminates.
+import { openSync } from 'node:fs'
+import { join } from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import { gzipSync } from 'node:zlib'
+import {
+  allocateSlots,
+  chunkSeal,
+  crc32,
+  inflateSpan,
+  listXattrs,
+  mountFuse,
+  openFuseChannel,
+  openPass,
+  replaceFile,
+  zstdVerbs,
+} from '../../src/native.js'
+
+const [scenario, place] = workerData as [string, string]
+const plain = Buffer.concat([Buffer.alloc(100_000, 'plain'), Buffer.alloc(400_000)])
+const blob = gzipSync(plain)
+const ignore = (): void => undefined
+
+function passes(): void {
+  const pass = openPass({
+    spacingBytes: 64 << 10,
+    minimumCompressedBytes: 16,
+    maximumSpanBytes: 64 << 10,
+    checkpointBytes: 100_000,
+    chunkBytes: 64,
+    slots: allocateSlots(8, 64 << 10),
+    onEvents: (events) => {
+      for (const event of events) if (event.kind === 'block') pass.releaseSlot(event.slot)
+    },
+  })
+  for (let offset = 0; offset < blob.length; offset += 50) pass.push(blob.subarray(offset, offset + 50))
+  pass.finish()
+}
+
+function spans(): void {
+  const request = { atHeader: true, bitOffset: 0, window: Buffer.alloc(0), windowLength: 0, skipBytes: 0 }
+  void inflateSpan({ ...request, input: blob, lengthBytes: plain.length, crc32: crc32(plain) })
+  const verbs = zstdVerbs()
+  verbs.compressZstd(plain, Buffer.alloc(plain.length), ignore)
+  verbs.openZstdStream()(blob, Buffer.alloc(1000), ignore)
+  verbs.decodeZstdSpan({ input: blob, skipBytes: 0, crc32: undefined }, Buffer.alloc(1000), ignore)
+}
+
+let files = 0
+function blocking(): void {
+  const name = join(place, `${String(process.pid)}-${String(files++)}`)
+  void replaceFile(name, `${name}.done`, [plain, blob], { durable: false })
+  void listXattrs(Buffer.from(place), 1000)
+  chunkSeal(plain, undefined, { index: 0, chunkBytes: 64 })
+}
+
+/** Its connection has no mount, and ends at once. */
+function channels(): void {
+  const channel = openFuseChannel(openSync('/dev/fuse', 'r+'), { onRequests: ignore, onEnd: ignore })
+  channel.reply(1, 0, [plain, blob])
+  if (files % 2 === 0) channel.close()
+}
+
+const scenarios: Record<string, () => void> = { passes, spans, blocking, channels }
+
+const request = { source: 'test', flags: 0, kernelOptions: '', helperOptions: '', mountPoint: place }
+if (scenario === 'mount') {
+  void mountFuse(request)
+  parentPort?.postMessage('mounting')
+  // Never hears of it.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+}
+const verb = scenarios[scenario] ?? ignore
+parentPort?.postMessage('at it')
+for (let round = 1; ; round++) {
+  verb()
+  // Lets what was begun be answered, now and then.
+  if (round % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+}
