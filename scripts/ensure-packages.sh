@@ -12,6 +12,8 @@ names_of() {
     libfuse2) echo libfuse2 libfuse2t64 ;;
     nginx) echo nginx nginx-light ;;
     libclang-rt-14-dev) echo libclang-rt-14-dev libclang-rt-18-dev libclang-rt-19-dev ;;
+    golang-1.19-src) echo golang-1.19-src golang-1.22-src golang-1.18-src ;;
+    libpython3.11-testsuite) echo libpython3.11-testsuite libpython3.12-testsuite libpython3.10-testsuite ;;
     *) echo "$1" ;;
   esac
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Usage: fuzz.sh [SECONDS]   (default: 60, for each fuzzer)
-# Fuzzes the decoders of the addon, with AddressSanitizer and UndefinedBehaviorSanitizer. An input that ends one is left
+# Fuzzes the tar reader, and the decoders of the addon with AddressSanitizer and UndefinedBehaviorSanitizer. An input that ends one is left
 # behind and named; it becomes a test. SEED=N begins as an earlier run did.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,6 +47,14 @@ fuzz() {
   }
   grep -E 'stat::(number_of_executed_units|peak_rss_mb)' "$log"
 }
+
+echo "== tar, $seconds s"
+FUZZ_SECONDS=$seconds node --enable-source-maps --test build/test/oracles/tar-fuzz.test.js >"$work/tar.log" || {
+  tail -n 60 "$work/tar.log"
+  echo 'fuzz: tar has found something' >&2
+  exit 1
+}
+grep '^# SEED' "$work/tar.log"
 
 deflate=(native/deflate_codes.cc native/deflate_decoder.cc native/deflate_loop.cc native/crc32.cc native/running_crc32.cc)
 zstd=(native/zstd_decoder.cc native/zstd_frames.cc)

@@ -18,7 +18,7 @@ export interface NodeAttributes {
   readonly mtimeNanoseconds: number
   readonly deviceMajor: number
   readonly deviceMinor: number
-  /** Hard links to this node inside its layer; 1 for directories. */
+  /** Names of this node in the image, hidden ones not counted; 1 for directories. */
   readonly linkCount: number
   /** Units of 512 bytes that are data; undefined where no holes are known (yet). */
   readonly blocks?: number | undefined

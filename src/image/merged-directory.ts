@@ -45,25 +45,27 @@ export class MergedDirectory implements ImageNode {
   #parts: Part[] = []
   /** Which of the parent's parts (at the root: how many layers from the top) to ask next. */
   #next: number
+  /** Nothing below the last part shows through. */
+  #isClosed = false
+  /** Of a directory that is closed by parts that no member names: where its attributes come from. */
+  #hidden: Part | undefined
+  /** There is nothing more to ask for. */
   #complete = false
   #extending: Promise<void> | undefined
   readonly #directories = new Map<string, MergedDirectory>()
-  /** Layers from this one down were not asked yet for directories that go here (Redirects). */
-  #redirectLayer: number
 
   constructor(
     view: MergedView,
     parent: MergedDirectory | undefined,
     key: string,
     next: number,
-    first: readonly Part[] = [],
+    first?: Part,
   ) {
     this.#view = view
     this.#parent = parent
     this.#key = key
     this.#next = next
-    for (const part of first) if (!this.#complete) this.#add(part)
-    this.#redirectLayer = first.at(-1)?.layerIndex ?? view.layers.length - 1
+    if (first !== undefined) this.#add(first)
   }
 
   /** Latin-1 components. */
@@ -80,19 +82,24 @@ export class MergedDirectory implements ImageNode {
   }
 
   get attributes(): NodeAttributes {
-    const named = this.#parts.find((part) => part.node.isNamed)?.node.member
+    const named = this.#named?.node.member
     return named === undefined ? madeUp : { ...memberAttributes(named, 1), type: 'directory', size: 0 }
   }
 
   get origin(): NodeOrigin | undefined {
-    const part = this.#parts.find(({ node }) => node.isNamed)
+    const part = this.#named
     return part?.node.member === undefined
       ? undefined
       : memberOrigin(this.#layer(part.layerIndex), part.layerIndex, part.node.member)
   }
 
   get xattrs(): ReadonlyMap<string, Buffer> {
-    return this.#parts.find((part) => part.node.isNamed)?.node.member?.xattrs ?? noXattrs
+    return this.#named?.node.member?.xattrs ?? noXattrs
+  }
+
+  /** The part that gives the attributes: the top-most that a member names. */
+  get #named(): Part | undefined {
+    return this.#parts.find((part) => part.node.isNamed) ?? this.#hidden
   }
 
   open(): ByteSource {
@@ -100,23 +107,27 @@ export class MergedDirectory implements ImageNode {
   }
 
   async lookup(name: Buffer, options: ReadOptions = {}): Promise<ImageNode | undefined> {
-    const key = name.toString('latin1')
+    const node = await this.find(name.toString('latin1'), options)
+    if (node !== undefined) await this.#view.countLinks(node)
+    return node
+  }
+
+  /** By the Latin-1 key of a name; its links are not counted. */
+  async find(key: string, options: ReadOptions = {}): Promise<ImageNode | undefined> {
     for (let k = 0; ; k++) {
       const part = await this.part(k, options)
       if (part === undefined) return undefined
       const found = await this.#layer(part.layerIndex).until(() => part.node.children?.get(key), options)
-      if (
-        found !== undefined &&
-        !(isImplied(found) && (await this.#goesElsewhere(key, part.layerIndex, found)))
-      )
-        return this.#nodeOf(key, k, { ...part, node: found }, options)
-      if (part.node.whiteouts?.has(key) === true) return undefined
+      if (!(await this.#isSettled(part, key, found, options))) k = -1
+      else if (found !== undefined) return this.#nodeOf(key, k, { ...part, node: found }, options)
+      else if (part.node.whiteouts?.has(key) === true) return undefined
     }
   }
 
   async entries(options: ReadOptions = {}): Promise<readonly ImageEntry[]> {
     // One layer after the other would download them one after the other.
     await Promise.all(this.#view.layers.map(async (layer) => layer.ready(options)))
+    await Promise.all(this.#view.layers.map(async (_, index) => this.#view.settledTree(index, options)))
     const entries: ImageEntry[] = []
     for await (const entry of this.watch(options)) entries.push(entry)
     return entries.sort((a, b) => Buffer.compare(a.name, b.name))
@@ -127,16 +138,16 @@ export class MergedDirectory implements ImageNode {
     for (let k = 0; ; k++) {
       const part = await this.part(k, options)
       if (part === undefined) return
-      for await (const [key, node] of this.#childrenOf(part, options)) {
+      for await (const [key, found] of this.#childrenOf(part, options)) {
         if (settled.has(key)) continue
-        if (isImplied(node) && (await this.#goesElsewhere(key, part.layerIndex, node))) continue
+        if (await this.#isElsewhere(part, key, found)) continue
         settled.add(key)
-        yield {
-          name: Buffer.from(key, 'latin1'),
-          node: await this.#nodeOf(key, k, { ...part, node }, options),
-        }
+        const node = await this.#nodeOf(key, k, { ...part, node: found }, options)
+        await this.#view.countLinks(node)
+        yield { name: Buffer.from(key, 'latin1'), node }
       }
-      for (const key of part.node.whiteouts ?? []) settled.add(key)
+      if (!(await this.#isSettled(part, '', undefined, options))) k = -1
+      else for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
   }
 
@@ -147,21 +158,30 @@ export class MergedDirectory implements ImageNode {
   /** The k-th part from the top; undefined when there are fewer. */
   async part(k: number, options: ReadOptions): Promise<Part | undefined> {
     for (;;) {
-      if (this.#parts.some((part) => this.#layer(part.layerIndex).tree !== part.tree)) this.#forget()
+      if (this.#parts.some((part) => this.#isGone(part))) this.#forget()
       const part = this.#parts[k]
-      if (part !== undefined || this.#complete) return part
-      // Shared by all who wait, so no one's signal may end it.
-      this.#extending ??= this.#extend().finally(() => (this.#extending = undefined))
-      await abortable(this.#extending, options.signal)
+      if (part !== undefined || this.#isClosed) return part
+      await this.#askFurther(options)
     }
   }
 
-  /** A first pass began anew and what it had found is gone: look again. */
+  /** Shared by all who wait, so no one's signal may end it. */
+  async #askFurther(options: ReadOptions): Promise<void> {
+    this.#extending ??= this.#extend().finally(() => (this.#extending = undefined))
+    await abortable(this.#extending, options.signal)
+  }
+
+  #isGone(part: Part): boolean {
+    return this.#view.treeOf(part.layerIndex) !== part.tree
+  }
+
+  /** A first pass began anew, or the members of a layer go elsewhere than it seemed: look again. */
   #forget(): void {
     this.#parts = []
+    this.#hidden = undefined
     this.#next = 0
+    this.#isClosed = false
     this.#complete = false
-    this.#redirectLayer = this.#view.layers.length - 1
     this.#directories.clear()
   }
 
@@ -169,51 +189,65 @@ export class MergedDirectory implements ImageNode {
     if (this.#parent === undefined) {
       const layerIndex = this.#view.layers.length - 1 - this.#next
       if (layerIndex < 0) {
-        this.#complete = true
+        this.#end()
         return
       }
-      const layer = this.#layer(layerIndex)
-      const node = await layer.until((tree) => tree.root)
+      await this.#layer(layerIndex).until((tree) => tree.root)
+      const tree = this.#view.treeOf(layerIndex)
       this.#next++
-      if (node !== undefined && layer.tree !== undefined) this.#add({ layerIndex, tree: layer.tree, node })
+      if (tree !== undefined) this.#add({ layerIndex, tree, node: tree.root })
       return
     }
     const above = await this.#parent.part(this.#next, {})
-    if (await this.#addRedirected(above?.layerIndex ?? -1)) return
     if (above === undefined) {
-      this.#complete = true
+      this.#end()
       return
     }
-    const { layerIndex } = above
-    const found = await this.#layer(layerIndex).until(() => above.node.children?.get(this.#key))
-    const isElsewhere =
-      found !== undefined &&
-      isImplied(found) &&
-      (await this.#parent.#goesElsewhere(this.#key, layerIndex, found))
-    const node = isElsewhere ? undefined : found
+    const node = await this.#layer(above.layerIndex).until(() => above.node.children?.get(this.#key))
+    if (!(await this.#parent.#isSettled(above, this.#key, node, {}))) {
+      this.#forget()
+      return
+    }
     this.#next++
     if (node?.children !== undefined) this.#add({ ...above, node })
-    else if (node !== undefined || above.node.whiteouts?.has(this.#key) === true) this.#complete = true
-  }
-
-  /** Adds the next directory that goes here from a layer above `layerIndex`. */
-  async #addRedirected(layerIndex: number): Promise<boolean> {
-    while (this.#redirectLayer > layerIndex) {
-      const parts = await this.#view.redirectedParts(this.#redirectLayer, this.#path)
-      this.#redirectLayer--
-      for (const part of parts) if (!this.#complete) this.#add(part)
-      if (parts.length > 0) return true
-    }
-    return false
-  }
-
-  async #goesElsewhere(key: string, layerIndex: number, node: LayerNode): Promise<boolean> {
-    return (await this.#view.redirects.targetOf(node, layerIndex, [...this.#path, key])) !== undefined
+    else if (node !== undefined || above.node.whiteouts?.has(this.#key) === true) this.#end()
   }
 
   #add(part: Part): void {
-    this.#parts.push(part)
-    if (part.node.opaque) this.#complete = true
+    if (!this.#isClosed) this.#parts.push(part)
+    else if (part.node.isNamed) this.#hidden = part
+    if (part.node.opaque) this.#isClosed = true
+    if (part.node.isNew || (this.#isClosed && this.#named !== undefined)) this.#end()
+  }
+
+  #end(): void {
+    this.#isClosed = true
+    this.#complete = true
+  }
+
+  /**
+   * Whether what a part has under a name (nothing is undefined) can be taken as it is. False: where the members of that
+   * layer go is known better now, and it is to be asked anew.
+   */
+  async #isSettled(
+    part: Part,
+    key: string,
+    found: LayerNode | undefined,
+    options: ReadOptions,
+  ): Promise<boolean> {
+    const { tree, layerIndex } = part
+    if (this.#view.isWhole && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
+      const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
+      if (!mayLinkBelow) return true
+    }
+    await this.#view.settledTree(layerIndex, options)
+    return !this.#isGone(part)
+  }
+
+  /** Whether a symbolic link of the layers below stands where a layer seems to have a directory. */
+  async #isElsewhere({ layerIndex, tree }: Part, key: string, node: LayerNode): Promise<boolean> {
+    if (node.children === undefined || node.isNamed || this.#view.isSettled(layerIndex, tree)) return false
+    return this.#view.isLinkBelow(node, layerIndex, [...this.#path, key])
   }
 
   async #nodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
@@ -223,18 +257,11 @@ export class MergedDirectory implements ImageNode {
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
     let directory = this.#directories.get(key)
     if (directory?.hasPart(node) !== true) {
-      const parts = [part]
-      for (let above = this.#view.layers.length - 1; above > layerIndex; above--)
-        parts.splice(-1, 0, ...(await this.#view.redirectedParts(above, [...this.#path, key])))
-      directory = this.#directories.get(key)
-      if (directory?.hasPart(node) !== true)
-        directory = new MergedDirectory(this.#view, this, key, k + 1, parts)
+      directory = new MergedDirectory(this.#view, this, key, k + 1, part)
       this.#directories.set(key, directory)
     }
     // A directory that this layer only implies has the attributes that a layer below gives it.
-    for (let i = 0; !directory.#parts.some((each) => each.node.isNamed); i++) {
-      if ((await directory.part(i, options)) === undefined) break
-    }
+    while (directory.#named === undefined && !directory.#complete) await directory.#askFurther(options)
     return directory
   }
 
@@ -258,8 +285,4 @@ export class MergedDirectory implements ImageNode {
   #layer(index: number): Layer {
     return this.#view.layers[index] as Layer
   }
-}
-
-function isImplied(node: LayerNode): boolean {
-  return node.children !== undefined && !node.isNamed
 }

@@ -13,14 +13,16 @@ const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
 /** Everything in an image but directories, as one layer has it. */
 export class MergedFile implements ImageNode {
+  readonly layerIndex: number
+  /** Names in the whole image, once they were counted; until then those in its layer count. */
+  linkCount: number | undefined = undefined
   readonly #layer: Layer
-  readonly #layerIndex: number
   readonly #node: LayerNode
   #blocks: number | undefined
 
   constructor(layer: Layer, layerIndex: number, node: LayerNode) {
     this.#layer = layer
-    this.#layerIndex = layerIndex
+    this.layerIndex = layerIndex
     this.#node = node
   }
 
@@ -29,10 +31,18 @@ export class MergedFile implements ImageNode {
     return this.#node.member as TarMember
   }
 
+  /** Of hard links in its layer. */
+  get linkPaths(): ReadonlySet<string> | undefined {
+    return this.#node.linkPaths
+  }
+
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
     const member = this.#member
-    return { ...memberAttributes(member, this.#node.linkCount), blocks: this.#dataBlocks(member) }
+    return {
+      ...memberAttributes(member, this.linkCount ?? this.#node.linkCount),
+      blocks: this.#dataBlocks(member),
+    }
   }
 
   /** Counted once: what is known of a layer that was read does not change. */
@@ -47,7 +57,7 @@ export class MergedFile implements ImageNode {
   }
 
   get origin(): NodeOrigin {
-    return memberOrigin(this.#layer, this.#layerIndex, this.#member)
+    return memberOrigin(this.#layer, this.layerIndex, this.#member)
   }
 
   get linkName(): Buffer {

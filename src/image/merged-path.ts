@@ -12,11 +12,15 @@ export interface FoundDirectory {
   readonly node: ImageNode
 }
 
-/** The directory at a path (Latin-1) below `root`, which links do not lead out of; undefined when there is none. */
+/**
+ * The directory at a path (Latin-1) below `root`, which links do not lead out of; undefined when there is none. `onLink`
+ * is told of every symbolic link that is followed.
+ */
 export async function followPath(
   root: ImageNode,
   path: readonly string[],
   options: ReadOptions,
+  onLink?: (path: readonly string[], target: Buffer) => void,
 ): Promise<FoundDirectory | undefined> {
   const nodes = [root]
   const names: string[] = []
@@ -36,6 +40,7 @@ export async function followPath(
       nodes.push(node)
       names.push(name)
     } else if (node !== undefined && type === 'symlink' && ++links <= maximumLinks) {
+      onLink?.([...names, name], node.linkName)
       const target = node.linkName.toString('latin1').split('/')
       if (target[0] === '') nodes.length = 1
       if (target[0] === '') names.length = 0

@@ -1,18 +1,27 @@
 import type { Layer } from '../layer/layer.js'
+import type { LayerTree } from '../layer/layer-tree.js'
 import type { LayerNode } from '../layer/tree-node.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
+import { EffectiveTrees } from './effective-trees.js'
 import type { ImageNode } from './image.js'
-import { MergedDirectory, type Part } from './merged-directory.js'
+import { LinkCounts } from './link-counts.js'
+import { MergedDirectory } from './merged-directory.js'
 import { MergedFile } from './merged-file.js'
 import { followPath } from './merged-path.js'
-import { Redirects } from './redirects.js'
 
 /** What the views of an image's layers have in common. */
 interface Shared {
   readonly files: WeakMap<LayerNode, MergedFile>
   /** Views of the layers below each one. */
   readonly lower: Map<number, MergedView>
+  readonly trees: EffectiveTrees
+}
+
+export interface LinkTarget {
+  readonly node: ImageNode
+  /** Latin-1, without symbolic links on the way. */
+  readonly path: string
 }
 
 /**
@@ -23,13 +32,20 @@ interface Shared {
 export class MergedView {
   readonly layers: readonly Layer[]
   readonly root: MergedDirectory
-  readonly redirects: Redirects
+  /**
+   * All of an image's layers, not some lower ones. There a name that a layer has is believed before the layers below are known.
+   * What is wrong then is what one layer has twice, by its name and behind a symbolic link below; a listing is never wrong.
+   */
+  readonly isWhole: boolean
   readonly #shared: Shared
+  /** Only of the whole image. */
+  readonly #linkCounts: LinkCounts | undefined
 
-  constructor(layers: readonly Layer[], shared: Shared = { files: new WeakMap(), lower: new Map() }) {
+  constructor(layers: readonly Layer[], shared?: Shared) {
     this.layers = layers
-    this.#shared = shared
-    this.redirects = new Redirects(this)
+    this.isWhole = shared === undefined
+    this.#shared = shared ?? { files: new WeakMap(), lower: new Map(), trees: new EffectiveTrees(this) }
+    this.#linkCounts = shared === undefined && layers.length > 1 ? new LinkCounts(this) : undefined
     this.root = new MergedDirectory(this, undefined, '', 0)
   }
 
@@ -55,11 +71,27 @@ export class MergedView {
     return view
   }
 
-  /** What a layer has for a directory by way of symbolic links below it. */
-  async redirectedParts(layerIndex: number, path: readonly string[]): Promise<readonly Part[]> {
-    const nodes = await this.redirects.at(layerIndex, path)
-    const { tree } = this.layers[layerIndex] as Layer
-    return tree === undefined ? [] : nodes.map((node) => ({ layerIndex, tree, node }))
+  /** A layer's members as far as they are known, where they go as far as that is known. */
+  treeOf(layerIndex: number): LayerTree | undefined {
+    return this.#shared.trees.known(layerIndex) ?? this.layers[layerIndex]?.tree
+  }
+
+  /** The same once it is known for certain. */
+  async settledTree(layerIndex: number, options: ReadOptions = {}): Promise<LayerTree> {
+    return this.#shared.trees.get(layerIndex, options)
+  }
+
+  isSettled(layerIndex: number, tree: LayerTree): boolean {
+    return layerIndex === 0 || this.#shared.trees.known(layerIndex) === tree
+  }
+
+  /** Whether a directory that a layer only implies is a symbolic link in the layers below. */
+  async isLinkBelow(node: LayerNode, layerIndex: number, path: readonly string[]): Promise<boolean> {
+    return !node.isNew && (await this.#shared.trees.isLinkBelow(node, layerIndex, path))
+  }
+
+  async countLinks(node: ImageNode): Promise<void> {
+    await this.#linkCounts?.count(node)
   }
 
   /**
@@ -67,15 +99,24 @@ export class MergedView {
    * symbolic links too; one at its end is itself the target.
    */
   async resolveLink(target: readonly string[], layerIndex: number, options: ReadOptions): Promise<ImageNode> {
+    const found = await this.findLinkTarget(target, layerIndex, options)
+    if (found !== undefined) return found.node
+    throw new RegistryFsError(
+      'CORRUPT',
+      `a hard link to ${JSON.stringify(target.join('/'))}, which no layer below has`,
+      { layer: this.layers[layerIndex]?.descriptor.digest },
+    )
+  }
+
+  async findLinkTarget(
+    target: readonly string[],
+    layerIndex: number,
+    options: ReadOptions,
+  ): Promise<LinkTarget | undefined> {
     const parent = await followPath(this.below(layerIndex).root, target.slice(0, -1), options)
-    const found = await parent?.node.lookup(Buffer.from(target.at(-1) ?? '', 'latin1'), options)
-    if (found === undefined || found.attributes.type === 'directory') {
-      throw new RegistryFsError(
-        'CORRUPT',
-        `a hard link to ${JSON.stringify(target.join('/'))}, which no layer below has`,
-        { layer: this.layers[layerIndex]?.descriptor.digest },
-      )
-    }
-    return found
+    const name = target.at(-1) ?? ''
+    const node = await parent?.node.lookup(Buffer.from(name, 'latin1'), options)
+    if (parent === undefined || node === undefined || node.attributes.type === 'directory') return undefined
+    return { node, path: [...parent.path, name].join('/') }
   }
 }

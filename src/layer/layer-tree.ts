@@ -4,23 +4,26 @@
  * right as far as the tar has been read. Nothing here goes up in the tree by recursion: tars may be as deep as they like.
  */
 import type { MemberType, TarMember } from '../tar/member.js'
+import type { LowerNames } from './lower-names.js'
 import { MemberTable } from './member-table.js'
 import { PendingLinks, type PendingLink } from './pending-links.js'
-import { pathComponents, PathWalk } from './tree-path.js'
-import { TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
+import { aufsLinkDirectory, TreePaths } from './tree-paths.js'
+import { pathComponents, type PathWalk } from './tree-path.js'
+import { hasMembers, TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
 
 const whiteoutPrefix = '.wh.'
 const opaqueMarker = '.wh..wh..opq'
 /** AUFS kept its own things under these; they are nobody's files. */
 const aufsNames: ReadonlySet<string> = new Set(['.wh..wh.aufs', '.wh..wh.orph', '.wh..wh.plnk'])
-/** Hard links may lead to the files in here, though. */
-const aufsLinkDirectory = '.wh..wh.plnk'
 /** `.wh..` would hide the directory itself, `.wh...` its parent. */
 const invalidWhiteouts: ReadonlySet<string> = new Set(['.wh.', '.wh..', '.wh...'])
 const maximumReasons = 100
 const maximumShownName = 200
 /** Directories that no member names: a short path can imply two thousand of them. */
 const maximumImplied = 1 << 18
+
+/** What hard links keep beside their members: where they lead and what they are called, 2000 components each at worst. */
+const maximumLinkBytes = 128 << 20
 
 const slash = 0x2f
 const dot = 0x2e
@@ -35,24 +38,29 @@ interface Added {
 export class LayerTree {
   readonly members: MemberTable
   readonly #root: TreeNode
-  /** The tree below AUFS's link directory, which nobody sees. */
-  readonly #aufsLinks: TreeNode
+  readonly #paths: TreePaths
   readonly #pending = new PendingLinks()
+  readonly #lower: LowerNames | undefined
   readonly #skipped: string[] = []
+  readonly #forwardTargets = new Map<string, readonly string[]>()
+  readonly #linksBelow: TreeNode[] = []
   #impliedCount = 0
+  #hadImplied = false
+  #linkBytes = 0
   #memberCount = 0
   /** The directory of the last member, for the next one is likely to go there too: its path with a slash, and the way. */
   #last: { readonly prefix: Buffer; readonly place: PathWalk } | undefined
 
-  constructor(members = new MemberTable()) {
+  constructor(members = new MemberTable(), lower?: LowerNames) {
     this.members = members
+    this.#lower = lower
     this.#root = TreeNode.directory(members)
-    this.#aufsLinks = TreeNode.directory(members)
+    this.#paths = new TreePaths(this.#root, lower)
   }
 
-  /** That of a layer whose members are all there. */
-  static of(members: MemberTable): LayerTree {
-    const tree = new LayerTree(members)
+  /** That of a layer whose members are all there, as they go where the layers below have them go. */
+  static of(members: MemberTable, lower?: LowerNames): LayerTree {
+    const tree = new LayerTree(members, lower)
     for (let index = 0; index < members.length; index++) tree.#addAt(index)
     tree.finish()
     return tree
@@ -67,9 +75,28 @@ export class LayerTree {
     return this.#memberCount
   }
 
-  /** Whether some directory was made up, as far as is known. */
-  get hasImplied(): boolean {
-    return this.#impliedCount > 0
+  /** Targets of hard links that came before what they seem to link to. The layers below may have those, too. */
+  get forwardTargets(): Iterable<readonly string[]> {
+    return this.#forwardTargets.values()
+  }
+
+  /** Whether directories that members implied have been named or replaced since. */
+  get hadImplied(): boolean {
+    return this.#hadImplied
+  }
+
+  get hasForwardLinks(): boolean {
+    return this.#forwardTargets.size > 0
+  }
+
+  /** Hard links to what this layer does not have. */
+  get linksBelow(): readonly LayerNode[] {
+    return this.#linksBelow
+  }
+
+  /** Whether what the layers below have can decide where members go and what hard links mean. */
+  get dependsOnLower(): boolean {
+    return this.#impliedCount > 0 || this.#hadImplied || this.hasForwardLinks || this.#linksBelow.length > 0
   }
 
   /** Why members are not shown; the first hundred. */
@@ -92,6 +119,7 @@ export class LayerTree {
   #addBesideLast({ name, type, index }: Added): boolean {
     const last = this.#last
     if (last === undefined || type === 'directory' || type === 'hardlink') return false
+    if (this.#lower !== undefined) return false
     const { prefix, place } = last
     const length = name.length - prefix.length
     if (length < 1 || length > 255 || name[prefix.length] === dot) return false
@@ -120,9 +148,11 @@ export class LayerTree {
     if (added.type === 'hardlink') this.#addLink(added, place, name)
     else if (added.type === 'directory') this.#addDirectory(added, place, name)
     else {
+      // What is replaced may have been a symbolic link that led here.
+      const isNew = place.node.directory?.find(name) === undefined
       this.#put(place, name, added.index)
       const prefix = Buffer.from(added.name.subarray(0, added.name.lastIndexOf(slash) + 1))
-      this.#last = { prefix, place }
+      this.#last = isNew ? { prefix, place } : undefined
     }
   }
 
@@ -132,11 +162,14 @@ export class LayerTree {
     for (const link of links) {
       if (link.isCancelled) continue
       // The way there may go through symbolic links that came later.
-      const target = this.#find(link.target)
-      if (target !== undefined) this.#resolve(link, target)
+      const target = this.#paths.find(link.target)
+      if (target === undefined) continue
+      this.#forwardTargets.set(link.target.join('/'), link.target)
+      this.#resolve(link, target)
     }
     // First those that lead out of the layer, and with them the links to them; what is left leads in circles.
-    for (const link of links) if (!link.isCancelled && !this.#isPending(link.target)) this.#resolveBelow(link)
+    for (const link of links)
+      if (!link.isCancelled && !this.#paths.isPending(link.target)) this.#resolveBelow(link)
     for (const link of links) if (!link.isCancelled) this.#resolveBelow(link)
     this.#pending.clear()
   }
@@ -148,26 +181,34 @@ export class LayerTree {
       return true
     }
     if (name === opaqueMarker) {
-      const directory = this.#parentOf(added, path)?.node.directory
-      if (directory !== undefined) directory.opaque = true
+      const node = this.#parentOf(added, path)?.node
+      if (node?.directory === undefined || node.opaque) return true
+      node.directory.opaque = true
+      // Directories that only markers imply are those of the layers below, and hidden.
+      for (const [child, entry] of node.directory.directories())
+        if (!hasMembers(entry)) this.#remove(node, child)
       return true
     }
     if (aufsNames.has(name)) return true
     // A directory is none: containerd keeps it too.
     if (added.type === 'directory' || path[0] === aufsLinkDirectory) return false
-    const directory = this.#parentOf(added, path)?.node.directory
-    if (directory === undefined) return true
+    this.#last = undefined
+    const node = this.#parentOf(added, path)?.node
+    const directory = node?.directory
+    if (node === undefined || directory === undefined) return true
     const hidden = name.slice(whiteoutPrefix.length)
     ;(directory.whiteouts ??= new Set()).add(hidden)
     const child = directory.find(hidden)
-    if (child instanceof TreeNode && child.directory !== undefined) child.directory.opaque = true
+    if (!(child instanceof TreeNode) || child.directory === undefined) return true
+    if (hasMembers(child)) child.directory.opaque = true
+    else this.#remove(node, hidden)
     return true
   }
 
   #addDirectory(added: Added, place: PathWalk, name: string): void {
     const existing = place.node.directory?.find(name)
     if (existing instanceof TreeNode && existing.directory !== undefined) {
-      if (!existing.isNamed) this.#impliedCount--
+      if (!existing.isNamed) this.#noLongerImplied()
       existing.memberIndex = added.index
     } else this.#put(place, name, TreeNode.directory(this.members, added.index))
   }
@@ -178,10 +219,11 @@ export class LayerTree {
       this.#skip(added, `a hard link to ${path}`)
       return
     }
-    const target = this.#find(path)
+    const target = this.#paths.find(path)
     if (target?.directory !== undefined && !target.isNamed) {
       // Where the layers below have a symbolic link, that is what it links to.
-      this.#put(place, name, this.#unresolved(added.index, path))
+      if (!this.#canKeep(path, place.pathOf(name))) return
+      this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
       return
     }
     if (target?.directory !== undefined) {
@@ -191,12 +233,27 @@ export class LayerTree {
     if (target !== undefined) {
       if (place.node.directory?.find(name) === target) return
       this.#remove(place.node, name)
-      target.linkCount++
+      this.#link(target, path, place.pathOf(name))
       this.#put(place, name, target)
       return
     }
+    if (this.#paths.isBelow(path) && this.#canKeep(path, place.pathOf(name))) {
+      this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
+      return
+    }
     this.#remove(place.node, name)
-    const link: PendingLink = { memberIndex: added.index, target: path, place, name, isCancelled: false }
+    const waitsFor = this.#paths.canonical(path)
+    if (!this.#canKeep(waitsFor, place.pathOf(name))) {
+      this.#skip(added, 'a hard link to what its layer does not have, after too many of those')
+      return
+    }
+    const link: PendingLink = {
+      memberIndex: added.index,
+      target: waitsFor,
+      place,
+      name,
+      isCancelled: false,
+    }
     const { directory } = place.node
     if (directory !== undefined) (directory.pending ??= new Map()).set(name, link)
     this.#pending.add(link)
@@ -212,12 +269,13 @@ export class LayerTree {
         if (link.isCancelled) continue
         const node = place.node.directory?.get(name)
         if (node === undefined) continue
+        this.#forwardTargets.set(link.target.join('/'), link.target)
         if (node.directory !== undefined) {
           this.#cancel(link)
           this.#skipLink(link, 'a hard link to a directory')
           continue
         }
-        node.linkCount++
+        this.#link(node, link.target, link.place.pathOf(link.name))
         this.#attach(link.place.node, link.name, node)
         arrived.push(link.place.pathOf(link.name))
       }
@@ -230,17 +288,34 @@ export class LayerTree {
       this.#skipLink(link, 'a hard link to a directory')
       return
     }
-    node.linkCount++
+    this.#link(node, link.target, link.place.pathOf(link.name))
     this.#put(link.place, link.name, node)
   }
 
   #resolveBelow(link: PendingLink): void {
-    this.#put(link.place, link.name, this.#unresolved(link.memberIndex, link.target))
+    const path = link.place.pathOf(link.name)
+    this.#put(link.place, link.name, this.#unresolved(link.memberIndex, link.target, path))
   }
 
-  #unresolved(memberIndex: number, target: readonly string[]): TreeNode {
+  /** One more name for a node. */
+  #link(node: TreeNode, target: readonly string[], path: string): void {
+    node.linkCount++
+    if (!this.#canKeep([], path)) return
+    node.linkPaths ??= new Set([this.#paths.canonical(target).join('/')])
+    node.linkPaths.add(path)
+  }
+
+  #canKeep(target: readonly string[], path: string): boolean {
+    for (const component of target) this.#linkBytes += component.length + 16
+    this.#linkBytes += path.length + 100
+    return this.#linkBytes <= maximumLinkBytes
+  }
+
+  #unresolved(memberIndex: number, target: readonly string[], path: string): TreeNode {
     const node = new TreeNode(this.members, memberIndex)
-    node.unresolvedLink = target
+    node.unresolvedLink = this.#paths.canonical(target)
+    node.linkPaths = new Set([path])
+    this.#linksBelow.push(node)
     return node
   }
 
@@ -250,7 +325,8 @@ export class LayerTree {
     const replaced = this.#remove(parent, name)
     // What stood here a moment ago has hidden the directory of that name in the layers below, and so has a whiteout.
     if (entry instanceof TreeNode && entry.directory !== undefined)
-      if (replaced || directory.whiteouts?.has(name) === true) entry.directory.opaque = true
+      if (replaced || directory.whiteouts?.has(name) === true)
+        entry.directory.opaque = entry.directory.isNew = true
     directory.set(name, entry)
   }
 
@@ -268,11 +344,16 @@ export class LayerTree {
       if (typeof entry === 'number') continue
       entry.linkCount--
       if (entry.directory === undefined) continue
-      if (!entry.isNamed) this.#impliedCount--
+      if (!entry.isNamed) this.#noLongerImplied()
       for (const link of entry.directory.pending?.values() ?? []) link.isCancelled = true
       for (const child of entry.directory.all()) gone.push(child)
     }
     return true
+  }
+
+  #noLongerImplied(): void {
+    this.#impliedCount--
+    this.#hadImplied = true
   }
 
   #cancel(link: PendingLink): void {
@@ -282,7 +363,7 @@ export class LayerTree {
 
   /** The directory that a member goes into, made up where it is missing; undefined when the member is skipped. */
   #parentOf(added: Added, path: readonly string[]): PathWalk | undefined {
-    const walk = new PathWalk(this.#rootOf(path))
+    const walk = this.#paths.walk(path)
     for (let i = 0; i < path.length - 1; i++) {
       const reason = walk.enter(path[i] as string, (parent, name) => this.#imply(parent, name))
       if (reason === undefined) continue
@@ -303,29 +384,6 @@ export class LayerTree {
     const made = TreeNode.directory(this.members)
     this.#attach(parent, name, made)
     return made
-  }
-
-  /** What is at a path now; symbolic links on the way there are followed, one at its end is found. */
-  #find(path: readonly string[]): TreeNode | undefined {
-    const node = this.#directoryOf(path)
-    const name = path.at(-1)
-    return name === undefined ? node : node?.directory?.get(name)
-  }
-
-  #isPending(path: readonly string[]): boolean {
-    return this.#directoryOf(path)?.directory?.pending?.has(path.at(-1) ?? '') === true
-  }
-
-  #directoryOf(path: readonly string[]): TreeNode | undefined {
-    const walk = new PathWalk(this.#rootOf(path))
-    for (let i = 0; i < path.length - 1; i++) {
-      if (walk.enter(path[i] as string, () => undefined) !== undefined) return undefined
-    }
-    return walk.node
-  }
-
-  #rootOf(path: readonly string[]): TreeNode {
-    return path[0] === aufsLinkDirectory ? this.#aufsLinks : this.#root
   }
 
   #skipLink(link: PendingLink, reason: string): void {

@@ -26,8 +26,12 @@ export interface LayerNode {
   readonly whiteouts: ReadonlySet<string> | undefined
   /** Hides all that the layers below have in this directory. */
   readonly opaque: boolean
+  /** It is not the directory that the layers below have there: their attributes are not its own. */
+  readonly isNew: boolean
   /** Latin-1 components of a hard link's target that this layer does not have. */
   readonly unresolvedLink: readonly string[] | undefined
+  /** Where hard links made it known by several names: canonical paths, some of which may be something else by now. */
+  readonly linkPaths: ReadonlySet<string> | undefined
 }
 
 const none = -1
@@ -41,6 +45,7 @@ export class TreeNode implements LayerNode {
   linkCount = 1
   directory: Directory | undefined
   unresolvedLink: readonly string[] | undefined = undefined
+  linkPaths: Set<string> | undefined = undefined
 
   constructor(members: MemberTable, memberIndex: number, directory?: Directory) {
     this.members = members
@@ -72,6 +77,10 @@ export class TreeNode implements LayerNode {
   get opaque(): boolean {
     return this.directory?.opaque === true
   }
+
+  get isNew(): boolean {
+    return this.directory?.isNew === true
+  }
 }
 
 /** A number stands for what is neither a directory nor a hard link, by its index: most things in a layer. */
@@ -83,6 +92,7 @@ export class Directory implements Children {
   #entries: Map<string, TreeEntry> = nothing
   whiteouts: Set<string> | undefined = undefined
   opaque = false
+  isNew = false
   /** Hard links in this directory whose target has not come yet. */
   pending: Map<string, PendingLink> | undefined = undefined
 
@@ -136,4 +146,14 @@ export class Directory implements Children {
     this.#entries.set(name, node)
     return node
   }
+}
+
+/** Whether there is more to a directory than markers for the layers below. */
+export function hasMembers(directory: TreeNode): boolean {
+  const todo: TreeEntry[] = [directory]
+  for (let entry = todo.pop(); entry !== undefined; entry = todo.pop()) {
+    if (typeof entry === 'number' || entry.isNamed || (entry.directory?.pending?.size ?? 0) > 0) return true
+    for (const child of entry.directory?.all() ?? []) todo.push(child)
+  }
+  return false
 }

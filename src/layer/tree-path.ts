@@ -1,3 +1,4 @@
+import type { LowerNames } from './lower-names.js'
 import { TreeNode, type TreeEntry } from './tree-node.js'
 
 /** Of one name, as in every Linux file system. */
@@ -34,16 +35,18 @@ export function pathComponents(name: Buffer): string[] | string {
 
 /**
  * A way down through a tree's directories. Symbolic links of the same layer are followed, as container runtimes do
- * when they unpack `lib/x` after `lib -> usr/lib`; those of layers below are not known here.
+ * when they unpack `lib/x` after `lib -> usr/lib`, and those of the layers below as far as they were told.
  */
 export class PathWalk {
   readonly #nodes: TreeNode[]
   readonly #names: string[] = []
+  readonly #lower: LowerNames | undefined
   #links = 0
   #linkComponents = 0
 
-  constructor(root: TreeNode) {
+  constructor(root: TreeNode, lower?: LowerNames) {
     this.#nodes = [root]
+    this.#lower = lower
   }
 
   /** Where the walk is. */
@@ -56,6 +59,18 @@ export class PathWalk {
     return [...this.#names, name].join('/')
   }
 
+  /** Canonical components of a name in this directory. */
+  componentsOf(name: string): readonly string[] {
+    return [...this.#names, name]
+  }
+
+  /** Whether what the layers below have under a name in this directory is still to be seen. */
+  seesBelow(name: string): boolean {
+    const { directory } = this.node
+    if (directory?.whiteouts?.has(name) === true || directory?.pending?.has(name) === true) return false
+    return this.#nodes.every((node) => !node.opaque)
+  }
+
   /** Goes to a child directory, or to the one that `make` makes where there is none. Text is why it cannot. */
   enter(name: string, make: (parent: TreeNode, name: string) => TreeNode | undefined): string | undefined {
     const todo = [name]
@@ -66,7 +81,7 @@ export class PathWalk {
         continue
       }
       const child = this.node.directory?.find(next)
-      const target = this.#linkTarget(child)
+      const target = child === undefined ? this.#lowerTarget(next) : this.#linkTarget(child)
       if (target !== undefined) {
         if (target.length > maximumLinkBytes) return 'behind a symbolic link that is too long'
         const components = target.toString('latin1').split('/')
@@ -90,8 +105,13 @@ export class PathWalk {
     return undefined
   }
 
-  #linkTarget(entry: TreeEntry | undefined): Buffer | undefined {
-    if (entry === undefined || (entry instanceof TreeNode && entry.directory !== undefined)) return undefined
+  #lowerTarget(name: string): Buffer | undefined {
+    const target = this.#lower?.symlinks.get(this.pathOf(name))
+    return target !== undefined && this.seesBelow(name) ? target : undefined
+  }
+
+  #linkTarget(entry: TreeEntry): Buffer | undefined {
+    if (entry instanceof TreeNode && entry.directory !== undefined) return undefined
     const index = entry instanceof TreeNode ? entry.memberIndex : entry
     const { members } = this.#nodes[0] as TreeNode
     return members.typeOf(index) === 'symlink' ? members.get(index).linkName : undefined

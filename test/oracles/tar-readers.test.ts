@@ -8,10 +8,9 @@ import type { TarMember } from '../../src/tar/member.js'
 import { RegistryFsError } from '../../src/util/errors.js'
 import { memberContent } from '../support/member-content.js'
 import { scan } from '../support/scan-tar.js'
+import { goTestdata, pythonTar } from '../support/tar-testdata.js'
 import { goExpectations } from './go-archive-tar.js'
 
-const goTestdata = '/usr/share/go-1.19/src/archive/tar/testdata'
-const pythonTar = '/usr/lib/python3.11/test/testtar.tar'
 const flags = {
   file: '0',
   hardlink: '1',
@@ -51,10 +50,13 @@ function text(name: Buffer): string {
 }
 
 test("Go's archive/tar testdata, all of it, reads as Go's own tests expect", async (t) => {
-  const files = readdirSync(goTestdata).filter((name) => name.includes('.tar'))
-  assert.deepEqual(files.sort(), goExpectations.map(({ file }) => file).sort())
+  const files = readdirSync(goTestdata()).filter((name) => name.includes('.tar'))
+  const known = goExpectations.map(({ file }) => file)
+  // Later versions have some more, which nobody has written the expectations of.
+  const expected = goTestdata().includes('go-1.19') ? files : files.filter((name) => known.includes(name))
+  assert.deepEqual(expected.sort(), known.sort())
   for (const { file, members, why } of goExpectations) {
-    const stored = readFileSync(join(goTestdata, file))
+    const stored = readFileSync(join(goTestdata(), file))
     const tar = file.endsWith('.bz2')
       ? execFileSync('bzip2', ['-dc'], { input: stored, maxBuffer: 1 << 28 })
       : stored
@@ -98,8 +100,8 @@ with tarfile.open(sys.argv[1], encoding='utf-8', errors='surrogateescape') as ta
 `
 
 test("Python's testtar.tar reads as Python reads it", async (t) => {
-  const tar = readFileSync(pythonTar)
-  const expected = execFileSync('python3', ['-c', python, pythonTar], { maxBuffer: 1 << 26 })
+  const tar = readFileSync(pythonTar())
+  const expected = execFileSync('python3', ['-c', python, pythonTar()], { maxBuffer: 1 << 26 })
     .toString('latin1')
     .split('\n')
   const got: string[] = []

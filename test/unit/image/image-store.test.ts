@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
@@ -14,7 +15,7 @@ import { RegistryClient } from '../../../src/registry/registry-client.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { FakeRegistry } from '../../support/fake-registry.js'
 import { gzipLayer } from '../../support/images.js'
-import { file, tarOf } from '../../support/tar-of.js'
+import { dir, file, tarOf } from '../../support/tar-of.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
 async function setUp(t: TestContext, tagTtlMs = 0) {
@@ -56,7 +57,7 @@ async function setUp(t: TestContext, tagTtlMs = 0) {
   const requests = (method: string): number =>
     fake.requests.filter((request) => request.method === method && request.path.includes('/manifests/'))
       .length
-  return { fake, newStore, addImage, reference, requests }
+  return { fake, directory, newStore, addImage, reference, requests }
 }
 
 test('a tag costs one GET at first, one HEAD afterwards, and no GET in the next process either', async (t) => {
@@ -155,4 +156,35 @@ test('tags and digests of the same image share it, and its layers', async (t) =>
   assert.equal(await store.open({ ...reference, tag: '2' }), first)
   assert.equal(await store.open({ ...reference, tag: undefined, digest: first.manifest.digest }), first)
   assert.equal(store.opened().length, 1)
+})
+
+test('an image of a hundred layers loads the index of each once', async (t) => {
+  const { fake, newStore, directory } = await setUp(t)
+  const layers = Array.from({ length: 100 }, (_, i) =>
+    gzipLayer(tarOf(dir('d'), file(`d/${String(i)}`, 'x'), file(`own-${String(i)}/implied`))),
+  )
+  fake.addImage('team/disk', 'many', { layers })
+  const reference = parseReference(`${fake.host}/team/disk:many`)
+  await (await newStore().open(reference)).index()
+  const before = fake.requests.length
+  const image = await newStore().open(reference)
+  const blobs = (): number =>
+    fake.requests.slice(before).filter(({ path }) => path.includes('/blobs/')).length
+  const walk = async (): Promise<number> => {
+    let names = 0
+    const todo = [image.root]
+    for (let node = todo.pop(); node !== undefined; node = todo.pop())
+      for (const { node: child } of await node.entries()) {
+        names++
+        if (child.attributes.type === 'directory') todo.push(child)
+      }
+    return names
+  }
+  assert.equal(await walk(), 301)
+  // Whoever asked for one again would have to read the layer again.
+  await rm(join(directory, 'indexes'), { recursive: true, force: true })
+  await rm(join(directory, 'chunks'), { recursive: true, force: true })
+  assert.equal(await walk(), 301)
+  assert.equal((await image.root.lookup(Buffer.from('own-7')))?.attributes.type, 'directory')
+  assert.equal(blobs(), 0)
 })

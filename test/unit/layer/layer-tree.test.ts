@@ -208,3 +208,19 @@ test('paths two thousand directories deep imply 262,144 directories at most', ()
   assert.ok(tree.skipped.length > 0)
   assert.equal(tree.memberCount, 1000)
 })
+
+test('thousands of paths and of hard links two thousand directories deep take bounded memory', (t) => {
+  const tree = new LayerTree()
+  const before = process.memoryUsage().rss
+  const path = (i: number): string => `${String(i)}/${'d/'.repeat(1990)}`
+  const [linkMember, fileMember] = [memberOf(hardlink('x', 'y')), memberOf(file('x'))]
+  for (let i = 0; i < 6000 && tree.skipped.length === 0; i++)
+    tree.add({ ...linkMember, name: Buffer.from(`link${String(i)}`), linkName: Buffer.from(`${path(i)}f`) })
+  for (let i = 0; i < 2000; i++) tree.add({ ...fileMember, name: Buffer.from(`${path(i)}g`) })
+  tree.finish()
+  const grown = process.memoryUsage().rss - before
+  t.diagnostic(`${String(Math.round(grown / (1 << 20)))} MiB for ${String(tree.memberCount)} members`)
+  assert.ok(tree.skipped.some((reason) => reason.includes('after too many of those')))
+  assert.ok(tree.skipped.some((reason) => reason.includes('262,144')))
+  assert.ok(grown < 450 << 20)
+})

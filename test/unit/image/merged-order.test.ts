@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import type { ImageNode } from '../../../src/image/image.js'
+import { MergedView } from '../../../src/image/merged-view.js'
+import { layerFixture } from '../../support/layer-fixture.js'
+import { dir, file, hardlink, opaque, symlink, tarOf, whiteout } from '../../support/tar-of.js'
+
+/** Base first, as in a manifest. */
+async function merge(t: TestContext, ...tars: readonly Buffer[]): Promise<MergedView> {
+  const fixtures = await Promise.all(tars.map(async (tar) => layerFixture(t, tar)))
+  return new MergedView(await Promise.all(fixtures.map(async (fixture) => fixture.open())))
+}
+
+async function find(view: MergedView, path: string): Promise<ImageNode | undefined> {
+  let node: ImageNode | undefined = view.root
+  for (const name of path.split('/')) node = await node?.lookup(Buffer.from(name))
+  return node
+}
+
+async function contentOf(view: MergedView, path: string): Promise<string | undefined> {
+  const source = (await find(view, path))?.open()
+  return source === undefined ? undefined : (await source.read(0, source.size)).toString()
+}
+
+test('a directory that only an opaque marker implies keeps the attributes from below', async (t) => {
+  const base = tarOf(dir('d', { mode: 0o2750, uid: 7, mtime: 1_600_000_000 }), file('d/old', ''))
+  const view = await merge(t, base, tarOf(opaque('d'), file('d/new', '')))
+  const attributes = (await find(view, 'd'))?.attributes
+  assert.equal(attributes?.mode, 0o2750)
+  assert.equal(attributes.uid, 7)
+  assert.equal(attributes.mtimeSeconds, 1_600_000_000)
+  assert.equal(await find(view, 'd/old'), undefined)
+  const replaced = await merge(t, base, tarOf(whiteout('d'), file('d/new', '')))
+  assert.equal((await find(replaced, 'd'))?.attributes.mode, 0o755)
+})
+
+test('members behind a lower symbolic link to the root are found there', async (t) => {
+  const view = await merge(
+    t,
+    tarOf(symlink('host', '/'), file('gone', '')),
+    tarOf(file('host/new', 'new'), whiteout('host/gone'), file('host/host/twice', 'twice')),
+  )
+  assert.equal(await contentOf(view, 'new'), 'new')
+  assert.equal(await contentOf(view, 'twice'), 'twice')
+  assert.equal(await find(view, 'gone'), undefined)
+  assert.equal((await find(view, 'host'))?.attributes.type, 'symlink')
+})
+
+test('of one file that a layer has by its name and behind a lower symbolic link the last counts', async (t) => {
+  const base = tarOf(dir('usr'), file('usr/a', 'base'), symlink('u', 'usr'))
+  const last = await merge(t, base, tarOf(file('usr/a', '1'), file('u/a', '2')))
+  await last.root.entries()
+  assert.equal(await contentOf(last, 'usr/a'), '2')
+  const first = await merge(t, base, tarOf(file('u/a', '1'), file('usr/a', '2')))
+  assert.equal(await contentOf(first, 'usr/a'), '2')
+})
+
+test('a directory that is named after its members does not take them from behind a symbolic link', async (t) => {
+  const view = await merge(
+    t,
+    tarOf(dir('usr'), symlink('u', 'usr')),
+    tarOf(file('u/a', 'a'), dir('u'), file('u/b', 'b')),
+  )
+  await view.root.entries()
+  assert.equal(await contentOf(view, 'usr/a'), 'a')
+  assert.equal(await contentOf(view, 'u/b'), 'b')
+  assert.equal(await find(view, 'u/a'), undefined)
+})
+
+test('a hard link means what is there when it comes, also where its target is replaced later', async (t) => {
+  const view = await merge(
+    t,
+    tarOf(file('below', 'below')),
+    tarOf(
+      file('own', 'first'),
+      hardlink('to-own', 'own'),
+      file('own', 'second'),
+      hardlink('to-below', 'below'),
+      file('below', 'above'),
+    ),
+  )
+  assert.equal(await contentOf(view, 'to-own'), 'first')
+  assert.equal(await contentOf(view, 'own'), 'second')
+  assert.equal(await contentOf(view, 'to-below'), 'below')
+  assert.equal(await contentOf(view, 'below'), 'above')
+  assert.equal((await find(view, 'to-below'))?.attributes.linkCount, 1)
+})
+
+test('a hard link leads to what its own layer has placed behind a lower symbolic link', async (t) => {
+  const view = await merge(
+    t,
+    tarOf(dir('usr'), symlink('u', 'usr')),
+    tarOf(
+      file('u/a', 'a'),
+      hardlink('by-link', 'u/a'),
+      hardlink('by-name', 'usr/a'),
+      hardlink('u/other', 'u/a'),
+    ),
+  )
+  await view.root.entries()
+  const target = await find(view, 'usr/a')
+  assert.equal(target?.attributes.linkCount, 4)
+  for (const path of ['by-link', 'by-name', 'usr/other']) assert.equal(await find(view, path), target)
+})
+
+test('links are counted over all layers, without names that are hidden', async (t) => {
+  const view = await merge(
+    t,
+    tarOf(file('a', ''), hardlink('b', 'a'), file('single', '')),
+    tarOf(hardlink('c', 'b'), hardlink('d', 'c'), hardlink('second', 'single')),
+    tarOf(whiteout('a'), file('d', 'something else')),
+  )
+  assert.equal((await find(view, 'b'))?.attributes.linkCount, 2)
+  assert.equal(await find(view, 'c'), await find(view, 'b'))
+  assert.equal((await find(view, 'single'))?.attributes.linkCount, 2)
+  assert.equal((await find(view, 'd'))?.attributes.linkCount, 1)
+})
+
+test('what only markers imply vanishes with a whiteout', async (t) => {
+  const view = await merge(
+    t,
+    tarOf(dir('d'), dir('d/sub'), file('d/sub/x', ''), dir('o'), dir('o/sub')),
+    tarOf(whiteout('d/sub/x'), whiteout('d/sub'), whiteout('o/sub/y'), opaque('o')),
+  )
+  assert.equal(await find(view, 'd/sub'), undefined)
+  assert.equal(await find(view, 'o/sub'), undefined)
+  assert.equal((await find(view, 'd'))?.attributes.type, 'directory')
+})
