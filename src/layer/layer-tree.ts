@@ -223,7 +223,7 @@ export class LayerTree {
     if (target?.directory !== undefined && !target.isNamed) {
       // Where the layers below have a symbolic link, that is what it links to.
       if (!this.#canKeep(path, place.pathOf(name))) return
-      this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
+      this.#put(place, name, this.#unresolved(added.index, this.#paths.canonical(path), place.pathOf(name)))
       return
     }
     if (target?.directory !== undefined) {
@@ -238,7 +238,7 @@ export class LayerTree {
       return
     }
     if (this.#paths.isBelow(path) && this.#canKeep(path, place.pathOf(name))) {
-      this.#put(place, name, this.#unresolved(added.index, path, place.pathOf(name)))
+      this.#put(place, name, this.#unresolved(added.index, this.#paths.canonical(path), place.pathOf(name)))
       return
     }
     this.#remove(place.node, name)
@@ -313,7 +313,7 @@ export class LayerTree {
 
   #unresolved(memberIndex: number, target: readonly string[], path: string): TreeNode {
     const node = new TreeNode(this.members, memberIndex)
-    node.unresolvedLink = this.#paths.canonical(target)
+    node.unresolvedLink = target
     node.linkPaths = new Set([path])
     this.#linksBelow.push(node)
     return node
