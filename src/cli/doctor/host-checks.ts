@@ -9,7 +9,7 @@ import { crc32 } from '../../native.js'
 import { describeError, hasCode } from '../../util/errors.js'
 import { formatBytes } from '../../util/range.js'
 import { exitCodes } from '../exit-code.js'
-import { silentLogger } from './silent-logger.js'
+import { silentLogger } from '../../util/log.js'
 import type { Findings } from './findings.js'
 
 /** Whether this machine can mount and cache. */

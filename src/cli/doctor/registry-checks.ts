@@ -18,7 +18,7 @@ import { formatBytes } from '../../util/range.js'
 import { exitCodeOf } from '../exit-code.js'
 import { checkClock, explainRateLimit, explainRedirects, explainTokens } from './explanations.js'
 import type { Findings } from './findings.js'
-import { silentLogger } from './silent-logger.js'
+import { silentLogger } from '../../util/log.js'
 
 /** Enough to see how ranges are answered. */
 const probeBytes = 1024
