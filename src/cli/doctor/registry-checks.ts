@@ -13,12 +13,11 @@ import type { HttpResponse } from '../../registry/transport.js'
 import { headersOf } from '../../registry/transport.js'
 import type { Digest } from '../../util/digest.js'
 import { describeError, hasCode } from '../../util/errors.js'
-import type { Logger } from '../../util/log.js'
 import { formatBytes } from '../../util/range.js'
 import { exitCodeOf } from '../exit-code.js'
 import { checkClock, explainRateLimit, explainRedirects, explainTokens } from './explanations.js'
 import type { Findings } from './findings.js'
-import { silentLogger } from '../../util/log.js'
+import { silentLogger, type Logger } from '../../util/log.js'
 
 /** Enough to see how ranges are answered. */
 const probeBytes = 1024
