@@ -96,7 +96,7 @@ test('no permission for /dev/fuse', asRoot, async (t) => {
   // A checkout below /root is nothing that others can read.
   const checkout = join(files, 'checkout')
   await mkdir(checkout)
-  const command = `mount --bind ${device} /dev/fuse && mount --bind ${packageRoot} ${checkout} && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0" "$@"`
+  const command = `mount --bind ${device} /dev/fuse && mount --bind ${packageRoot} ${checkout} && exec env HOME=${files} setpriv --reuid=65534 --regid=65534 --clear-groups "$0" "$@"`
   const seen = join(checkout, relative(packageRoot, program))
   const args = [process.execPath, seen, 'mount', '--cache-dir', join(files, 'cache'), path]
   const ran = await run('unshare', ['-m', 'sh', '-c', command, ...args], 60_000)
