@@ -177,7 +177,8 @@ test('doctor tells what it finds of a real registry, and no secret', options, as
   assert.match(said('tag'), /^ok: HEAD says sha256:/)
   assert.match(said('manifest'), /^ok: GET gives sha256:[0-9a-f]{64}, 1 layers/)
   assert.match(said('range'), /^ok: 1024 bytes .* \(206\)/)
-  assert.equal(said('redirect'), `ok: 307 to ${cdn.host}, signed, good for 5 s`)
+  // Of five seconds, rounded down by then.
+  assert.match(said('redirect'), new RegExp(`^ok: 307 to ${cdn.host}, signed, good for [345] s$`))
   assert.match(said('referrers'), /^info/)
   assert.ok(!/md5=|eyJ/.test(stdout), 'a signature or a token')
 
