@@ -47,7 +47,8 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
   returnFreedMemory()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
-  const memory = new MemoryCache(config.memoryBytes)
+  // An eighth is for what is on its way: pooled buffers, replies, what waits for the garbage collector.
+  const memory = new MemoryCache(Math.floor((config.memoryBytes * 7) / 8))
   const disk = new DiskChunkStore({
     directory: join(directory.path, 'chunks'),
     maximumBytes: config.cacheBytes,
