@@ -18,7 +18,7 @@ export interface LayerFixture {
   readonly descriptor: Descriptor
   readonly diffId: DiffId
   readonly directory: string
-  /** As another process would: what is on disk stays, memory does not. */
+  /** As a process would that starts when the one before has ended: what is on disk stays, memory does not. */
   open(options?: Partial<LayerOptions>): Promise<Layer>
 }
 
@@ -39,7 +39,9 @@ export async function layerFixture(
     ...described,
   }
   const diffId = digestOf(tar) as string as DiffId
+  const caches: ChunkCache[] = []
   const open = async (options: Partial<LayerOptions> = {}): Promise<Layer> => {
+    for (const before of caches) await before.settle()
     const disk = new DiskChunkStore({
       directory: join(directory, 'chunks'),
       maximumBytes: 1 << 30,
@@ -49,6 +51,7 @@ export async function layerFixture(
     })
     await disk.scan()
     const cache = new ChunkCache(new MemoryCache(128 << 20), disk)
+    caches.push(cache)
     const layer = new Layer({
       descriptor,
       blob,
