@@ -86,13 +86,13 @@ test('what the consumer holds is not overwritten, and no more than the ring is a
 })
 
 test('a consumer that is waited for gets fewer and longer ranges', async (t) => {
-  const { blob, open } = await setUp(t)
+  const { blob, cache, open } = await setUp(t)
   const download = open()
   const waiting: number[] = []
   let end = 0
   for (;;) {
     const next = download.next()
-    const part = await Promise.race([next, pause(250)])
+    const part = await Promise.race([next, cache.settle().then(async () => pause(250))])
     if (part !== undefined) {
       end = part.offset + part.bytes.length
       waiting.push(end)
