@@ -9,25 +9,18 @@ import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
-import { promisesCompression } from './codec.js'
 import { DecodedSpans } from './decoded-spans.js'
 import { FirstPass, passBytes, type FirstPassOptions, type FirstPassResult } from './first-pass.js'
 import { finishTree } from './finish-tree.js'
 import { HeaderWalk } from './header-walk.js'
 import { IndexKeeper } from './index-keeper.js'
-import {
-  contentsOfPass,
-  emptyContents,
-  sourceOfPass,
-  type LayerBytes,
-  type LayerContents,
-} from './layer-contents.js'
+import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } from './layer-contents.js'
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
 import { LayerTree } from './layer-tree.js'
+import { openWithoutPass } from './open-without-pass.js'
 import { openPlain } from './plain-layer.js'
-import { openTableOfContents } from './table-of-contents.js'
 import type { TarSource } from './tar-source.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
@@ -185,16 +178,24 @@ export class Layer implements ByteSource {
 
   /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
   #findSome(offset: number, target: Buffer): number {
-    const recent = this.#pass instanceof FirstPass ? this.#pass.recent.find(offset, target) : 0
-    return recent || (this.#source?.findSome(offset, target) ?? 0)
+    const shown = this.#shown(offset, target)
+    const recent = this.#pass instanceof FirstPass ? this.#pass.recent.find(offset, shown) : 0
+    return recent || (this.#source?.findSome(offset, shown) ?? 0)
+  }
+
+  #shown(offset: number, target: Buffer): Buffer {
+    const pass = this.#contents === undefined ? this.#pass : undefined
+    return pass instanceof FirstPass ? pass.progress.shown(offset, target) : target
   }
 
   /** Fills the start of `target`; 0 at the end of the layer. */
   async #readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
+    let shown = target
     const ready = (): number | TarSource | undefined => {
       const found = this.#findSome(offset, target)
       if (found > 0) return found
-      return this.#source?.covers(offset) === true ? this.#source : undefined
+      shown = this.#shown(offset, target)
+      return shown.length > 0 && this.#source?.covers(offset) === true ? this.#source : undefined
     }
     this.#waitingReaders++
     const found = await this.until(ready, options).finally(() => this.#waitingReaders--)
@@ -205,7 +206,7 @@ export class Layer implements ByteSource {
       this.#options.readDeadlineMs,
       'reading from the registry',
       options.signal,
-      async (signal) => found.readSome(offset, target, { signal }),
+      async (signal) => found.readSome(offset, shown, { signal }),
     ).catch(async (error: unknown) => {
       if (hasCode(error, 'CORRUPT') && this.#contents !== undefined) await this.#forgetIndex()
       throw error instanceof RegistryFsError ? error.within(where) : error
@@ -238,9 +239,11 @@ export class Layer implements ByteSource {
     await this.#purging
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
-    const opened = await this.#openWithoutPass().catch((error: unknown) => {
-      throw this.#fail(error)
-    })
+    const opened = await openWithoutPass(this.#bytes, this.#closing.signal, this.#options.log).catch(
+      (error: unknown) => {
+        throw this.#fail(error)
+      },
+    )
     if (opened !== undefined) {
       this.#takeOpened(opened)
       return
@@ -263,14 +266,6 @@ export class Layer implements ByteSource {
         }
       })
     })
-  }
-
-  async #openWithoutPass(): Promise<HeaderWalk | LayerContents | undefined> {
-    const { size, mediaType } = this.descriptor
-    if (size === 0) return emptyContents(this.descriptor)
-    const listed = await openTableOfContents(this.#bytes, this.#closing.signal, this.#options.log)
-    if (listed !== undefined || promisesCompression(mediaType)) return listed
-    return openPlain(this.#bytes, this.#closing.signal)
   }
 
   /** The bytes can be had at once; only members may be still to be found. */

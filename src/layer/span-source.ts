@@ -32,8 +32,8 @@ export interface SpanSourceOptions {
   readonly zeros: ZeroMap
   readonly compressed: CachedSource
   readonly memory: MemoryCache
-  /** Where the layer is of zstd frames. */
-  readonly zstd?: ZstdSpans | undefined
+  /** Where the layer is of zstd frames, which is known as soon as there is a span. */
+  readonly zstd: () => ZstdSpans | undefined
 }
 
 export class SpanSource implements TarSource {
@@ -141,7 +141,8 @@ export class SpanSource implements TarSource {
   }
 
   async #inflate(index: number, span: Span, piece: number): Promise<Lease> {
-    const { windows, compressed, memory, zstd } = this.#options
+    const { windows, compressed, memory } = this.#options
+    const zstd = this.#options.zstd()
     if (zstd !== undefined) {
       const lease = memory.pool.take(span.uncompressedLength)
       await zstd.fill(index, span, lease)

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache'
-import { Pool, ProxyAgent, type Dispatcher } from 'undici'
+import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import { Exchange } from './exchange.js'
 import { networkError } from './network-error.js'
 import type { Proxy, ProxyRules } from './proxy.js'
+import { onread, readingAtOnce } from './shared-read-buffer.js'
 import type { TrustStore } from './tls/trust-store.js'
 import type { ConnectionSettings, HttpRequest, HttpResponse, Transport } from './transport.js'
 
@@ -124,7 +125,8 @@ export class UndiciTransport implements Transport {
       keepAliveTimeout: keepAliveMs,
     }
     if (proxy === undefined) {
-      const dispatcher = new Pool(url.origin, { ...pool, connect: { timeout, ...tls } })
+      const connect = readingAtOnce(buildConnector({ timeout, ...tls, onread }))
+      const dispatcher = new Pool(url.origin, { ...pool, connect })
       return { dispatcher, proxy, forwards: false }
     }
     const proxyTls =

@@ -159,6 +159,15 @@ test('bytes that do not have the digest are taken back, and nothing of them is k
   assert.equal((await layer.status()).cachedBytes, 0)
 })
 
+test('nobody has read all of a layer that turns out wrong at its last byte', async (t) => {
+  const wrong = gzipSync(tar)
+  wrong.writeUInt32LE((wrong.readUInt32LE(wrong.length - 8) ^ 1) >>> 0, wrong.length - 8)
+  const fixture = await layerFixture(t, tar, wrong)
+  const layer = await fixture.open()
+  assert.ok((await layer.read(0, 4096)).equals(tar.subarray(0, 4096)))
+  await assert.rejects(layer.read(0, tar.length), { code: 'CORRUPT', message: /CRC-32/ })
+})
+
 test('a tar that does not have the diff ID is refused', async (t) => {
   const fixture = await layerFixture(t, tar)
   const wrong = digestOf(Buffer.from('other')) as string as DiffId
