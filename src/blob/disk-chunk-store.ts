@@ -103,7 +103,7 @@ export class DiskChunkStore {
       }
     }
     found.sort((a, b) => a.usedAtMs - b.usedAtMs)
-    for (const { digest, index, bytes } of found) this.#remember({ digest, index, bytes })
+    for (const { digest, index, bytes, usedAtMs } of found) this.#remember({ digest, index, bytes }, usedAtMs)
   }
 
   /** Undefined: not there, or not intact. */
@@ -157,7 +157,7 @@ export class DiskChunkStore {
       await unlink(this.#path(digest, index)).catch(() => undefined)
       return false
     }
-    if (!this.#units.has(key)) this.#remember({ digest, index, bytes })
+    if (!this.#units.has(key)) this.#remember({ digest, index, bytes }, Date.now())
     this.#writtenSinceCheck += bytes
     return true
   }
@@ -205,8 +205,10 @@ export class DiskChunkStore {
     return true
   }
 
-  #remember(unit: Unit): void {
-    this.#units.set(keyOf(unit.digest, unit.index), unit)
+  #remember(unit: Unit, usedAtMs: number): void {
+    const key = keyOf(unit.digest, unit.index)
+    this.#units.set(key, unit)
+    this.#touched.set(key, usedAtMs)
     this.#usedBytes += unit.bytes
     this.#bytesOf.set(unit.digest, this.bytesOf(unit.digest) + unit.bytes)
   }

@@ -139,6 +139,7 @@ export class FuseServer {
         this.#answer(request, 0, [])
         return
       case opcodes.read:
+        if (this.#answerFromMemory(request)) return
         void this.#serve('read', request, async (signal) => this.#read(request, signal))
         return
       case opcodes.lookup:
@@ -252,6 +253,13 @@ export class FuseServer {
     const bytes = await this.#operations.read(handle as FileHandle, offset, length, { signal, scratch })
     this.#answer(request, 0, [bytes])
     this.#scratches.give(scratch)
+  }
+
+  #answerFromMemory(request: FuseRequest): boolean {
+    const { handle, offset, size } = decodeRead(request.body)
+    const parts = this.#operations.peek(handle as FileHandle, offset, Math.min(size, maxReadBytes))
+    if (parts !== undefined) this.#answer(request, 0, parts)
+    return parts !== undefined
   }
 
   async #seek({ body }: FuseRequest, signal: AbortSignal): Promise<Body> {

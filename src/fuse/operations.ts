@@ -149,6 +149,14 @@ export class TreeOperations implements FuseOperations {
     )
   }
 
+  peek(handle: FileHandle, offset: number, length: number): readonly Buffer[] | undefined {
+    if (this.#stopping.signal.aborted) return undefined
+    const file = this.#handles.find(handle)
+    const parts = file !== undefined && 'source' in file ? file.source.peek?.(offset, length) : undefined
+    if (parts !== undefined) this.#count('read')
+    return parts
+  }
+
   async lseek(handle: FileHandle, offset: number, whence: Whence, options?: ReadOptions): Promise<number> {
     const file = this.#handles.get(handle)
     if (!('source' in file)) throw new RegistryFsError('INVALID', 'is a directory')

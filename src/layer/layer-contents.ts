@@ -79,7 +79,7 @@ export function emptyContents({ digest }: Descriptor): LayerContents {
   zeros.complete()
   const source: TarSource = {
     inflated: 0,
-    findSome: () => 0,
+    peekSome: () => undefined,
     covers: () => false,
     readSome: async () => Promise.resolve(0),
   }

@@ -5,6 +5,7 @@
  * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
 import type { ArrivingChunks } from '../blob/cached-source.js'
+import { peekAll } from '../blob/peek.js'
 import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
@@ -58,9 +59,11 @@ export class Layer implements ByteSource {
     this.#options = options
     const { descriptor, blob, cache } = options
     this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
+    const download = (): ArrivingChunks | undefined =>
+      this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
     const arriving = {
-      has: (index: number) => this.#download?.has(index) ?? false,
-      find: async (index: number) => this.#download?.find(index),
+      has: (index: number) => download()?.has(index) ?? false,
+      find: async (index: number) => download()?.find(index),
     }
     this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
   }
@@ -131,11 +134,17 @@ export class Layer implements ByteSource {
       const rest = target.subarray(filled)
       // Most reads find their bytes in memory: those pay for no deadline and wait for nothing.
       const bytes =
-        this.#findSome(offset + filled, rest) || (await this.#readSome(offset + filled, rest, options))
+        this.#peekSome(offset + filled, rest.length)?.copy(rest) ??
+        (await this.#readSome(offset + filled, rest, options))
       if (bytes === 0) break
       filled += bytes
     }
     return target.subarray(0, filled)
+  }
+
+  peek(offset: number, length: number): readonly Buffer[] | undefined {
+    this.#lastReadAt = performance.now()
+    return peekAll(offset, length, (at, bytes) => this.#peekSome(at, bytes))
   }
 
   async seek(whence: Whence, offset: number, end: number, options: ReadOptions = {}): Promise<number> {
@@ -177,25 +186,26 @@ export class Layer implements ByteSource {
   }
 
   /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
-  #findSome(offset: number, target: Buffer): number {
-    const shown = this.#shown(offset, target)
-    const recent = this.#pass instanceof FirstPass ? this.#pass.recent.find(offset, shown) : 0
-    return recent || (this.#source?.findSome(offset, shown) ?? 0)
+  #peekSome(offset: number, length: number): Buffer | undefined {
+    const shown = this.#shownBytes(offset, length)
+    if (shown === 0) return undefined
+    const recent = this.#pass instanceof FirstPass ? this.#pass.recent.peekSome(offset, shown) : undefined
+    return recent ?? this.#source?.peekSome(offset, shown)
   }
 
-  #shown(offset: number, target: Buffer): Buffer {
+  #shownBytes(offset: number, length: number): number {
     const pass = this.#contents === undefined ? this.#pass : undefined
-    return pass instanceof FirstPass ? pass.progress.shown(offset, target) : target
+    return pass instanceof FirstPass ? pass.progress.shownBytes(offset, length) : length
   }
 
   /** Fills the start of `target`; 0 at the end of the layer. */
   async #readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
-    let shown = target
+    let shown = 0
     const ready = (): number | TarSource | undefined => {
-      const found = this.#findSome(offset, target)
-      if (found > 0) return found
-      shown = this.#shown(offset, target)
-      return shown.length > 0 && this.#source?.covers(offset) === true ? this.#source : undefined
+      const found = this.#peekSome(offset, target.length)
+      if (found !== undefined) return found.copy(target)
+      shown = this.#shownBytes(offset, target.length)
+      return shown > 0 && this.#source?.covers(offset) === true ? this.#source : undefined
     }
     this.#waitingReaders++
     const found = await this.until(ready, options).finally(() => this.#waitingReaders--)
@@ -206,7 +216,7 @@ export class Layer implements ByteSource {
       this.#options.readDeadlineMs,
       'reading from the registry',
       options.signal,
-      async (signal) => found.readSome(offset, shown, { signal }),
+      async (signal) => found.readSome(offset, target.subarray(0, shown), { signal }),
     ).catch(async (error: unknown) => {
       if (hasCode(error, 'CORRUPT') && this.#contents !== undefined) await this.#forgetIndex()
       throw error instanceof RegistryFsError ? error.within(where) : error
@@ -220,11 +230,6 @@ export class Layer implements ByteSource {
     this.#source = undefined
     this.#state = 'unread'
     await this.#keeper.removeIndex()
-  }
-
-  /** Of the running pass. */
-  get #download(): ArrivingChunks | undefined {
-    return this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
   }
 
   /** Resolves as soon as there is a tree to look at: from the index file or from a pass that runs. */

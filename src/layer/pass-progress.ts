@@ -61,11 +61,11 @@ export class PassProgress {
   }
 
   /**
-   * The start of `target`, which is to be filled from `offset`, that readers may have. Not the end of the tar: a layer turns out
-   * to be another than its digest says at its last byte, and whoever has read all of it by then was not told.
+   * How many of `length` bytes from `offset` readers may have. Not the end of the tar: a layer turns out to be another
+   * than its digest says at its last byte, and whoever has read all of it by then was not told.
    */
-  shown(offset: number, target: Buffer): Buffer {
-    return target.subarray(0, Math.max(0, this.#heldFrom - offset))
+  shownBytes(offset: number, length: number): number {
+    return Math.max(0, Math.min(length, this.#heldFrom - offset))
   }
 
   addSeal(seal: Seal): void {

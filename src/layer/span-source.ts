@@ -7,6 +7,7 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import type { ByteSource } from '../blob/source.js'
+import { zeros } from '../blob/zeros.js'
 import { inflateSpan, type FilePart } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
@@ -47,29 +48,30 @@ export class SpanSource implements TarSource {
     this.#options = options
   }
 
-  /** The same as readSome where it needs neither fetching nor inflating; 0 else. */
-  findSome(offset: number, target: Buffer): number {
-    const { spans, zeros } = this.#options
+  peekSome(offset: number, length: number): Buffer | undefined {
+    const { spans, zeros: map } = this.#options
     const index = spans.find(offset)
     // A span in memory first: it gives all at once where zeros and data alternate.
-    const found = index === undefined ? 0 : this.#findInSpan(index, offset, target)
-    return found > 0 ? found : fillZeros(target, zeros.zerosAt(offset))
+    const found = index === undefined ? undefined : this.#peekInSpan(index, offset, length)
+    if (found !== undefined) return found
+    const run = Math.min(map.zerosAt(offset), length)
+    return run === 0 ? undefined : zeros(run)
   }
 
   covers(offset: number): boolean {
     return this.#options.spans.find(offset) !== undefined
   }
 
-  #findInSpan(index: number, offset: number, target: Buffer): number {
+  #peekInSpan(index: number, offset: number, length: number): Buffer | undefined {
     const { spans, memory, digest } = this.#options
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
-    if (span.zero) return fillZeros(target, span.uncompressedLength - at)
-    if (span.uncompressedLength > longestKeptSpanBytes) return 0
+    if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))
+    if (span.uncompressedLength > longestKeptSpanBytes) return undefined
     const found = memory.find(spanKey(digest, span.uncompressedOffset))
-    if (found === undefined) return 0
+    if (found === undefined) return undefined
     this.#readAhead(index)
-    return found.bytes.copy(target, 0, at)
+    return found.bytes.subarray(at, at + length)
   }
 
   /** Fills the start of `target` from `offset`: resolves to how much, at least one byte; 0 beyond the spans that are known. */
@@ -79,7 +81,7 @@ export class SpanSource implements TarSource {
     if (index === undefined) return 0
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
-    if (span.zero) return fillZeros(target, span.uncompressedLength - at)
+    if (span.zero) return zeros(Math.min(target.length, span.uncompressedLength - at)).copy(target)
     const piece = span.uncompressedLength > longestKeptSpanBytes ? Math.floor(at / pieceBytes) : 0
     this.#readAhead(index)
     const known = this.#options.memory.peek(pieceKey(this.#options.digest, span, piece))
@@ -100,7 +102,11 @@ export class SpanSource implements TarSource {
     }
     if (!recent.has(index - 1) || !recent.has(index - 2)) return
     const { spans, memory, digest } = this.#options
-    memory.remove(spanKey(digest, spans.get(index - 2).uncompressedOffset))
+    const behind = spanKey(digest, spans.get(index - 2).uncompressedOffset)
+    // Not now: somebody may be looking at it.
+    setImmediate(() => {
+      memory.remove(behind)
+    })
     const end = Math.min(index + 1 + spansAhead, spans.count)
     for (let ahead = index + 1; ahead < end; ahead++) this.#prepare(ahead)
   }
@@ -143,42 +149,35 @@ export class SpanSource implements TarSource {
   async #inflate(index: number, span: Span, piece: number): Promise<Lease> {
     const { windows, compressed, memory } = this.#options
     const zstd = this.#options.zstd()
-    if (zstd !== undefined) {
-      const lease = memory.pool.take(span.uncompressedLength)
-      await zstd.fill(index, span, lease)
-      this.inflated++
-      return lease
-    }
+    this.inflated++
+    if (zstd !== undefined)
+      return memory.pool.filled(span.uncompressedLength, async (lease) => zstd.fill(index, span, lease))
     const whole = span.uncompressedLength <= longestKeptSpanBytes
     const skipBytes = whole ? 0 : piece * pieceBytes
     const lengthBytes = whole
       ? span.uncompressedLength
       : Math.min(pieceBytes, span.uncompressedLength - skipBytes)
     const { offset, length } = compressedRange(span)
-    const input = memory.pool.take(length)
-    const lease = memory.pool.take(lengthBytes)
-    // Given back only when all went well: after a failure another part of the read may still be on its way into them.
-    // Its own checksum proves a whole span; of a piece there is none.
-    const files = whole
-      ? await compressed.fillUnchecked(offset, input.bytes)
-      : await fillFrom(compressed, offset, input.bytes)
-    const known = span.windowLength === 0 ? noWindow : windows.find(index)
-    const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
-    this.inflated++
-    const request = {
-      input: input.bytes,
-      files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
-      bitOffset: span.compressedBitOffset % 8,
-      atHeader: span.atHeader,
-      window,
-      windowLength: span.windowLength,
-      skipBytes,
-      lengthBytes,
-      crc32: whole ? span.crc32 : undefined,
-    }
-    await inflateSpan(request, lease.bytes)
-    input.release()
-    return lease
+    return memory.pool.lend(length, async (input) => {
+      // Its own checksum proves a whole span; of a piece there is none.
+      const files = whole
+        ? await compressed.fillUnchecked(offset, input)
+        : await fillFrom(compressed, offset, input)
+      const known = span.windowLength === 0 ? noWindow : windows.find(index)
+      const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
+      const request = {
+        input,
+        files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
+        bitOffset: span.compressedBitOffset % 8,
+        atHeader: span.atHeader,
+        window,
+        windowLength: span.windowLength,
+        skipBytes,
+        lengthBytes,
+        crc32: whole ? span.crc32 : undefined,
+      }
+      return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes))
+    })
   }
 }
 
@@ -191,12 +190,6 @@ async function fillFrom(source: ByteSource, offset: number, target: Buffer): Pro
   const bytes = await source.read(offset, target.length)
   bytes.copy(target)
   return []
-}
-
-function fillZeros(target: Buffer, length: number): number {
-  const filled = Math.min(length, target.length)
-  target.fill(0, 0, filled)
-  return filled
 }
 
 function pieceKey(digest: string, span: Span, piece: number): string {

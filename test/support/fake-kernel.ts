@@ -30,6 +30,7 @@ export function fakeKernel(given: Partial<FuseOperations> = {}, refusal = 0): Fa
   const inits: (RegistryFsError | undefined)[] = []
   let log = ''
   const base: Partial<FuseOperations> = {
+    peek: () => undefined,
     forget: (inode, count) => {
       forgotten.push([inode, count])
     },

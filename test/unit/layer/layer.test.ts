@@ -69,6 +69,24 @@ test('a name is answered long before the pass ends, and its first bytes too', as
   assert.equal(await layer.until((tree) => tree.root.children?.get('no such')), undefined)
 })
 
+test('what is in memory is looked at where it lies, all of it or nothing', async (t) => {
+  const fixture = await layerFixture(t, tar)
+  const layer = await fixture.open()
+  assert.equal(layer.peek(start, 10), undefined)
+  await readAll(layer)
+  await layer.ready()
+  let looks = 0
+  for (let offset = 0; offset + 2_500_000 < tar.length; offset += 1_234_567) {
+    const parts = layer.peek(offset, 2_500_000)
+    if (parts === undefined) continue
+    looks++
+    assert.ok(Buffer.concat(parts).equals(tar.subarray(offset, offset + 2_500_000)), String(offset))
+  }
+  assert.ok(looks > 0)
+  assert.equal(layer.peek(tar.length - 100, 200), undefined)
+  assert.deepEqual(layer.peek(start, 0), [])
+})
+
 test('a second process needs the index and the chunks only', async (t) => {
   const fixture = await layerFixture(t, tar)
   await (await fixture.open()).ready()

@@ -17,7 +17,10 @@ test('bodies that are taken in pieces, side by side, each keep their own bytes',
     server.close()
   })
   const origin = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
-  const pool = new Pool(origin, { connections: 4, connect: readingAtOnce(buildConnector({ onread, timeout: 5000, host: '127.0.0.1', port: 0 })) })
+  const pool = new Pool(origin, {
+    connections: 4,
+    connect: readingAtOnce(buildConnector({ onread, timeout: 5000, host: '127.0.0.1', port: 0 })),
+  })
   t.after(async () => pool.destroy())
   let pauses = 0
   const fetched = bodies.map(async (_, i) => {
