@@ -51,20 +51,31 @@ export class Lease {
   }
 }
 
+/** What a pool does when it has as many slabs as it should: false when there is nothing to give up. */
+export type GiveUpSome = () => boolean
+
 export class BufferPool {
-  #slabs: readonly Slab[] = []
+  /** Apart, for what is lent for a moment would leave holes between what is kept. */
+  readonly #kept = new SlabList()
+  readonly #lent = new SlabList()
+  readonly #mostBytes: () => number
+  readonly #giveUpSome: GiveUpSome
+
+  /** `giveUpSome` is called while what is kept would take more than `mostBytes` with the holes in it. */
+  constructor(mostBytes: () => number, giveUpSome: GiveUpSome) {
+    this.#mostBytes = mostBytes
+    this.#giveUpSome = giveUpSome
+  }
 
   /** Of `length` bytes with any content; the caller holds it. */
   take(length: number): Lease {
-    const size = Math.max(grainBytes, Math.ceil(length / grainBytes) * grainBytes)
-    if (size > longestSlabBytes) return Lease.of(Buffer.allocUnsafeSlow(length))
-    for (const slab of this.#slabs) {
-      const memory = slab.take(size)
-      if (memory !== undefined) return this.#lease(slab, memory, length)
+    if (length > longestSlabBytes) return Lease.of(Buffer.allocUnsafeSlow(length))
+    for (;;) {
+      const lease = this.#kept.take(length)
+      if (lease !== undefined) return lease
+      if (this.#kept.bytes + slabBytes <= this.#mostBytes() || !this.#giveUpSome())
+        return this.#kept.grow(length)
     }
-    const slab = new Slab()
-    this.#slabs = [...this.#slabs, slab]
-    return this.#lease(slab, slab.take(size) as Buffer, length)
   }
 
   /** Filled by `fill`, which fails only when it writes no more. */
@@ -81,12 +92,36 @@ export class BufferPool {
 
   /** For as long as `work` lasts, which fails only when it writes no more. */
   async lend<T>(length: number, work: (bytes: Buffer) => Promise<T>): Promise<T> {
-    const lease = this.take(length)
+    if (length > longestSlabBytes) return work(Buffer.allocUnsafeSlow(length))
+    const lease = this.#lent.take(length) ?? this.#lent.grow(length)
     try {
       return await work(lease.bytes)
     } finally {
       lease.release()
     }
+  }
+}
+
+class SlabList {
+  #slabs: readonly Slab[] = []
+
+  get bytes(): number {
+    return this.#slabs.length * slabBytes
+  }
+
+  take(length: number): Lease | undefined {
+    for (const slab of this.#slabs) {
+      const memory = slab.take(sizeOf(length))
+      if (memory !== undefined) return this.#lease(slab, memory, length)
+    }
+    return undefined
+  }
+
+  /** Takes it from a new slab. */
+  grow(length: number): Lease {
+    const slab = new Slab()
+    this.#slabs = [...this.#slabs, slab]
+    return this.#lease(slab, slab.take(sizeOf(length)) as Buffer, length)
   }
 
   #lease(slab: Slab, memory: Buffer, length: number): Lease {
@@ -101,4 +136,8 @@ export class BufferPool {
     const kept = this.#slabs.find((slab) => slab.isEmpty)
     this.#slabs = this.#slabs.filter((slab) => !slab.isEmpty || slab === kept)
   }
+}
+
+function sizeOf(length: number): number {
+  return Math.max(grainBytes, Math.ceil(length / grainBytes) * grainBytes)
 }

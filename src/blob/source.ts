@@ -23,6 +23,9 @@ export interface ByteSource {
    */
   peek?(offset: number, length: number): readonly Buffer[] | undefined
 
+  /** Brings bytes to memory, where `peek` finds them as far as there is room. Absent: it never would. */
+  load?(offset: number, length: number, options?: ReadOptions): Promise<void>
+
   /**
    * The first byte of [offset, end) that is data, or that lies in a hole (zeros that take no reading); `end` where
    * there is none. May say data where there are zeros, never the other way round. Absent: all is data (seek.ts).

@@ -248,6 +248,8 @@ export class FuseServer {
   async #read(request: FuseRequest, signal: AbortSignal): Promise<void> {
     const { handle, offset, size } = decodeRead(request.body)
     const length = Math.min(size, maxReadBytes)
+    await this.#operations.load(handle as FileHandle, offset, length, { signal })
+    if (this.#answerFromMemory(request)) return
     const scratch = this.#scratches.take()
     // Not given back when it fails: what was given up may still be at work on it.
     const bytes = await this.#operations.read(handle as FileHandle, offset, length, { signal, scratch })

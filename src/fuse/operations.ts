@@ -149,6 +149,14 @@ export class TreeOperations implements FuseOperations {
     )
   }
 
+  async load(handle: FileHandle, offset: number, length: number, options?: ReadOptions): Promise<void> {
+    const file = this.#handles.find(handle)
+    if (file === undefined || !('source' in file)) return
+    const { source, node } = file
+    if (source.load === undefined) return
+    await this.#guard('read', node, options, async (signal) => source.load?.(offset, length, { signal }))
+  }
+
   peek(handle: FileHandle, offset: number, length: number): readonly Buffer[] | undefined {
     if (this.#stopping.signal.aborted) return undefined
     const file = this.#handles.find(handle)
@@ -303,6 +311,17 @@ export class TreeOperations implements FuseOperations {
     name?: Buffer,
   ): Promise<T> {
     this.#count(operation)
+    return this.#guard(operation, node, options, work, name)
+  }
+
+  /** Gives up in time, and says what went wrong. */
+  async #guard<T>(
+    operation: string,
+    node: TreeNode,
+    options: ReadOptions | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+    name?: Buffer,
+  ): Promise<T> {
     const outers = [this.#stopping.signal, options?.signal]
     try {
       return await withProgressDeadline(this.#options.deadlineMs, operation, node.image, outers, work)

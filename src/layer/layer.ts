@@ -5,10 +5,9 @@
  * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
 import type { ArrivingChunks } from '../blob/cached-source.js'
-import { peekAll } from '../blob/peek.js'
 import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
-import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
+import { abortable, throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import { DecodedSpans } from './decoded-spans.js'
 import { FirstPass, passBytes, type FirstPassOptions, type FirstPassResult } from './first-pass.js'
@@ -19,6 +18,7 @@ import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } fro
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
+import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
 import { openWithoutPass } from './open-without-pass.js'
 import { openPlain } from './plain-layer.js'
@@ -30,8 +30,6 @@ export type { LayerOptions } from './layer-options.js'
 
 /** After a pass failed, so long everyone gets the same error without a new try. */
 const retryAfterMs = 2_000
-/** After this long without a read nobody follows the frontier any more. */
-const readingMs = 5_000
 
 export class Layer implements ByteSource {
   readonly descriptor: Descriptor
@@ -44,8 +42,7 @@ export class Layer implements ByteSource {
   #failedAt = 0
   #purging: Promise<unknown> | undefined
   #hasAnswered = false // Somebody was told something that is not proven yet.
-  #lastReadAt = Number.NEGATIVE_INFINITY
-  #waitingReaders = 0
+  readonly #reader: LayerReader
   #source: TarSource | undefined
   readonly #bytes: LayerBytes
   #proving: Promise<void> | undefined
@@ -65,6 +62,7 @@ export class Layer implements ByteSource {
       has: (index: number) => download()?.has(index) ?? false,
       find: async (index: number) => download()?.find(index),
     }
+    this.#reader = new LayerReader(this.#readable())
     this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
   }
 
@@ -127,29 +125,19 @@ export class Layer implements ByteSource {
   }
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
-    this.#lastReadAt = performance.now()
-    const target = options.scratch?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
-    let filled = 0
-    while (filled < length) {
-      const rest = target.subarray(filled)
-      // Most reads find their bytes in memory: those pay for no deadline and wait for nothing.
-      const bytes =
-        this.#peekSome(offset + filled, rest.length)?.copy(rest) ??
-        (await this.#readSome(offset + filled, rest, options))
-      if (bytes === 0) break
-      filled += bytes
-    }
-    return target.subarray(0, filled)
+    return this.#reader.read(offset, length, options)
   }
 
   peek(offset: number, length: number): readonly Buffer[] | undefined {
-    this.#lastReadAt = performance.now()
-    return peekAll(offset, length, (at, bytes) => this.#peekSome(at, bytes))
+    return this.#reader.peek(offset, length)
+  }
+
+  async load(offset: number, length: number, options: ReadOptions = {}): Promise<void> {
+    return this.#reader.load(offset, length, options)
   }
 
   async seek(whence: Whence, offset: number, end: number, options: ReadOptions = {}): Promise<number> {
-    // Whoever seeks is about to read.
-    this.#lastReadAt = performance.now()
+    this.#reader.touch()
     const seek = (): number | undefined =>
       (this.#contents ?? this.#pass?.progress)?.zeros.seek(whence, offset, end)
     return seek() ?? (await this.until(seek, options)) ?? end
@@ -185,46 +173,20 @@ export class Layer implements ByteSource {
     await this.#proving?.catch(() => undefined)
   }
 
-  /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
-  #peekSome(offset: number, length: number): Buffer | undefined {
-    const shown = this.#shownBytes(offset, length)
-    if (shown === 0) return undefined
-    const recent = this.#pass instanceof FirstPass ? this.#pass.recent.peekSome(offset, shown) : undefined
-    return recent ?? this.#source?.peekSome(offset, shown)
-  }
-
-  #shownBytes(offset: number, length: number): number {
-    const pass = this.#contents === undefined ? this.#pass : undefined
-    return pass instanceof FirstPass ? pass.progress.shownBytes(offset, length) : length
-  }
-
-  /** Fills the start of `target`; 0 at the end of the layer. */
-  async #readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
-    let shown = 0
-    const ready = (): number | TarSource | undefined => {
-      const found = this.#peekSome(offset, target.length)
-      if (found !== undefined) return found.copy(target)
-      shown = this.#shownBytes(offset, target.length)
-      return shown > 0 && this.#source?.covers(offset) === true ? this.#source : undefined
+  #readable(): ReadableLayer {
+    return {
+      digest: this.descriptor.digest,
+      readDeadlineMs: this.#options.readDeadlineMs,
+      source: () => this.#source,
+      pass: () => (this.#contents === undefined && this.#pass instanceof FirstPass ? this.#pass : undefined),
+      until: async (look, options) => this.until(look, options),
+      onCorrupt: async () => this.#forgetIndex(),
     }
-    this.#waitingReaders++
-    const found = await this.until(ready, options).finally(() => this.#waitingReaders--)
-    if (found === undefined) return 0
-    if (typeof found === 'number') return found
-    const where = { layer: this.descriptor.digest, offset }
-    return withDeadline(
-      this.#options.readDeadlineMs,
-      'reading from the registry',
-      options.signal,
-      async (signal) => found.readSome(offset, target.subarray(0, shown), { signal }),
-    ).catch(async (error: unknown) => {
-      if (hasCode(error, 'CORRUPT') && this.#contents !== undefined) await this.#forgetIndex()
-      throw error instanceof RegistryFsError ? error.within(where) : error
-    })
   }
 
   /** Fresh bytes did not inflate from where the index says: the next read builds it anew. */
   async #forgetIndex(): Promise<void> {
+    if (this.#contents === undefined) return
     this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
     this.#contents = undefined
     this.#source = undefined
@@ -392,7 +354,7 @@ export class Layer implements ByteSource {
       takesPlain,
       journalPath: this.#keeper.journalPath,
       diffId,
-      isBeingRead: () => this.#waitingReaders > 0 || performance.now() - this.#lastReadAt < readingMs,
+      isBeingRead: () => this.#reader.isBusy,
       signal: this.#closing.signal,
       log,
     }

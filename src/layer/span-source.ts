@@ -23,6 +23,8 @@ const pieceBytes = 8 << 20
 const noWindow = Buffer.alloc(0)
 /** Readers that go forward, to tell them from random ones: this many recent spans are remembered. */
 const rememberedSpans = 32
+/** qemu-img has eight requests of 2 MiB under way, which come in any order. */
+const spansBehind = 20
 /** One for each thread that inflates. */
 const spansAhead = 2
 
@@ -89,10 +91,21 @@ export class SpanSource implements TarSource {
     return found.bytes.copy(target, 0, at - piece * pieceBytes)
   }
 
+  async load(offset: number, options: ReadOptions): Promise<boolean> {
+    const { spans, memory } = this.#options
+    const index = spans.find(offset)
+    if (index === undefined) return false
+    const span = spans.get(index)
+    if (span.zero) return true
+    if (span.uncompressedLength > Math.min(longestKeptSpanBytes, memory.longestBytes)) return false
+    this.#readAhead(index)
+    await abortable(this.#piece(index, span, 0), options.signal)
+    return true
+  }
+
   /**
-   * A reader that came through the two spans before will want the next ones: they are inflated meanwhile. What lies two
-   * spans behind it was handed on whole, and makes room. (The span just before may still be asked for, for the kernel
-   * has more than one request under way.)
+   * A reader that came through the two spans before will want the next ones: they are inflated meanwhile. What lies
+   * well behind it was handed on whole, and makes room.
    */
   #readAhead(index: number): void {
     const recent = this.#recent
@@ -102,13 +115,13 @@ export class SpanSource implements TarSource {
     }
     if (!recent.has(index - 1) || !recent.has(index - 2)) return
     const { spans, memory, digest } = this.#options
-    const behind = spanKey(digest, spans.get(index - 2).uncompressedOffset)
-    // Not now: somebody may be looking at it.
+    // Not now: somebody may be looking at what makes room.
     setImmediate(() => {
-      memory.remove(behind)
+      if (index >= spansBehind)
+        memory.remove(spanKey(digest, spans.get(index - spansBehind).uncompressedOffset))
+      const end = Math.min(index + 1 + spansAhead, spans.count)
+      for (let ahead = index + 1; ahead < end; ahead++) this.#prepare(ahead)
     })
-    const end = Math.min(index + 1 + spansAhead, spans.count)
-    for (let ahead = index + 1; ahead < end; ahead++) this.#prepare(ahead)
   }
 
   #prepare(index: number): void {

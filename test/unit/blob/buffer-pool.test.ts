@@ -3,9 +3,14 @@ import { test } from 'node:test'
 import { BufferPool, type Lease } from '../../../src/blob/buffer-pool.js'
 
 const slabBytes = 32 << 20
+const freePool = (): BufferPool =>
+  new BufferPool(
+    () => Infinity,
+    () => false,
+  )
 
 test('no two leases share memory, whatever comes and goes', () => {
-  const pool = new BufferPool()
+  const pool = freePool()
   const held: { lease: Lease; mark: number }[] = []
   let state = 12_345
   const random = (below: number): number => {
@@ -28,7 +33,7 @@ test('no two leases share memory, whatever comes and goes', () => {
 })
 
 test('memory is used again once the last holder has let go, and not before', () => {
-  const pool = new BufferPool()
+  const pool = freePool()
   const first = pool.take(slabBytes / 2)
   const { byteOffset } = first.bytes
   first.hold().release()
@@ -41,13 +46,13 @@ test('memory is used again once the last holder has let go, and not before', () 
 })
 
 test('what is longer than half a slab comes alone, and counts for what it is', () => {
-  const lease = new BufferPool().take(slabBytes / 2 + 1)
+  const lease = freePool().take(slabBytes / 2 + 1)
   assert.equal(lease.bytes.length, slabBytes / 2 + 1)
   assert.equal(lease.heldBytes, slabBytes / 2 + 1)
 })
 
 test('what fails gives its memory back', async () => {
-  const pool = new BufferPool()
+  const pool = freePool()
   const where: number[] = []
   const failing = async ({ byteOffset }: { byteOffset: number }): Promise<never> => {
     where.push(byteOffset)
@@ -58,4 +63,22 @@ test('what fails gives its memory back', async () => {
     await assert.rejects(pool.lend(1_000_000, failing))
   }
   assert.deepEqual(new Set(where), new Set([where[0]]))
+})
+
+test('what is kept takes no more memory than it may, as long as something can be given up', () => {
+  const kept: Lease[] = []
+  const pool = new BufferPool(
+    () => 2 * slabBytes,
+    () => {
+      const oldest = kept.shift()
+      oldest?.release()
+      return oldest !== undefined
+    },
+  )
+  for (let i = 0; i < 500; i++) kept.push(pool.take(1_000_000 + ((i * 7_919) % 500_000)))
+  assert.equal(new Set(kept.map(({ bytes }) => bytes.buffer)).size, 2)
+  // What is in use is not to be had.
+  const inUse = Array.from({ length: 80 }, () => pool.take(1_000_000))
+  assert.equal(kept.length, 0)
+  assert.ok(new Set(inUse.map(({ bytes }) => bytes.buffer)).size >= 3)
 })
