@@ -6,8 +6,8 @@ import type { LayerStatus } from '../../src/layer/layer-status.js'
 import type { FakeRegistry } from './fake-registry.js'
 import { mounted, run, type Mounted, type MountedOptions, type Ran } from './mounted.js'
 
-/** The program that was compiled together with the tests. */
-export const program = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+/** The program as it is installed, in one file: it starts in half the time. `make build` makes it. */
+export const program = fileURLToPath(new URL('../../registryfs.js', import.meta.url))
 
 export interface CommandOptions {
   readonly cache: string
