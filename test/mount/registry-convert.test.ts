@@ -14,7 +14,7 @@ for (const format of ['qcow2', 'raw'] as const) {
   test(`a ${format} disk converts out of a real registry, cold and warm`, options, async (t) => {
     const files = await temporaryDirectory(t)
     const registry = await dockerRegistry(t)
-    const disk = await containerdisk(files, format)
+    const disk = await containerdisk(format)
     await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
     await registry.push(join(files, 'oci'), 'containerdisks/test', 'latest')
     const cache = join(files, 'cache')
@@ -52,7 +52,7 @@ for (const format of ['qcow2', 'raw'] as const) {
 test('the disk converts while its layer is still on its way', options, async (t) => {
   const files = await temporaryDirectory(t)
   const registry = await dockerRegistry(t)
-  const disk = await containerdisk(files, 'qcow2')
+  const disk = await containerdisk('qcow2')
   await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
   await registry.push(join(files, 'oci'), 'disk', 'latest')
   const link = await slowLink(t, registry.host, 3 << 20)
@@ -71,7 +71,7 @@ test('the disk converts while its layer is still on its way', options, async (t)
 test('two images on a common layer fetch it once', options, async (t) => {
   const files = await temporaryDirectory(t)
   const registry = await dockerRegistry(t)
-  const disk = await containerdisk(files, 'qcow2')
+  const disk = await containerdisk('qcow2')
   await mkdir(join(files, 'cache'), { mode: 0o700 })
   for (const name of ['first', 'second']) {
     await writeOciLayout(join(files, name), 'v1', disk.image)

@@ -35,7 +35,7 @@ test(
   async (t) => {
     const files = await temporaryDirectory(t)
     const registry = await dockerRegistry(t)
-    const disk = await containerdisk(files, 'raw')
+    const disk = await containerdisk('raw')
     await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
     await registry.push(join(files, 'oci'), 'disk', 'latest')
     const bytes = await readFile(disk.disk)

@@ -27,7 +27,7 @@ async function setUp(
   ...flags: readonly string[]
 ): Promise<Setup> {
   const files = await temporaryDirectory(t)
-  const disk = await containerdisk(files, 'qcow2')
+  const disk = await containerdisk('qcow2')
   const layerBytes = disk.image.layers[0]?.size ?? 0
   // Of each connection. A first pass of 12 s: it fetches the first 4 MiB alone, then all the rest of a layer this small at once.
   const bytesPerSecond = 700_000

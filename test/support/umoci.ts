@@ -87,9 +87,9 @@ export class Walker {
 
   async #walk(root: string, image: string): Promise<readonly string[] | string> {
     this.#child.stdin.write(`${root}\t${this.#scratch}\t${image}\n`)
-    const { done, value: refusal } = await this.#lines.next()
-    if (done === true) return 'it has ended'
-    if (refusal !== '') return refusal
+    const line = await this.#lines.next()
+    if (line.done === true) return 'it has ended'
+    if (line.value !== '') return line.value
     const values = (await readFile(this.#scratch, 'latin1')).split('\0')
     const paths: WalkedPath[] = []
     for (let i = 0; i + 2 < values.length; i += 3)
