@@ -5,10 +5,10 @@
 namespace {
 
 constexpr size_t kHeadBytes = 3;
-constexpr size_t kMostBytes = 1 << 12;
+constexpr size_t kMostBytes = 1 << 11;
 // Those up to so long are cut off everywhere, others at some places.
 constexpr size_t kShortBytes = 64;
-constexpr size_t kSomePlaces = 4;
+constexpr size_t kSomePlaces = 2;
 
 }  // namespace
 
