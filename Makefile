@@ -17,8 +17,8 @@ BUILD_PACKAGES := g++ make python3 libzstd-dev
 RUN_PACKAGES := libfuse2 fuse3
 DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
 CHECK_PACKAGES := clang-format zstd
-FUZZ_PACKAGES := clang libclang-rt-14-dev libzstd-dev zlib1g-dev libssl-dev zstd golang-1.19-src libpython3.11-testsuite
-TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr pigz libdeflate-tools tabix zopfli bzip2 nginx \
+FUZZ_PACKAGES := umoci clang libclang-rt-14-dev libzstd-dev zlib1g-dev libssl-dev zstd golang-1.19-src libpython3.11-testsuite
+TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo attr pigz libdeflate-tools tabix zopfli bzip2 nginx \
   tinyproxy openssl $(FUZZ_PACKAGES)
 BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Usage: fuzz.sh [SECONDS [FUZZER...]]   (default: 60, for each of tar, deflate, inflate, zstd and pass)
-# Fuzzes the tar reader, and the decoders of the addon with AddressSanitizer and UndefinedBehaviorSanitizer, from the corpus in
+# Usage: fuzz.sh [SECONDS [FUZZER...]]   (default: 60, for each of tar, umoci, deflate, inflate, zstd, pass)
+# Fuzzes the tar reader, images of several layers against umoci, and the decoders of the addon with AddressSanitizer and UndefinedBehaviorSanitizer, from the corpus in
 # test/native/fuzz/corpus on. An input that ends one is left behind and named; it becomes a test. SEED=N begins as an
 # earlier run did; KEEP=1 puts what reached new code into the corpus, and leaves out what no longer adds to it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 fuzzers=("${@:2}")
-if ((${#fuzzers[@]} == 0)); then fuzzers=(tar deflate inflate zstd pass); fi
+if ((${#fuzzers[@]} == 0)); then fuzzers=(tar umoci deflate inflate zstd pass); fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/registryfs-fuzz.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
@@ -18,14 +18,24 @@ decoders=(deflate_codes deflate_decoder deflate_loop crc32 running_crc32 span_in
 most_bytes=16384
 corpus=test/native/fuzz/corpus
 
-fuzz_tar() {
-  # Also within a test: a runner inside of a runner runs nothing.
-  FUZZ_SECONDS=$seconds env -u NODE_TEST_CONTEXT node --enable-source-maps --test build/test/oracles/tar-fuzz.test.js >"$work/tar.log" || {
-    tail -n 60 "$work/tar.log"
-    echo 'fuzz: tar has found something' >&2
+# A test of Node's; also within a test, where a runner inside of a runner would run nothing.
+fuzz_by_test() {
+  local name=$1 file=$2
+  env -u NODE_TEST_CONTEXT node --enable-source-maps --test --test-reporter=tap "build/test/oracles/$file" >"$work/$name.log" || {
+    tail -n 60 "$work/$name.log"
+    echo "fuzz: $name has found something" >&2
     exit 1
   }
-  grep '^# SEED' "$work/tar.log"
+  grep '^ *# SEED' "$work/$name.log"
+}
+
+fuzz_tar() {
+  FUZZ_SECONDS=$seconds fuzz_by_test tar tar-fuzz.test.js
+}
+
+# Five a second or so.
+fuzz_umoci() {
+  SEED=${SEED:-$RANDOM$RANDOM} IMAGES=$((seconds * 5)) fuzz_by_test umoci umoci-images.test.js
 }
 
 # Once for all fuzzers.
@@ -65,5 +75,8 @@ keep() {
 
 for name in "${fuzzers[@]}"; do
   echo "== $name, $seconds s"
-  if [[ $name == tar ]]; then fuzz_tar; else fuzz_decoder "$name"; fi
+  case $name in
+    tar | umoci) "fuzz_$name" ;;
+    *) fuzz_decoder "$name" ;;
+  esac
 done

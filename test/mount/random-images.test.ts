@@ -9,10 +9,11 @@ import { tarOf } from '../support/tar-of.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
 import { differencesOf, Walker, writeImages } from '../support/umoci.js'
 
+/** The same ones each time. */
 const imageCount = 5
 
 test('random images look the same through a mount as umoci unpacks them', { timeout: 120_000 }, async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+  const seed = Number(process.env['SEED'] ?? 1)
   t.diagnostic(`SEED=${String(seed)}`)
   const files = await temporaryDirectory(t)
   const oci = join(files, 'oci')

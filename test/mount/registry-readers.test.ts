@@ -18,6 +18,7 @@ import {
   sha256Of,
   sha256sum,
   statusOf,
+  untilReady,
 } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
 import { dir, file, tarOf } from '../support/tar-of.js'
@@ -67,11 +68,6 @@ async function layerState(mount: Mounted): Promise<string | undefined> {
   return (await statusOf(mount)).images[0]?.layers[0]?.state
 }
 
-/** The disk's last byte is read before the layer's last ones, and before the proof. */
-async function ready(mount: Mounted): Promise<void> {
-  while ((await layerState(mount)) !== 'ready') await sleep(50)
-}
-
 async function gone(path: string): Promise<void> {
   for (let times = 0; findMount(path) !== undefined; times++) {
     assert.ok(times < 1000, `${path} is still mounted`)
@@ -89,7 +85,7 @@ test(
     assert.equal(await exit(during), 0)
     setup.registry.faults = {}
     assert.equal(await sha256sum(setup.disk), sha256Of(disk))
-    await ready(setup.mount)
+    await untilReady(setup.mount)
     assert.equal(await exit(readAtRandom(setup, 2)), 0)
     assert.equal(await setup.mount.stop(), 0)
 

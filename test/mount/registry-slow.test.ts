@@ -4,7 +4,7 @@ import { describe, test, type TestContext } from 'node:test'
 import { containerdisk, type Containerdisk } from '../support/containerdisk.js'
 import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.js'
 import { output, run, type Mounted } from '../support/mounted.js'
-import { blobBytesSent, complaints, mountImages, statusOf } from '../support/registryfs.js'
+import { blobBytesSent, complaints, mountImages, statusOf, untilReady } from '../support/registryfs.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
 
 const options = { timeout: 280_000 }
@@ -128,7 +128,7 @@ describe('a slow link', { concurrency: 4 }, () => {
     registry.faults.failing = { kind: 'blob', status: 429, times: 1, retryAfter: '1' }
     registry.faults.stallAfter = { bytes: 200_000, times: 1 }
     await converted
-    assert.equal((await statusOf(mount)).images[0]?.layers[0]?.state, 'ready')
+    await untilReady(mount)
     assert.equal(await mount.stop(), 0)
     assert.doesNotMatch(mount.log(), /"level":50/)
   })

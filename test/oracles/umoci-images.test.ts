@@ -14,13 +14,14 @@ import { differencesOf, linesOf, Walker, writeImages, type WalkedPath } from '..
 
 type Steps = readonly (readonly Step[])[]
 
+/** The same ones each time: `make fuzz` looks at others. */
 const imageCount = Number(process.env['IMAGES'] ?? 300)
 const atOnce = 2
 const maximumShown = 5
 const maximumShrunk = 3
 
 test('random images of several layers look as umoci unpacks them', { timeout: 600_000 }, async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+  const seed = Number(process.env['SEED'] ?? 1)
   t.diagnostic(`SEED=${String(seed)}`)
   const files = await temporaryDirectory(t)
   const walkers = Array.from({ length: atOnce }, (_, i) => new Walker(t, join(files, `walk-${String(i)}`)))
