@@ -60,7 +60,9 @@ export class SpanBuilder {
 
   /** A span ends here and the next one begins. `keep` is shown all of it, unless it is zeros or was not seen whole. */
   cut(offset: number, keep?: (lease: Lease) => void): void {
-    if (this.#lease !== undefined && this.#start === this.#spanStart) {
+    // Readers may have come after its start, or left before its end.
+    const isWhole = this.#start === this.#spanStart && this.#start + this.#filled === offset
+    if (this.#lease !== undefined && isWhole) {
       this.#lease.shorten(this.#filled)
       keep?.(this.#lease)
       this.#keep(spanKey(this.#digest, this.#start), this.#lease)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import { digestOf, type DiffId } from '../../src/util/digest.js'
+import { freePort } from '../support/docker-registry.js'
 import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.js'
 import { gzipMember } from '../support/gzip-shapes.js'
 import { diffIdOf, gzipLayer, type ImageContents, type Layer } from '../support/images.js'
@@ -225,11 +225,7 @@ const cases: readonly BadInput[] = [
 ]
 
 async function unusedHost(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return `127.0.0.1:${String(typeof address === 'object' ? address?.port : 0)}`
+  return `127.0.0.1:${String(await freePort())}`
 }
 
 /** Nobody learns from a message what lets somebody in, or where in our code it came from. */

@@ -26,7 +26,7 @@ interface Setup {
 async function setUp(t: TestContext): Promise<Setup> {
   const files = await temporaryDirectory(t)
   const registry = await dockerRegistry(t)
-  const disk = await containerdisk(files, 'qcow2')
+  const disk = await containerdisk('qcow2')
   await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
   await registry.push(join(files, 'oci'), 'disk', 'latest')
   return { files, cache: join(files, 'cache'), registry, disk, layerBytes: disk.image.layers[0]?.size ?? 0 }

@@ -179,11 +179,27 @@ async function listen(server: Server): Promise<string> {
   return `127.0.0.1:${String((server.address() as AddressInfo).port)}`
 }
 
+/**
+ * Below those that the kernel gives to connections (net.ipv4.ip_local_port_range): until its server listens nobody else
+ * comes to have it.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  const host = await listen(server)
-  await stopServer(server, new Set())
-  return Number(host.split(':')[1])
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const server = createServer()
+    const isFree = new Promise<boolean>((resolve) => {
+      server.once('listening', () => {
+        resolve(true)
+      })
+      server.once('error', () => {
+        resolve(false)
+      })
+    })
+    server.listen(port, '127.0.0.1')
+    if (!(await isFree)) continue
+    await stopServer(server, new Set())
+    return port
+  }
 }
 
 async function accepts(host: string): Promise<boolean> {

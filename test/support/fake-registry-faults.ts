@@ -22,6 +22,7 @@ export interface Faults {
   shortBy?: { bytes: number; times: number }
   /** Blob bodies stop coming after so many bytes, the connection staying open. */
   stallAfter?: { bytes: number; times: number }
+  /** Of each connection; what is being sent already is slowed down, or let go, too. */
   bytesPerSecond?: number
   contentEncoding?: string
   /** Digests that are answered with 404. */

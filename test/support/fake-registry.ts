@@ -323,7 +323,7 @@ export class FakeRegistry {
     const blob = this.faults.corruptBlobs === true ? Buffer.from(stored) : stored
     if (this.faults.corruptBlobs === true && blob.length > 0)
       blob[blob.length >> 1] = (blob[blob.length >> 1] ?? 0) ^ 1
-    await sendBlob(response, entry, blob, this.faults)
+    await sendBlob(response, entry, blob, this.faults, () => this.faults.bytesPerSecond)
   }
 
   #answerList(response: ServerResponse, url: URL, entry: FakeRequest): void {

@@ -7,7 +7,7 @@ import { parseRegistriesConf } from '../../../../src/registry/mirrors/registries
 import { loadRegistriesConf } from '../../../../src/registry/mirrors/registries-files.js'
 import type { Source } from '../../../../src/registry/mirrors/source.js'
 import { parseToml } from '../../../../src/registry/mirrors/toml-file.js'
-import { parseRepository } from '../../../../src/registry/reference.js'
+import { parseReference } from '../../../../src/registry/reference.js'
 import { hasCode } from '../../../../src/util/errors.js'
 import { temporaryDirectory } from '../../../support/temporary-directory.js'
 
@@ -36,7 +36,7 @@ function shown(source: Source): string {
 }
 
 function sources(config: MirrorConfig, name: string): readonly string[] {
-  const { mirrors, primary } = config.sourcesOf(parseRepository(name))
+  const { mirrors, primary } = config.sourcesOf(parseReference(name))
   return [...mirrors, primary].map(shown)
 }
 
@@ -189,7 +189,7 @@ server = "https://registry-1.docker.io"
     'docker.io/library/debian https://registry-1.docker.io/v2/ tdb',
     'docker.io/library/debian https://registry-1.docker.io/v2/ tdb',
   ])
-  const connection = config.sourcesOf(parseRepository('debian')).mirrors[0]?.endpoint?.connection
+  const connection = config.sourcesOf(parseReference('debian')).mirrors[0]?.endpoint?.connection
   assert.deepEqual(connection, {
     id: `${directory}/docker.io/hosts.toml https://z.test`,
     origin: 'https://z.test',
