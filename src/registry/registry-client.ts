@@ -122,7 +122,7 @@ export class RegistryClient implements Registry {
       userAgent: options.userAgent ?? 'registryfs',
       isUnverified: (host) => insecureHosts.isConfigured(host),
       socketsPerHost: options.socketsPerHost ?? socketsPerHost,
-      trust: new TrustStore(options.trust),
+      trust: new TrustStore(options.trust ?? {}, options.log),
       proxies: new ProxyRules(),
       connectTimeoutMs: this.#timeouts.connectMs,
       stallMs: this.#timeouts.stallMs,
