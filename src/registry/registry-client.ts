@@ -13,6 +13,7 @@ import { InsecureHttpTransport } from './decorators/insecure-http.js'
 import { LoggingTransport } from './decorators/logging.js'
 import { RedirectTransport } from './decorators/redirect.js'
 import { RetryTransport } from './decorators/retry.js'
+import { WarningTransport } from './decorators/warnings.js'
 import type { Descriptor } from './descriptor.js'
 import { ForeignBlob } from './foreign-blob.js'
 import { InsecureHosts } from './insecure-hosts.js'
@@ -130,7 +131,7 @@ export class RegistryClient implements Registry {
         this.#count(request)
       },
     })
-    const sockets = options.observe?.(this.#sockets) ?? this.#sockets
+    const sockets = new WarningTransport(options.observe?.(this.#sockets) ?? this.#sockets, options.log)
     const transport = this.#decorate(sockets, insecureHosts, options.retry)
     // The next in turn is asked rather than the same once more.
     this.#mirrorTransport = this.#decorate(sockets, insecureHosts, { ...options.retry, attempts: 1 })

@@ -31,8 +31,10 @@ export class FakeTokens {
 
   issue(query: URLSearchParams): string {
     const scopes = query.getAll('scope').flatMap((scope) => scope.split(' '))
+    const { grantsLess, firstScopeOnly } = this.#auth
+    const granted = grantsLess === true ? [] : firstScopeOnly === true ? scopes.slice(0, 1) : scopes
     const token = `secret-token-${randomBytes(8).toString('hex')}`
-    this.#issued.set(token, { at: performance.now(), scopes: this.#auth.grantsLess === true ? [] : scopes })
+    this.#issued.set(token, { at: performance.now(), scopes: granted })
     const { field = 'token', expiresIn, ttlMs = 300_000 } = this.#auth
     const life = expiresIn === 'missing' ? {} : { expires_in: expiresIn ?? ttlMs / 1000 }
     return JSON.stringify({ [field]: token, ...life })
@@ -66,6 +68,8 @@ export class FakeTokens {
         return undefined
       case 'without-scope':
         return bearer
+      case 'many-scopes':
+        return `${bearer},scope="repository:somebody/else:pull ${scope ?? ''}"`
       case 'several':
         return `Negotiate YWJj==, Basic realm="a, \\"b\\"", ${scoped}, error="invalid_token"`
       default:

@@ -78,7 +78,7 @@ test('who is denied with a new token too gets the refusal', async (t) => {
   registry.addImage('a', '1', { layers: [] })
   await assert.rejects(client.fetchManifest(reference('a:1')), {
     code: 'DENIED',
-    message: /403 UNAUTHORIZED unauthorized$/,
+    message: /403 DENIED Your authorization token has expired\. Reauthenticate and try again\.$/,
   })
   assert.deepEqual(registry.trace, ['GET manifest 401', 'GET token 200', 'GET manifest 403'])
 })

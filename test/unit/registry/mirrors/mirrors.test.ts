@@ -112,6 +112,19 @@ test('a mirror of containerd is told which registry it stands for, and gets its 
   assert.deepEqual(primary.trace, [])
 })
 
+test('a mirror that wants to know for whom has all for containerd and nothing for podman', async (t) => {
+  const known = await setUp(t, containerd(t))
+  known.mirror.faults = { namespace: known.primary.host }
+  assert.equal(await known.pull(), known.digest)
+  assert.ok((await known.read(0, 10)).equals(blobBytes.subarray(0, 10)))
+  assert.deepEqual(known.primary.trace, [])
+  const unknown = await setUp(t, podman())
+  unknown.mirror.faults = { namespace: unknown.primary.host }
+  assert.equal(await unknown.pull(), unknown.digest)
+  assert.deepEqual(unknown.mirror.trace, ['GET manifest 404'])
+  assert.deepEqual(unknown.primary.trace, ['GET manifest 200'])
+})
+
 test('a mirror that may not resolve is asked for digests alone', async (t) => {
   const { mirror, primary, client, pull, read, digest } = await setUp(
     t,

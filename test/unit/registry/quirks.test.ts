@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { digestOf } from '../../../src/util/digest.js'
+import { setUp } from '../../support/fake-registry-client.js'
+import { sampleData } from '../../support/sample-data.js'
+
+const blob = sampleData('text', 300_000)
+const descriptor = { mediaType: 'x', digest: digestOf(blob), size: blob.length, annotations: {} }
+
+test('a token server that reads the first scope only is asked for ours first', async (t) => {
+  const { registry, client, reference } = await setUp(t, {
+    auth: { challenge: 'many-scopes', firstScopeOnly: true },
+  })
+  registry.addImage('a', '1', { layers: [] })
+  await client.fetchManifest(reference('a:1'))
+  assert.deepEqual(registry.trace, ['GET manifest 401', 'GET token 200', 'GET manifest 200'])
+})
+
+test('what a registry warns of is in the log, each text once, and never what a storage says', async (t) => {
+  const { registry, client, logged, reference, repository } = await setUp(t, { faults: { redirect: 'cdn' } })
+  registry.addImage('a', '1', { layers: [] })
+  registry.addBlob(blob)
+  const signed = 'https://cdn.example/x?X-Amz-Signature=abcdef'
+  registry.faults.warning = `299 - "this \\"team\\" moves", 199 - "stale", 299 - "see ${signed}"`
+  await client.fetchManifest(reference('a:1'))
+  await client.resolveTag(reference('a:1'))
+  assert.ok((await client.openBlob(repository('a'), descriptor).read(0, 10)).equals(blob.subarray(0, 10)))
+  const warned = logged.filter((line) => line.includes('the registry warns'))
+  assert.deepEqual(warned, [
+    JSON.stringify([{ host: registry.host, warning: 'this "team" moves' }, 'the registry warns']),
+    JSON.stringify([{ host: registry.host, warning: 'see https://cdn.example/x?…' }, 'the registry warns']),
+  ])
+  registry.faults.warning = `299 - "${'x'.repeat(5000)}"`
+  await client.resolveTag(reference('a:1'))
+  assert.equal(logged.filter((line) => line.includes('the registry warns')).length, 2)
+})
+
+test('nothing compressed is accepted, so nothing compressed comes', async (t) => {
+  const { registry, client, repository } = await setUp(t, { faults: { gzipIfAccepted: true } })
+  registry.addBlob(blob)
+  const bytes = await client.openBlob(repository('a'), descriptor).read(1000, 100_000)
+  assert.ok(bytes.equals(blob.subarray(1000, 101_000)))
+  assert.deepEqual(registry.trace, ['GET blob 206'])
+})
+
+test('Accept-Ranges is no promise, and its lack is none of the contrary', async (t) => {
+  const { registry, client, repository } = await setUp(t)
+  registry.addBlob(blob)
+  for (const acceptRanges of [true, false]) {
+    for (const ranges of ['ignored', undefined] as const) {
+      registry.faults = { acceptRanges, ...(ranges === undefined ? {} : { ranges }) }
+      registry.forgetRequests()
+      const bytes = await client.openBlob(repository('a'), descriptor).read(5, 100)
+      assert.ok(bytes.equals(blob.subarray(5, 105)))
+      assert.deepEqual(registry.trace, [`GET blob ${ranges === undefined ? '206' : '200'}`])
+    }
+  }
+})
+
+test('a server that answers one range with everything and then knows ranges is asked for ranges', async (t) => {
+  const faults = { ranges: 'ignored', rangesTimes: 1 } as const
+  const { registry, client, repository } = await setUp(t, { faults })
+  registry.addBlob(blob)
+  assert.ok((await client.openBlob(repository('a'), descriptor).read(9, 9)).equals(blob.subarray(9, 18)))
+  assert.ok((await client.openBlob(repository('a'), descriptor).read(9, 9)).equals(blob.subarray(9, 18)))
+  assert.deepEqual(registry.trace, ['GET blob 200', 'GET blob 206'])
+  assert.equal(client.isWithoutRanges, false)
+})
+
+test('a registry without referrers says so, and one with them has the same images', async (t) => {
+  const { registry, client, reference } = await setUp(t, { auth: {} })
+  const { digest } = registry.addImage('a', '1', { layers: [] })
+  const ask = async (): Promise<number> =>
+    (await client.probe(reference('a:1'), `referrers/${digest}`, { anonymous: false })).status
+  assert.equal(await ask(), 200)
+  registry.faults = { noReferrers: true }
+  assert.equal(await ask(), 404)
+  await client.fetchManifest(reference('a:1'))
+})
+
+test('a listing is cut off at 10,000 names, and the log says so', async (t) => {
+  const { registry, client, logged, repository } = await setUp(t)
+  registry.addImage('a', '1', { layers: [] })
+  for (let i = 0; i < 10_500; i++) registry.moveTag('a', `t${String(i)}`, digestOf(blob))
+  assert.equal((await client.listTags(repository('a')))?.length, 10_000)
+  assert.equal(logged.filter((line) => line.includes('the listing of tags is cut off')).length, 1)
+})
