@@ -207,6 +207,11 @@ export class RegistryClient implements Registry {
     return this.#rangelessHosts.size > 0
   }
 
+  /** Names of those that are asked before the primary. Throws DENIED and INVALID. */
+  mirrorsOf(image: BlobHome): readonly string[] {
+    return this.#sitesOf(image).flatMap(({ isMirror, name }) => (isMirror ? [name] : []))
+  }
+
   /** For who looks into how the primary of a repository behaves: `path` is below /v2/, or below the repository. */
   async probe(
     repository: Repository,
