@@ -87,9 +87,11 @@ export class AuthTransport implements Transport {
     const held = await this.#current(request, needed)
     const response = await this.#inner.send(authorized(request, held))
     if (!isRefusal(response.status, held)) return response
-    const challenge = await this.#challengeOf(request, response, held)
-    if (challenge === undefined) return response
-    const grant = await this.#replace(request, needed, challenge, held)
+    const grant = await this.#answerTo(request, needed, response, held).catch((error: unknown) => {
+      // Else it would keep its socket for good.
+      response.body.discard()
+      throw error
+    })
     if (grant === undefined) return response
     response.body.discard()
     const again = await this.#inner.send(authorized(request, grant))
@@ -122,6 +124,17 @@ export class AuthTransport implements Transport {
       if (request.signal.aborted || hasCode(error, 'ABORTED')) throw error
       return undefined
     }
+  }
+
+  /** What to try instead; undefined: nothing, the refusal is the answer. */
+  async #answerTo(
+    request: HttpRequest,
+    needed: AuthorizationScope,
+    response: HttpResponse,
+    held: Grant | undefined,
+  ): Promise<Grant | undefined> {
+    const challenge = await this.#challengeOf(request, response, held)
+    return challenge === undefined ? undefined : this.#replace(request, needed, challenge, held)
   }
 
   async #challengeOf(

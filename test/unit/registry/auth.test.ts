@@ -124,3 +124,21 @@ test('a catalog that needs a token is listed with one', async (t) => {
   assert.deepEqual(await client.listRepositories(registry.host), ['a'])
   assert.deepEqual(await client.listTags(repository('a')), ['1'])
 })
+
+for (const auth of [
+  { realm: 'http://token.example/token' },
+  { users: new Map<string, string>() },
+  { denied: true },
+  { scheme: 'basic' as const, users: new Map<string, string>() },
+]) {
+  const what = Object.keys(auth).join(' and ')
+  test(`refusals in any number use up no connection (${what})`, async (t) => {
+    const { registry, client, reference } = await setUp(t, { auth }, { timeouts: { documentMs: 20_000 } })
+    registry.addImage('a', '1', { layers: [] })
+    // More than there are connections to a host.
+    for (let i = 0; i < 20; i++)
+      await assert.rejects(client.fetchManifest(reference('a:1')), (error: Error & { code?: string }) =>
+        ['UNAUTHORIZED', 'PROTOCOL'].includes(error.code ?? ''),
+      )
+  })
+}
