@@ -71,6 +71,8 @@ export interface FakeAuth {
   challenge?: 'normal' | 'missing' | 'without-scope' | 'several' | 'many-scopes'
   /** For a token that is no longer good: ECR sends 403, ECR Public 400, both without a challenge. */
   refusal?: 401 | 403 | 400
+  /** Harbor: whoever comes with an expired token is asked for Basic. */
+  basicOnceExpired?: boolean
   /** A token never helps. */
   denied?: boolean
   /** The token server is another origin than the registry. */

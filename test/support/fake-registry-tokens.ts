@@ -59,8 +59,9 @@ export class FakeTokens {
     return performance.now() - issued.at < (this.#auth.ttlMs ?? 300_000) && issued.scopes.includes(scope)
   }
 
-  challenge(realm: string, scope: string | undefined): string | undefined {
+  challenge(realm: string, scope: string | undefined, hadToken: boolean): string | undefined {
     if (this.#auth.scheme === 'basic') return 'Basic realm="fake, registry"'
+    if (this.#auth.basicOnceExpired === true && hadToken) return 'Basic realm="harbor"'
     const bearer = `Bearer realm="${this.#auth.realm ?? realm}",service="fake, registry"`
     const scoped = scope === undefined ? bearer : `${bearer},scope="${scope}"`
     switch (this.#auth.challenge) {

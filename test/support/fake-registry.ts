@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import {
   createServer,
   type IncomingMessage,
@@ -25,6 +26,8 @@ export interface FakeRegistryOptions {
   faults?: Faults
   /** https, with these in PEM; the CDN too. */
   tls?: { key: Buffer; cert: Buffer }
+  /** 127.0.0.1 unless told. */
+  address?: '127.0.0.1' | '::1'
 }
 
 interface StoredManifest {
@@ -71,8 +74,8 @@ export class FakeRegistry {
 
   static async start(options: FakeRegistryOptions = {}): Promise<FakeRegistry> {
     const registry = new FakeRegistry(options)
-    registry.host = await listen(registry.#api)
-    registry.cdnHost = await listen(registry.#cdn)
+    registry.host = await listen(registry.#api, options.address)
+    registry.cdnHost = await listen(registry.#cdn, options.address)
     return registry
   }
 
@@ -225,7 +228,7 @@ export class FakeRegistry {
           ? 'Basic realm="x"'
           : `Bearer realm="${realm}",service="fake"`
         : status === 401
-          ? this.tokens.challenge(realm, scope)
+          ? this.tokens.challenge(realm, scope, authorization !== undefined)
           : undefined
     const headers = { 'www-authenticate': challenge }
     if (status === 403) replyError(response, entry, status, 'DENIED', headers, expiredAtEcr)
@@ -373,11 +376,9 @@ export class FakeRegistry {
   }
 }
 
-async function listen(server: Server | TlsServer): Promise<string> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      resolve(`127.0.0.1:${String((server.address() as AddressInfo).port)}`)
-    })
-  })
+async function listen(server: Server | TlsServer, address = '127.0.0.1'): Promise<string> {
+  server.listen(0, address)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return `${address.includes(':') ? `[${address}]` : address}:${String(port)}`
 }

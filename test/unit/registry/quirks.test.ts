@@ -16,6 +16,27 @@ test('a token server that reads the first scope only is asked for ours first', a
   assert.deepEqual(registry.trace, ['GET manifest 401', 'GET token 200', 'GET manifest 200'])
 })
 
+test('Harbor, which asks for Basic once a token has expired, gets another token', async (t) => {
+  const { registry, client, reference } = await setUp(t, { auth: { basicOnceExpired: true } })
+  registry.addImage('a', '1', { layers: [] })
+  await client.resolveTag(reference('a:1'))
+  registry.tokens.expireAll()
+  registry.forgetRequests()
+  await client.resolveTag(reference('a:1'))
+  assert.deepEqual(registry.trace, ['HEAD manifest 401', 'GET token 200', 'HEAD manifest 200'])
+})
+
+test('a registry at an IPv6 address is one as any other, with its token server and its storage', async (t) => {
+  const faults = { redirect: 'cdn' } as const
+  const { registry, client, reference, repository } = await setUp(t, { address: '::1', auth: {}, faults })
+  assert.match(registry.host, /^\[::1\]:\d+$/)
+  const { digest } = registry.addImage('a', '1', { layers: [] })
+  registry.addBlob(blob)
+  assert.equal((await client.fetchManifest(reference('a:1'))).digest, digest)
+  assert.ok((await client.openBlob(repository('a'), descriptor).read(7, 70)).equals(blob.subarray(7, 77)))
+  assert.ok(registry.requests.every(({ kind, authorized }) => kind !== 'cdn' || !authorized))
+})
+
 test('what a registry warns of is in the log, each text once, and never what a storage says', async (t) => {
   const { registry, client, logged, reference, repository } = await setUp(t, { faults: { redirect: 'cdn' } })
   registry.addImage('a', '1', { layers: [] })
