@@ -177,6 +177,14 @@ function adviceFor(error: unknown, check: string, { host }: Reference): string {
   return 'what it says there; is this the address of a registry?'
 }
 
+interface Warned {
+  readonly mirror?: string
+  readonly reason?: string
+  readonly mirrors?: number
+  readonly asked?: number
+  readonly warning?: string
+}
+
 /** Of what the client logs this is news here: mirrors that fail, and what the registry itself warns of. */
 function warnings(findings: Findings): Logger {
   return {
@@ -184,11 +192,17 @@ function warnings(findings: Findings): Logger {
     warn: (...args: unknown[]) => {
       const [fields] = args as [unknown]
       if (typeof fields !== 'object' || fields === null) return
-      const { mirror, reason, warning } = fields as { mirror?: string; reason?: string; warning?: string }
+      const { mirror, reason, warning, mirrors, asked } = fields as Warned
       if (mirror !== undefined) {
         const advice = 'correct the mirror, or take it out of its file'
         findings.warn('mirror', `${mirror}: ${reason ?? 'failed'}`, advice)
       }
+      if (mirrors !== undefined)
+        findings.warn(
+          'mirrors',
+          `there are ${String(mirrors)}, and only the first ${String(asked)} are asked`,
+          'take those out that nobody needs',
+        )
       if (warning !== undefined)
         findings.warn('warning', `the registry says: ${warning}`, 'ask whoever runs it')
     },

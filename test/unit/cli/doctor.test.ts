@@ -234,6 +234,19 @@ test('mirrors are named; one that fails is a warning, and so is a primary that i
   matches(cut.about('range'), /^ok: 1024 bytes/)
 })
 
+test('mirrors beyond the seventh are not asked, and doctor says so', async (t) => {
+  const registry = await start(t)
+  const registriesConf = join(await temporaryDirectory(t), 'registries.conf')
+  const mirrors = Array.from({ length: 9 }, () => `{ location = "${registry.host}" }`).join(', ')
+  await writeFile(registriesConf, `[[registry]]\nlocation = "a.test"\nmirror = [${mirrors}]\n`)
+  const { about } = await diagnose(t, 'a.test/a:1', { registriesConf })
+  matches(
+    about('mirrors'),
+    /^warn: there are 9, and only the first 7 are asked -> take those out/,
+    /^info: asked first, in this order: (\S+, ){6}\S+$/,
+  )
+})
+
 test('a configuration file that is no good is the first failure, with its place', async (t) => {
   const registriesConf = join(await temporaryDirectory(t), 'registries.conf')
   await writeFile(registriesConf, '\n[[registry]]\nlocation = 5\n')
