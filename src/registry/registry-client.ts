@@ -112,7 +112,8 @@ export class RegistryClient implements Registry {
 
   constructor(options: RegistryClientOptions) {
     this.#options = options
-    this.#rangelessHosts = new RangelessHosts(options.log)
+    const mostResting = Math.max(1, (options.socketsPerHost ?? socketsPerHost) >> 1)
+    this.#rangelessHosts = new RangelessHosts(options.log, mostResting)
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
     const mirrors = options.mirrors ?? new MirrorConfig([], undefined)
     this.#mirrors = mirrors

@@ -264,7 +264,10 @@ export class RemoteBlob implements BlobSource {
       response.body.discard()
       return
     }
-    this.#streams = [...this.#streams, new WholeBlobStream(response, this.size, this.#what)]
+    this.#streams = [
+      ...this.#streams,
+      new WholeBlobStream(response, this.size, this.#what, this.#options.rangelessHosts),
+    ]
     if (this.#streams.length <= maxStreams) return
     this.#streams[0]?.retire()
     this.#streams = this.#streams.slice(1)

@@ -142,3 +142,16 @@ for (const auth of [
       )
   })
 }
+
+test('refusals on all connections at once leave one for the token server behind them', async (t) => {
+  const { registry, client, reference } = await setUp(t, { auth: {}, faults: { latencyMs: 20 } })
+  const names = Array.from({ length: 30 }, (_, i) => `repository${String(i)}`)
+  for (const name of names) registry.addImage(name, '1', { layers: [] })
+  const fetchAll = async (): Promise<unknown> =>
+    Promise.all(names.map(async (name) => client.resolveTag(reference(`${name}:1`))))
+  const getAll = async (): Promise<unknown> =>
+    Promise.all(names.map(async (name) => client.fetchManifest(reference(`${name}:1`))))
+  await getAll()
+  registry.tokens.expireAll()
+  await fetchAll()
+})

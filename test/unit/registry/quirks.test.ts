@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { digestOf } from '../../../src/util/digest.js'
+import { hasCode } from '../../../src/util/errors.js'
+import type { Faults } from '../../support/fake-registry-faults.js'
 import { setUp } from '../../support/fake-registry-client.js'
 import { sampleData } from '../../support/sample-data.js'
 
@@ -106,3 +108,60 @@ test('a listing is cut off at 10,000 names, and the log says so', async (t) => {
   assert.equal((await client.listTags(repository('a')))?.length, 10_000)
   assert.equal(logged.filter((line) => line.includes('the listing of tags is cut off')).length, 1)
 })
+
+const mistakes: readonly Faults[] = [
+  { html: true },
+  { corruptManifests: true },
+  { manifestContentType: 'application/vnd.docker.distribution.manifest.list.v2+json' },
+  { manifestContentType: 'application/vnd.example' },
+  { headStatus: 403 },
+  { headStatus: 405 },
+  { failing: { kind: 'any', status: 403, times: Infinity } },
+  { failing: { kind: 'any', status: 418, times: Infinity, body: 'x'.repeat(200_000) } },
+  { failing: { kind: 'any', status: 500, times: Infinity } },
+  { failing: { kind: 'any', status: 429, times: Infinity, retryAfter: '0' } },
+  { failing: { kind: 'any', status: 401, times: Infinity } },
+  { failing: { kind: 'token', status: 401, times: Infinity } },
+  { redirect: 'loop' },
+  { redirect: 'cdn', urlTtlMs: -1 },
+  { redirect: 'https-elsewhere' },
+  { contentEncoding: 'gzip' },
+  { ranges: 'shifted' },
+  { ranges: 'multipart' },
+  { ranges: 'ignored' },
+  { shortBy: { bytes: 1_000_000, times: Infinity } },
+  { resetAfter: { bytes: 0, times: Infinity } },
+  { missingBlobs: new Set([descriptor.digest]) },
+  { noCatalog: true },
+]
+
+for (const [i, faults] of mistakes.entries()) {
+  const what = JSON.stringify(faults).slice(0, 80)
+  test(`no answer, however wrong, costs a connection for good (${String(i + 1)}: ${what})`, async (t) => {
+    const { registry, client, reference, repository } = await setUp(
+      t,
+      { auth: {} },
+      // One that is lost is missed soon.
+      { socketsPerHost: 2, timeouts: { documentMs: 10_000, blobReadMs: 10_000 }, maxResumes: 1 },
+    )
+    registry.addImage('a', '1', { layers: [] })
+    registry.addBlob(blob)
+    const use = async (): Promise<readonly PromiseSettledResult<unknown>[]> =>
+      Promise.allSettled([
+        client.fetchManifest(reference('a:1')),
+        client.resolveTag(reference('a:1')),
+        client.fetchDocument(repository('a'), descriptor),
+        client.openBlob(repository('a'), descriptor).read(1, 100),
+        client.listTags(repository('a')),
+        client.listRepositories(registry.host),
+      ])
+    registry.faults = faults
+    for (let round = 0; round < 5; round++) {
+      registry.tokens.expireAll()
+      for (const result of await use())
+        if (result.status === 'rejected') assert.ok(!hasCode(result.reason, 'TIMEOUT'), String(result.reason))
+    }
+    registry.faults = {}
+    for (const result of await use()) assert.equal(result.status, 'fulfilled')
+  })
+}
