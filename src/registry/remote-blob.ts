@@ -11,6 +11,7 @@ import type { RangelessHosts } from './rangeless-hosts.js'
 import type { Repository } from './reference.js'
 import { pullScope, type RegistryApi } from './registry-api.js'
 import type { RegistryCounters } from './registry.js'
+import { isStaleStatus } from './stale-status.js'
 import { statusError } from './status-check.js'
 import type { HttpRequest, HttpResponse } from './transport.js'
 import { WholeBlobStream } from './whole-blob-stream.js'
@@ -30,8 +31,6 @@ export interface RemoteBlobOptions {
   readonly foreignUrl?: URL
 }
 
-/** What a storage answers when a signed URL has expired (S3 400 and 403, R2 403, Azure 401), or the object moved. */
-const staleStatuses: readonly number[] = [400, 401, 403, 404, 410]
 /** Less than this between two breaks is no progress: a server that sends byte by byte must not hold us for good. */
 const progressBytes = 16 * 1024
 /** Of servers that know no ranges: one for a first pass, one for a reader behind it. */
@@ -182,7 +181,7 @@ export class RemoteBlob implements BlobSource {
       throw error
     }
     const isElsewhere = isRemembered || response.redirected
-    if (isElsewhere && staleStatuses.includes(response.status) && this.#forget(fill, location)) {
+    if (isElsewhere && isStaleStatus(response.status) && this.#forget(fill, location)) {
       response.body.discard()
       return undefined
     }
@@ -265,7 +264,10 @@ export class RemoteBlob implements BlobSource {
       response.body.discard()
       return
     }
-    this.#streams = [...this.#streams, new WholeBlobStream(response, this.size, this.#what)]
+    this.#streams = [
+      ...this.#streams,
+      new WholeBlobStream(response, this.size, this.#what, this.#options.rangelessHosts),
+    ]
     if (this.#streams.length <= maxStreams) return
     this.#streams[0]?.retire()
     this.#streams = this.#streams.slice(1)

@@ -22,6 +22,8 @@ export interface DockerRegistry {
   stop(): Promise<void>
   /** At the same address, with what it had. */
   restart(): Promise<void>
+  /** What registryfs has asked it for so far: `GET /v2/disk/manifests/latest 200 1234`, with the bytes of the body. */
+  readonly accessLog: () => readonly string[]
 }
 
 export interface DockerRegistryOptions {
@@ -51,17 +53,18 @@ export async function dockerRegistry(
   await writeFile(
     join(directory, 'config.yml'),
     `version: 0.1
-log: {level: error, accesslog: {disabled: true}}
+log: {level: error}
 storage: {filesystem: {rootdirectory: ${storage}}, delete: {enabled: true}}
 http: {addr: '${host}', secret: test${http === '' ? '' : `, ${http}`}}
 ${config}
 `,
   )
   let log = ''
+  let accesses = ''
   let child: ChildProcess | undefined
   const start = async (): Promise<void> => {
     const started = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env['PATH'],
         ...(options.caFile === undefined ? {} : { SSL_CERT_FILE: options.caFile }),
@@ -69,6 +72,9 @@ ${config}
     })
     started.stderr.setEncoding('utf8').on('data', (text: string) => {
       log += text
+    })
+    started.stdout.setEncoding('utf8').on('data', (text: string) => {
+      accesses += text
     })
     child = started
     await answering(host, started, () => log)
@@ -93,6 +99,11 @@ ${config}
     },
     stop,
     restart: start,
+    // Apache's combined format.
+    accessLog: () =>
+      [...accesses.matchAll(/"([A-Z]+ \S+) HTTP\/[\d.]+" (\d+) (\d+) "[^"]*" "registryfs\/[^"]*"/g)].map(
+        ([, asked = '', status = '', bytes = '']) => `${asked} ${status} ${bytes}`,
+      ),
   }
 }
 

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
 import type { Faults, FakeRequest } from './fake-registry-faults.js'
 
 /** Sends a blob or a part of it the way the faults want it; `rate` is asked for the bytes per second all the time. */
@@ -10,7 +11,14 @@ export async function sendBlob(
   faults: Faults,
   rate: () => number | undefined,
 ): Promise<void> {
-  const range = faults.ranges === 'ignored' ? undefined : entry.range
+  const { acceptEncoding = '' } = entry
+  if (faults.gzipIfAccepted === true && /gzip|\*/.test(acceptEncoding)) {
+    await sendBody(response, entry, 200, { 'content-encoding': 'gzip' }, gzipSync(blob), faults, rate)
+    return
+  }
+  const isIgnored =
+    faults.ranges === 'ignored' && (faults.rangesTimes === undefined || faults.rangesTimes-- > 0)
+  const range = isIgnored ? undefined : entry.range
   if (range === undefined) {
     await sendBody(response, entry, 200, {}, blob, faults, rate)
     return
