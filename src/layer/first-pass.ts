@@ -347,7 +347,7 @@ export class FirstPass {
     // Members beyond the checkpoint are found again when the pass resumes.
     const { members } = this.progress
     let end = this.#journaledMembers
-    while (end < members.length && members.get(end).headerOffset < scanner.headerOffset) end++
+    while (end < members.length && members.headerOffsetOf(end) < scanner.headerOffset) end++
     // One that goes on behind the checkpoint is found again too, from its beginning.
     const zeros = this.progress.zeros.within(this.#journaledZeros, event.uncompressedOffset)
     const lastZeros = zeros.at(-1)
@@ -355,7 +355,7 @@ export class FirstPass {
     this.#journal?.append({
       spans: this.#newSpans,
       zeros,
-      members: members.slice(this.#journaledMembers, end),
+      members: members.encoded(this.#journaledMembers, end),
       seals: this.#newSeals,
       checkpoint: { ...event, codec: this.progress.codec, scanner },
     })
