@@ -10,7 +10,7 @@ export interface Children {
   /** Those that are directories, as yet. */
   directories(): Iterable<readonly [string, LayerNode]>
   /** Goes on with what is added later, as that of a Map. */
-  entries(): Iterator<readonly [string, LayerNode]>
+  entries(): IterableIterator<readonly [string, LayerNode]>
 }
 
 export interface LayerNode {
