@@ -10,6 +10,9 @@ namespace registryfs {
 struct Event {
   enum class Kind { kZeros, kBlock, kCut, kSpan, kCheckpoint, kChunk, kConsumed, kEnd, kFailure };
 
+  // Whose a failure is: the bytes', this host's, or that of a deliberate limit.
+  enum class Fault { kData, kHost, kLimit };
+
   explicit Event(Kind kindOf) : kind(kindOf) {}
 
   Kind kind;
@@ -21,8 +24,8 @@ struct Event {
   uint32_t crc32 = 0;
   uint32_t windowLength = 0;
   bool atHeader = false;
-  bool zero = false;     // block, span: every byte is 0
-  bool corrupt = false;  // failure: the data's fault, not ours
+  bool zero = false;           // block, span: every byte is 0
+  Fault fault = Fault::kData;  // failure
   std::vector<uint8_t>
       bytes;  // span: window; checkpoint: state; chunk: seal; end: sha256 of blob, then of tar, then sha512s
   double threadSeconds = 0;    // end: CPU time of the thread that decodes

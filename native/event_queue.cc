@@ -7,6 +7,9 @@ namespace registryfs {
 
 namespace {
 
+// As Event::Fault has them.
+constexpr const char* kFaults[] = {"corrupt", "internal", "limit"};
+
 Napi::Value ToBuffer(Napi::Env env, const uint8_t* data, size_t length) {
   return Napi::Buffer<uint8_t>::Copy(env, data, length);
 }
@@ -75,7 +78,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
       break;
     case Event::Kind::kFailure:
       object.Set("kind", "failure");
-      object.Set("reason", event.corrupt ? "corrupt" : "internal");
+      object.Set("reason", kFaults[static_cast<size_t>(event.fault)]);
       object.Set("message", event.message);
       number("compressedOffset", event.compressedBitOffset);
       number("uncompressedOffset", event.uncompressedOffset);

@@ -141,7 +141,7 @@ bool InflatePass::ReadHeader() {
     return true;
   }
   if (result == GzipHeader::Result::kBad) {
-    Fail(true, header_.problem());
+    Fail(Event::Fault::kData, header_.problem());
     return false;
   }
   if (result == GzipHeader::Result::kDone) {
@@ -197,7 +197,7 @@ bool InflatePass::InflateStep() {
       state_ = State::kTrailer;
       break;
     case DeflateDecoder::Status::kCorrupt:
-      Fail(true, decoder_.problem());
+      Fail(Event::Fault::kData, decoder_.problem());
       return false;
     case DeflateDecoder::Status::kBlockEnd:
       if (IsDue() && produced_ > spanStart_)
@@ -257,11 +257,11 @@ bool InflatePass::ReadTrailer() {
            static_cast<uint32_t>(trailer_[at + 2]) << 16 | static_cast<uint32_t>(trailer_[at + 3]) << 24;
   };
   if (field(0) != memberCrc_) {
-    Fail(true, "the CRC-32 of a gzip member is wrong");
+    Fail(Event::Fault::kData, "the CRC-32 of a gzip member is wrong");
     return false;
   }
   if (field(4) != static_cast<uint32_t>(memberBytes_)) {
-    Fail(true, "the length (ISIZE) of a gzip member is wrong");
+    Fail(Event::Fault::kData, "the length (ISIZE) of a gzip member is wrong");
     return false;
   }
   lastTrailerEnd_ = inputStart_ + inputUsed_;
@@ -323,11 +323,11 @@ void InflatePass::EmitBlock() {
   sink_->Emit(std::move(event));
 }
 
-void InflatePass::Fail(bool corrupt, const std::string& message) {
+void InflatePass::Fail(Event::Fault fault, const std::string& message) {
   ended_ = true;
   EmitBlock();
   Event event(Event::Kind::kFailure);
-  event.corrupt = corrupt;
+  event.fault = fault;
   event.message = message;
   event.compressedBitOffset = inputStart_ + inputUsed_;
   event.uncompressedOffset = produced_;
@@ -344,7 +344,7 @@ std::string InflatePass::Unfinished() const {
 void InflatePass::End() {
   const std::string missing = Unfinished();
   if (!missing.empty()) {
-    Fail(true, missing);
+    Fail(Event::Fault::kData, missing);
     return;
   }
   ended_ = true;

@@ -64,6 +64,8 @@ class InflatePass {
   void Push(const uint8_t* data, size_t length);
   void Finish();
   void ReleaseSlot(uint32_t slot);
+  // What the decoder holds beside the slots.
+  virtual size_t decoderBytes() const { return 0; }
   // Stops and joins all threads. No event comes afterwards.
   void Close();
 
@@ -98,7 +100,7 @@ class InflatePass {
   bool AcquireSlot();
   void EmitBlock();
   void End();
-  void Fail(bool corrupt, const std::string& message);
+  void Fail(Event::Fault fault, const std::string& message);
   void Produced(size_t bytes);
   void Consumed(const uint8_t* from, size_t bytes);
   void CloseSegment();

@@ -20,6 +20,7 @@ Napi::Function PassBinding::Define(Napi::Env env) {
       env, "Pass",
       {InstanceMethod<&PassBinding::Push>("push"), InstanceMethod<&PassBinding::Finish>("finish"),
        InstanceMethod<&PassBinding::ReleaseSlot>("releaseSlot"),
+       InstanceMethod<&PassBinding::DecoderBytes>("decoderBytes"),
        InstanceMethod<&PassBinding::Close>("close")});
 }
 
@@ -101,6 +102,10 @@ Napi::Value PassBinding::ReleaseSlot(const Napi::CallbackInfo& info) {
   blocks_[slot] = false;
   pass_->ReleaseSlot(static_cast<uint32_t>(slot));
   return env_.Undefined();
+}
+
+Napi::Value PassBinding::DecoderBytes(const Napi::CallbackInfo&) {
+  return Napi::Number::New(env_, pass_ ? static_cast<double>(pass_->decoderBytes()) : 0);
 }
 
 Napi::Value PassBinding::Close(const Napi::CallbackInfo&) {

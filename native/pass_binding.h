@@ -28,6 +28,7 @@ class PassBinding : public Napi::ObjectWrap<PassBinding> {
   Napi::Value Push(const Napi::CallbackInfo& info);
   Napi::Value Finish(const Napi::CallbackInfo& info);
   Napi::Value ReleaseSlot(const Napi::CallbackInfo& info);
+  Napi::Value DecoderBytes(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
   void CloseThreads();

@@ -50,25 +50,34 @@ Napi::Value CompressZstd(SpanPool& pool, const Napi::CallbackInfo& info) {
 }
 
 Napi::Value OpenZstdStream(SpanPool& pool, const Napi::CallbackInfo& info) {
-  auto frames = std::make_shared<ZstdFrames>();
-  return Napi::Function::New(
-      info.Env(),
-      [&pool, frames](const Napi::CallbackInfo& call) {
-        Arguments arguments(call);
-        auto job = std::make_unique<SpanPool::Job>();
-        job->work = [frames, input = job->Lend(arguments[0]), target = job->Lend(arguments[1])](
-                        SpanInflater&, SpanPool::Job& self) -> const char* {
-          const uint8_t* next = input.data;
-          uint8_t* made = target.data;
-          const char* problem = frames->Decode(&next, input.length, &made, target.length);
-          self.results = {static_cast<double>(next - input.data), static_cast<double>(made - target.data)};
-          return problem;
-        };
-        job->callback = arguments[2].Keep();
-        if (arguments.AreWhole()) pool.Submit(std::move(job));
-        return call.Env().Undefined();
-      },
-      "decode");
+  const Napi::Env env = info.Env();
+  auto open = std::make_shared<std::shared_ptr<ZstdFrames>>(std::make_shared<ZstdFrames>());
+  Napi::Object stream = Napi::Object::New(env);
+  stream.Set(
+      "decode",
+      Napi::Function::New(
+          env,
+          [&pool, open](const Napi::CallbackInfo& call) {
+            Arguments arguments(call);
+            auto job = std::make_unique<SpanPool::Job>();
+            job->work = [frames = *open, input = job->Lend(arguments[0]), target = job->Lend(arguments[1])](
+                            SpanInflater&, SpanPool::Job& self) -> const char* {
+              if (!frames) return "the stream is closed";
+              const uint8_t* next = input.data;
+              uint8_t* made = target.data;
+              const char* problem = frames->Decode(&next, input.length, &made, target.length);
+              self.results = {static_cast<double>(next - input.data), static_cast<double>(made - target.data),
+                              static_cast<double>(frames->heldBytes())};
+              return problem;
+            };
+            job->callback = arguments[2].Keep();
+            if (arguments.AreWhole()) pool.Submit(std::move(job));
+            return call.Env().Undefined();
+          },
+          "decode"));
+  stream.Set("close", Napi::Function::New(
+                          env, [open](const Napi::CallbackInfo&) { open->reset(); }, "close"));
+  return stream;
 }
 
 }  // namespace registryfs

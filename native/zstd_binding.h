@@ -11,8 +11,9 @@ Napi::Value DecodeZstdSpan(SpanPool& pool, const Napi::CallbackInfo& info);
 // compressZstd(input, target, callback): callback([bytes of the one frame]) or callback(what is wrong).
 Napi::Value CompressZstd(SpanPool& pool, const Napi::CallbackInfo& info);
 
-// openZstdStream(): a function decode(input, target, callback) that goes on where its last call ended;
-// callback([bytes taken, bytes made]) or callback(what is wrong). One call at a time.
+// openZstdStream(): { decode, close }. decode(input, target, callback) goes on where its last call ended;
+// callback([bytes taken, bytes made, bytes held]) or callback(what is wrong), one call at a time. close()
+// lets go of the window.
 Napi::Value OpenZstdStream(SpanPool& pool, const Napi::CallbackInfo& info);
 
 }  // namespace registryfs

@@ -49,6 +49,7 @@ const char* ZstdDecoder::Problem(size_t code) {
       outOfMemory_ = true;
       return "out of memory";
     case ZSTD_error_frameParameter_windowTooLarge:
+      tooMuch_ = true;
       return "a window of more than 128 MiB is needed (zstd --long)";
     case ZSTD_error_dictionary_wrong:
       return "a dictionary is needed";

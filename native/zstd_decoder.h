@@ -31,12 +31,17 @@ class ZstdDecoder {
   Step Decode(const uint8_t** input, size_t inputLength, uint8_t* output, size_t outputLength);
 
   bool isOutOfMemory() const { return outOfMemory_; }
+  // A frame wants more of us than we give.
+  bool isTooMuch() const { return tooMuch_; }
+  // The window, mostly.
+  size_t heldBytes() const { return ZSTD_sizeof_DCtx(context_); }
 
  private:
   const char* Problem(size_t code);
 
   ZSTD_DCtx* context_ = nullptr;
   bool outOfMemory_ = false;
+  bool tooMuch_ = false;
 };
 
 }  // namespace registryfs

@@ -10,6 +10,7 @@ class ZstdFrames {
   // Takes from the input, and fills the output as far as that goes. Null when all is well, else what is
   // wrong.
   const char* Decode(const uint8_t** input, size_t inputLength, uint8_t** output, size_t outputLength);
+  size_t heldBytes() const { return decoder_.heldBytes(); }
 
  private:
   ZstdDecoder decoder_;

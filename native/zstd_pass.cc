@@ -22,7 +22,7 @@ bool ZstdPass::ReadMagic() {
   if (magicHave_ < sizeof(magic_)) return true;
   magicHave_ = 0;
   if (const char* problem = zstd_.Begin(magic_)) {
-    Fail(true, problem);
+    Fail(Event::Fault::kData, problem);
     return false;
   }
   state_ = State::kData;
@@ -40,12 +40,16 @@ bool ZstdPass::DecodeStep() {
   const uint8_t* next = input_.data + inputUsed_;
   const size_t left = input_.length - inputUsed_;
   const ZstdDecoder::Step step = zstd_.Decode(&next, std::min(left, kStepBytes), outputEnd_, room);
+  held_.store(zstd_.heldBytes(), std::memory_order_relaxed);
   inputUsed_ = static_cast<size_t>(next - input_.data);
   Produced(step.made);
   // More may come out without input.
   outputPending_ = !step.frameEnded && step.made == room;
   if (step.problem != nullptr) {
-    Fail(!zstd_.isOutOfMemory(), step.problem);
+    Fail(zstd_.isTooMuch()       ? Event::Fault::kLimit
+         : zstd_.isOutOfMemory() ? Event::Fault::kHost
+                                 : Event::Fault::kData,
+         step.problem);
     return false;
   }
   if (step.frameEnded) {

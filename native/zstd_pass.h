@@ -13,6 +13,7 @@ class ZstdPass : public InflatePass {
   using InflatePass::InflatePass;
   // Its threads call what is defined here.
   ~ZstdPass() override { Close(); }
+  size_t decoderBytes() const override { return held_.load(std::memory_order_relaxed); }
 
  protected:
   bool Step() override;
@@ -25,6 +26,7 @@ class ZstdPass : public InflatePass {
   void CutInFrame();
 
   ZstdDecoder zstd_;
+  std::atomic<size_t> held_{0};
   uint8_t magic_[4];
   size_t magicHave_ = 0;
   uint64_t frameStart_ = 0;

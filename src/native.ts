@@ -101,10 +101,10 @@ export interface EndEvent {
   readonly decodeSeconds: number
 }
 
-/** The pass is over. `corrupt`: the data is wrong (truncated, bad code, CRC-32 or ISIZE mismatch); `internal`: out of memory and the like. */
+/** The pass is over. `corrupt`: the data is wrong (truncated, bad code, CRC-32 or ISIZE mismatch); `limit`: too large a window; `internal`: out of memory and the like. */
 export interface FailureEvent {
   readonly kind: 'failure'
-  readonly reason: 'corrupt' | 'internal'
+  readonly reason: 'corrupt' | 'internal' | 'limit'
   readonly message: string
   readonly compressedOffset: number
   readonly uncompressedOffset: number
@@ -152,6 +152,8 @@ export interface InflatePass {
   /** No more input will come. */
   finish(): void
   releaseSlot(slot: number): void
+  /** What the decoder holds beside the slots: the window that a zstd frame asks for. */
+  decoderBytes(): number
   /** Stops the threads and waits for them (at most some ms of work); safe to call at any time, more than once. */
   close(): void
 }

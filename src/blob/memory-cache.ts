@@ -16,6 +16,7 @@ export class MemoryCache {
   /** Of what it keeps. */
   readonly longestBytes: number
   #reservedBytes = 0
+  readonly #dispensable = new Set<() => void>()
   hits = 0
   misses = 0
 
@@ -38,13 +39,24 @@ export class MemoryCache {
     return Math.max(this.maximumBytes - this.#reservedBytes, this.maximumBytes / 4)
   }
 
-  /** Gives up so much of the budget to somebody else; returns how to take it back. */
-  reserve(bytes: number): () => void {
+  /**
+   * Gives up so much of the budget to somebody else; returns how to take it back. Who can do without it says how it is
+   * asked to (and then takes it back): when others have reserved more than leaves a quarter.
+   */
+  reserve(bytes: number, giveUp?: () => void): () => void {
     this.#reservedBytes += bytes
+    for (const other of [...this.#dispensable]) if (this.#reservedBytes > this.maximumBytes * 0.75) other()
+    if (giveUp !== undefined) this.#dispensable.add(giveUp)
     this.#makeRoom(0)
     return () => {
       this.#reservedBytes -= bytes
+      if (giveUp !== undefined) this.#dispensable.delete(giveUp)
     }
+  }
+
+  /** Of the budget, by others. */
+  get reservedBytes(): number {
+    return this.#reservedBytes
   }
 
   get usedBytes(): number {

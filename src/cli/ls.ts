@@ -2,7 +2,7 @@ import { Command, Option } from 'commander'
 import type { ImageNode, NodeAttributes } from '../image/image.js'
 import { coreOptions, withCore, type CoreFlags } from './core-options.js'
 import { resolvePath } from './resolve-path.js'
-import { printableName, writeOut } from './output.js'
+import { LineOutput, printableName } from './output.js'
 
 interface LsFlags extends CoreFlags {
   readonly long?: boolean
@@ -34,11 +34,11 @@ Examples:
       const image = await core.images.open(core.parseReference(reference), { signal })
       const node = await resolvePath(image, path, { signal })
       const base = path.replace(/\/+$/, '').replace(/^\.?\/+/, '')
-      if (node.attributes.type !== 'directory') await print(base, node, flags)
-      else {
-        const isReady = (await image.layerStatus()).every((layer) => layer.state === 'ready')
-        await printDirectory(node, flags.recursive === true ? base : '', flags, { isReady, signal })
-      }
+      const isReady = (await image.layerStatus()).every((layer) => layer.state === 'ready')
+      const output = new LineOutput(!isReady)
+      if (node.type !== 'directory') await print(base, node, flags, output)
+      else await printDirectory(node, flags.recursive === true ? base : '', flags, { isReady, signal, output })
+      await output.flush()
     }),
   )
 }
@@ -51,15 +51,15 @@ async function printDirectory(
   directory: ImageNode,
   prefix: string,
   flags: LsFlags,
-  context: { readonly isReady: boolean; readonly signal: AbortSignal },
+  context: { readonly isReady: boolean; readonly signal: AbortSignal; readonly output: LineOutput },
 ): Promise<void> {
   const { isReady, signal } = context
   const entries = isReady ? await directory.entries({ signal }) : directory.watch({ signal })
   const below: Promise<void>[] = []
   for await (const { name, node } of entries) {
     const path = prefix === '' ? printableName(name) : `${prefix}/${printableName(name)}`
-    await print(path, node, flags)
-    if (flags.recursive !== true || node.attributes.type !== 'directory') continue
+    await print(path, node, flags, context.output)
+    if (flags.recursive !== true || node.type !== 'directory') continue
     const walk = printDirectory(node, path, flags, context)
     if (isReady) await walk
     else {
@@ -71,23 +71,27 @@ async function printDirectory(
   await Promise.all(below)
 }
 
-async function print(name: string, node: ImageNode, flags: LsFlags): Promise<void> {
+async function print(name: string, node: ImageNode, flags: LsFlags, output: LineOutput): Promise<void> {
+  if (flags.json !== true && flags.long !== true) {
+    await output.add(`${name}\n`)
+    return
+  }
   const { attributes } = node
   if (flags.json === true) {
     const target = attributes.type === 'symlink' ? { target: node.linkName.toString() } : {}
     const { origin } = node
     const where = origin === undefined ? {} : { layer: origin.layer, offset: origin.dataOffset }
-    await writeOut(
+    await output.add(
       `${JSON.stringify({ name, ...attributes, mtime: isoTime(attributes), ...target, ...where })}\n`,
     )
-  } else if (flags.long === true) {
+  } else {
     const target = attributes.type === 'symlink' ? ` -> ${printableName(node.linkName)}` : ''
     const owner = `${String(attributes.uid)} ${String(attributes.gid)}`.padEnd(9)
     const size = String(attributes.size).padStart(12)
-    await writeOut(
+    await output.add(
       `${modeText(attributes)} ${String(attributes.linkCount).padStart(2)} ${owner} ${size} ${isoTime(attributes).slice(0, 16).replace('T', ' ')} ${name}${target}\n`,
     )
-  } else await writeOut(`${name}\n`)
+  }
 }
 
 function isoTime(attributes: NodeAttributes): string {

@@ -14,6 +14,29 @@ export async function writeOut(data: string | Buffer): Promise<void> {
   })
 }
 
+/** Lines, written many at once, or each by itself where somebody waits for each. */
+export class LineOutput {
+  readonly #atOnce: number
+  #text = ''
+
+  constructor(isPrompt: boolean) {
+    this.#atOnce = isPrompt ? 1 : 1 << 16
+  }
+
+  async add(line: string): Promise<void> {
+    this.#text += line
+    if (this.#text.length >= this.#atOnce) await this.flush()
+  }
+
+  async flush(): Promise<void> {
+    const text = this.#text
+    this.#text = ''
+    if (text !== '') await writeOut(text)
+    // Writing to a file or pipe ends at once, and nothing else would ever have its turn, not even what frees memory.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
 /** A name from an image must not move the cursor: control characters and invalid UTF-8 as \\xNN. */
 export function printableName(name: Buffer): string {
   const text = name.toString('utf8')

@@ -142,8 +142,8 @@ function writeAttributes(bytes: Buffer, at: number, attributes: Attributes): voi
   writeNumber(bytes, at, attributes.inode)
   writeNumber(bytes, at + 8, attributes.size)
   writeNumber(bytes, at + 16, attributes.blocks)
-  for (const field of [24, 32, 40]) bytes.writeBigInt64LE(BigInt(attributes.mtimeSeconds), at + field)
-  for (const field of [48, 52, 56]) bytes.writeUInt32LE(attributes.mtimeNanoseconds, at + field)
+  for (let field = 24; field <= 40; field += 8) writeSigned(bytes, at + field, attributes.mtimeSeconds)
+  for (let field = 48; field <= 56; field += 4) bytes.writeUInt32LE(attributes.mtimeNanoseconds, at + field)
   bytes.writeUInt32LE(typeBits[attributes.type] | (attributes.mode & 0o7777), at + 60)
   bytes.writeUInt32LE(attributes.linkCount, at + 64)
   bytes.writeUInt32LE(attributes.uid >>> 0, at + 68)
@@ -159,6 +159,13 @@ function writeDuration(bytes: Buffer, secondsAt: number, nanosecondsAt: number, 
   }
   writeNumber(bytes, secondsAt, Math.floor(ms / 1000))
   bytes.writeUInt32LE(Math.floor((ms % 1000) * 1_000_000), nanosecondsAt)
+}
+
+/** 64 bits; a BigInt each would cost more than all the rest of a listing. */
+function writeSigned(bytes: Buffer, at: number, value: number): void {
+  const high = Math.floor(value / 0x1_0000_0000)
+  bytes.writeUInt32LE(value - high * 0x1_0000_0000, at)
+  bytes.writeInt32LE(high, at + 4)
 }
 
 function writeNumber(bytes: Buffer, at: number, value: number): void {

@@ -120,7 +120,8 @@ async function findParents({ members }: LayerTree, root: ImageNode, lower: Names
   let last = ''
   const done = new Set<string>()
   for (let index = 0; index < members.length; index++) {
-    const name = members.nameOf(index).name.toString('latin1')
+    const { bytes, nameStart, nameEnd } = members.peek(index)
+    const name = bytes.toString('latin1', nameStart, nameEnd)
     const parent = name.slice(0, Math.max(0, name.lastIndexOf('/', name.length - 2)))
     if (parent === last || done.has(parent)) continue
     done.add((last = parent))

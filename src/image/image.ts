@@ -44,6 +44,8 @@ export interface ImageEntry {
  * also for hard links, so that object identity can carry inode numbers.
  */
 export interface ImageNode {
+  /** That of the attributes, found faster. */
+  readonly type: NodeAttributes['type']
   readonly attributes: NodeAttributes
   readonly origin: NodeOrigin | undefined
   /** Symlink target as stored; empty for others. */

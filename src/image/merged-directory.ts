@@ -37,6 +37,7 @@ const madeUp: NodeAttributes = Object.freeze({
  * hides the rest.
  */
 export class MergedDirectory implements ImageNode {
+  readonly type = 'directory'
   readonly linkName = Buffer.alloc(0)
   readonly #view: MergedView
   readonly #parent: MergedDirectory | undefined
@@ -128,9 +129,33 @@ export class MergedDirectory implements ImageNode {
     // One layer after the other would download them one after the other.
     await Promise.all(this.#view.layers.map(async (layer) => layer.ready(options)))
     await Promise.all(this.#view.layers.map(async (_, index) => this.#view.settledTree(index, options)))
-    const entries: ImageEntry[] = []
-    for await (const entry of this.watch(options)) entries.push(entry)
+    let entries = await this.#settledEntries(options)
+    while (entries === undefined) entries = await this.#settledEntries(options)
     return entries.sort((a, b) => Buffer.compare(a.name, b.name))
+  }
+
+  /** As `watch` gives them, without a wait for each. Undefined: something was not settled, so once more. */
+  async #settledEntries(options: ReadOptions): Promise<ImageEntry[] | undefined> {
+    const nodes = new Map<string, ImageNode>()
+    const hidden = new Set<string>()
+    for (let k = 0; ; k++) {
+      const part = await this.part(k, options)
+      if (part === undefined) break
+      const { layerIndex } = part
+      for (const [key, found] of part.node.children?.entries() ?? []) {
+        if (nodes.has(key) || hidden.has(key)) continue
+        const isPlain = found.children === undefined && found.unresolvedLink === undefined
+        if (!isPlain && (await this.#isElsewhere(part, key, found))) continue
+        const node = isPlain
+          ? this.#view.fileOf(found, layerIndex)
+          : await this.#nodeOf(key, k, { ...part, node: found }, options)
+        if (this.#view.countsLinks) await this.#view.countLinks(node)
+        nodes.set(key, node)
+      }
+      if (!(await this.#isSettled(part, '', undefined, options))) return undefined
+      for (const key of part.node.whiteouts ?? []) hidden.add(key)
+    }
+    return [...nodes].map(([key, node]) => ({ name: Buffer.from(key, 'latin1'), node }))
   }
 
   async *watch(options: ReadOptions = {}): AsyncIterable<ImageEntry> {

@@ -36,6 +36,11 @@ export class MergedFile implements ImageNode {
     return this.#node.linkPaths
   }
 
+  get type(): NodeAttributes['type'] {
+    const { type } = this.#node
+    return type === 'hardlink' ? 'file' : type
+  }
+
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
     const member = this.#member

@@ -90,6 +90,11 @@ export class MergedView {
     return !node.isNew && (await this.#shared.trees.isLinkBelow(node, layerIndex, path))
   }
 
+  /** Whether there is anything to count. */
+  get countsLinks(): boolean {
+    return this.#linkCounts !== undefined
+  }
+
   async countLinks(node: ImageNode): Promise<void> {
     await this.#linkCounts?.count(node)
   }

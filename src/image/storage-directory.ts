@@ -38,6 +38,7 @@ const opaqueMarker = '.wh..wh..opq'
  * opaque or hidden. Every lookup looks at the store, so that what has changed there is a new node.
  */
 export class StorageDirectory implements ImageNode {
+  readonly type = 'directory'
   readonly linkName = Buffer.alloc(0)
   readonly attributes: NodeAttributes
   readonly xattrs: ReadonlyMap<string, Buffer>

@@ -29,6 +29,10 @@ export class StorageFile implements ImageNode {
     this.#unsupported = options.unsupported
   }
 
+  get type(): NodeAttributes['type'] {
+    return this.attributes.type
+  }
+
   open(): ByteSource {
     const { type, size } = this.attributes
     if (type !== 'file') throw new RegistryFsError('INVALID', `a ${type} has no content here`)

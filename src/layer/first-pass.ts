@@ -10,6 +10,7 @@
  */
 import type { ArrivingChunks } from '../blob/cached-source.js'
 import { chunkBytes, type ChunkCache } from '../blob/chunk-cache.js'
+import { Reservation } from '../blob/reservation.js'
 import type { BlobSource } from '../blob/source.js'
 import {
   allocateSlots,
@@ -27,7 +28,7 @@ import type { TarMember } from '../tar/member.js'
 import { TarScanner, type ScannerState } from '../tar/tar-scanner.js'
 import { Deferred } from '../util/deferred.js'
 import { digestAlgorithm, type DiffId } from '../util/digest.js'
-import { hasCode, RegistryFsError } from '../util/errors.js'
+import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { sniffBytes, sniffCodec, type Codec } from './codec.js'
 import type { DecodedSpans } from './decoded-spans.js'
@@ -43,7 +44,7 @@ import { downloadBytes, OrderedDownload } from './ordered-download.js'
 import { PassProgress } from './pass-progress.js'
 import { proveDigests } from './proof.js'
 import { SpanBuilder } from './span-builder.js'
-import { wholeMember } from './whole-member.js'
+import { isNoTar, wholeMember } from './whole-member.js'
 
 /** Why these: docs/ARCHITECTURE.md, Decisions. */
 export const passSizes = {
@@ -103,11 +104,13 @@ export class FirstPass {
   /** Runs of zeros are in the journal up to here. */
   #journaledZeros = 0
   #failure: unknown
+  readonly #decoderMemory: Reservation
   readonly #ended = new Deferred<FirstPassResult>()
 
   private constructor(options: FirstPassOptions, progress: PassProgress) {
     this.#options = options
     this.progress = progress
+    this.#decoderMemory = new Reservation(options.cache.memory)
     this.recent = new SpanBuilder(options.layer.digest, options.cache.memory)
   }
 
@@ -158,6 +161,7 @@ export class FirstPass {
       signal.removeEventListener('abort', stop)
       this.#download?.close()
       this.#pass?.close()
+      this.#decoderMemory.set(0)
       await this.#journal?.close()
     }
   }
@@ -241,6 +245,7 @@ export class FirstPass {
   }
 
   #take(events: readonly PassEvent[]): void {
+    this.#decoderMemory.set(this.#pass?.decoderBytes() ?? 0)
     try {
       for (const event of events) this.#takeOne(event)
     } catch (error) {
@@ -289,7 +294,7 @@ export class FirstPass {
         break
       case 'failure':
         throw new RegistryFsError(
-          event.reason === 'corrupt' ? 'CORRUPT' : 'HOST',
+          ({ corrupt: 'CORRUPT', limit: 'UNSUPPORTED', internal: 'HOST' } as const)[event.reason],
           `${progress.codec}: ${event.message}`,
           {
             offset: event.compressedOffset,
@@ -342,7 +347,7 @@ export class FirstPass {
     // Members beyond the checkpoint are found again when the pass resumes.
     const { members } = this.progress
     let end = this.#journaledMembers
-    while (end < members.length && members.get(end).headerOffset < scanner.headerOffset) end++
+    while (end < members.length && members.headerOffsetOf(end) < scanner.headerOffset) end++
     // One that goes on behind the checkpoint is found again too, from its beginning.
     const zeros = this.progress.zeros.within(this.#journaledZeros, event.uncompressedOffset)
     const lastZeros = zeros.at(-1)
@@ -350,7 +355,7 @@ export class FirstPass {
     this.#journal?.append({
       spans: this.#newSpans,
       zeros,
-      members: members.slice(this.#journaledMembers, end),
+      members: members.encoded(this.#journaledMembers, end),
       seals: this.#newSeals,
       checkpoint: { ...event, codec: this.progress.codec, scanner },
     })
@@ -391,8 +396,4 @@ export class FirstPass {
     this.#ended.reject(error)
     this.#controller.abort(error)
   }
-}
-
-function isNoTar(error: unknown): boolean {
-  return hasCode(error, 'UNSUPPORTED') && (error as RegistryFsError).offset === 0
 }

@@ -31,6 +31,8 @@ const sectionTypes = { header: 1, spans: 2, members: 3, seals: 4, zeros: 5 } as 
 
 /** Beyond these a file is not ours: a piece of the members, 4 million spans (4 TiB of tar). */
 const maximumMembersBytes = 64 << 20
+/** As large as most pieces are: zlib's own 16 KiB would be put together again and again. */
+const inflateChunkBytes = 4 << 20
 const maximumSpans = 1 << 22
 const maximumFrontBytes = 1 << 30
 
@@ -144,7 +146,9 @@ function decodeIndex(
   if (spans.uncompressedBytes !== tarBytes) throw corrupt('its spans do not cover the tar')
   const pieces = sections
     .filter((section) => section.type === sectionTypes.members)
-    .map((section) => inflateSync(section.payload, { maxOutputLength: maximumMembersBytes }))
+    .map((section) =>
+      inflateSync(section.payload, { maxOutputLength: maximumMembersBytes, chunkSize: inflateChunkBytes }),
+    )
   const members = MemberTable.decode(pieces, tarBytes)
   const zeros = new ZeroMap()
   for (const run of decodeZeros(only(sections, sectionTypes.zeros), tarBytes)) {

@@ -13,7 +13,7 @@ import type { Digest } from '../util/digest.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { codecs, type Codec } from './codec.js'
-import { decodeMembers, encodeMembers } from './member-codec.js'
+import { decodeMembers } from './member-codec.js'
 import { decodeScannerState, encodeScannerState } from './scanner-state-codec.js'
 import { decodeSection, encodeSection, FieldReader, FieldWriter } from './sections.js'
 import { decodeZeros, encodeZeros } from './zero-codec.js'
@@ -48,6 +48,9 @@ export interface JournalEntry {
   readonly checkpoint: Checkpoint
 }
 
+/** The same as it is written: members as the table has them. */
+export type NewEntry = Omit<JournalEntry, 'members'> & { readonly members: Buffer }
+
 export class JournalWriter {
   readonly #path: string
   readonly #log: Logger
@@ -75,7 +78,7 @@ export class JournalWriter {
     })
   }
 
-  append(entry: JournalEntry): void {
+  append(entry: NewEntry): void {
     this.#queue = this.#queue.then(async () => this.#guard(async () => this.#append(encodeEntry(entry))))
   }
 
@@ -172,7 +175,7 @@ function encodeHeader(identity: { readonly digest: Digest; readonly blobBytes: n
   return encodeSection(sectionTypes.header, payload.done())
 }
 
-function encodeEntry(entry: JournalEntry): Buffer {
+function encodeEntry(entry: NewEntry): Buffer {
   const spans = new FieldWriter()
   for (const span of entry.spans) {
     spans.count(span.compressedBitOffset).count(span.compressedBitEnd)
@@ -197,7 +200,7 @@ function encodeEntry(entry: JournalEntry): Buffer {
     .bytes(scanner)
   return Buffer.concat([
     encodeSection(sectionTypes.spans, spans.done()),
-    encodeSection(sectionTypes.members, deflateSync(encodeMembers(entry.members), { level: 1 })),
+    encodeSection(sectionTypes.members, deflateSync(entry.members, { level: 1 })),
     encodeSection(sectionTypes.seals, seals.done()),
     encodeSection(sectionTypes.zeros, encodeZeros(entry.zeros)),
     encodeSection(sectionTypes.checkpoint, last.done()),

@@ -5,29 +5,23 @@
  */
 import type { MemberType, TarMember } from '../tar/member.js'
 import type { LowerNames } from './lower-names.js'
+import { aufsNames, invalidWhiteouts, opaqueMarker, whiteoutPrefix } from './marker-names.js'
 import { MemberTable } from './member-table.js'
 import { PendingLinks, type PendingLink } from './pending-links.js'
+import { TreeMembers } from './tree-members.js'
 import { aufsLinkDirectory, TreePaths } from './tree-paths.js'
 import { pathComponents, type PathWalk } from './tree-path.js'
 import { hasMembers, TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
 
-const whiteoutPrefix = '.wh.'
-const opaqueMarker = '.wh..wh..opq'
-/** AUFS kept its own things under these; they are nobody's files. */
-const aufsNames: ReadonlySet<string> = new Set(['.wh..wh.aufs', '.wh..wh.orph', '.wh..wh.plnk'])
-/** `.wh..` would hide the directory itself, `.wh...` its parent. */
-const invalidWhiteouts: ReadonlySet<string> = new Set(['.wh.', '.wh..', '.wh...'])
 const maximumReasons = 100
 const maximumShownName = 200
 /** Directories that no member names: a short path can imply two thousand of them. */
 const maximumImplied = 1 << 18
-
 /** What hard links keep beside their members: where they lead and what they are called, 2000 components each at worst. */
 const maximumLinkBytes = 128 << 20
 
 const slash = 0x2f
 const dot = 0x2e
-
 interface Added {
   readonly name: Buffer
   readonly type: MemberType
@@ -37,6 +31,7 @@ interface Added {
 
 export class LayerTree {
   readonly members: MemberTable
+  readonly #inTree: TreeMembers
   readonly #root: TreeNode
   readonly #paths: TreePaths
   readonly #pending = new PendingLinks()
@@ -54,7 +49,8 @@ export class LayerTree {
   constructor(members = new MemberTable(), lower?: LowerNames) {
     this.members = members
     this.#lower = lower
-    this.#root = TreeNode.directory(members)
+    this.#inTree = new TreeMembers(members)
+    this.#root = TreeNode.directory(this.#inTree)
     this.#paths = new TreePaths(this.#root, lower)
   }
 
@@ -105,27 +101,32 @@ export class LayerTree {
   }
 
   add(member: TarMember): void {
-    this.#addAt(this.members.append(member))
+    const { name, type } = member
+    const index = this.members.append(member)
+    this.#memberCount++
+    if (!this.#addBesideLast(name, 0, name.length, type, index)) this.#addByPath({ name, type, index })
   }
 
   #addAt(index: number): void {
     this.#memberCount++
-    const { name, type } = this.members.nameOf(index)
-    const added = { name, type, index }
-    if (!this.#addBesideLast(added)) this.#addByPath(added)
+    const { bytes, nameStart, nameEnd, type } = this.members.peek(index)
+    if (!this.#addBesideLast(bytes, nameStart, nameEnd, type, index))
+      this.#addByPath({ name: bytes.subarray(nameStart, nameEnd), type, index })
   }
 
-  /** The fast way for a plain file in the directory of the one before. */
-  #addBesideLast({ name, type, index }: Added): boolean {
+  /** The fast way for a plain file in the directory of the one before. The name is part of `bytes`: a million of these are looked at. */
+  #addBesideLast(bytes: Buffer, start: number, end: number, type: MemberType, index: number): boolean {
     const last = this.#last
     if (last === undefined || type === 'directory' || type === 'hardlink') return false
     if (this.#lower !== undefined) return false
     const { prefix, place } = last
-    const length = name.length - prefix.length
-    if (length < 1 || length > 255 || name[prefix.length] === dot) return false
-    if (name.indexOf(slash, prefix.length) !== -1 || name.indexOf(0, prefix.length) !== -1) return false
-    if (prefix.compare(name, 0, prefix.length) !== 0) return false
-    this.#put(place, name.toString('latin1', prefix.length), index)
+    const tail = start + prefix.length
+    if (end <= tail || end - tail > 255 || bytes[tail] === dot) return false
+    for (let i = tail; i < end; i++) if (bytes[i] === slash || bytes[i] === 0) return false
+    for (let i = prefix.length - 1; i >= 0; i--) if (prefix[i] !== bytes[start + i]) return false
+    const isKnownLater =
+      this.#pending.isEmpty && place.isDirect && place.node.directory?.setLater(index) === true
+    if (!isKnownLater) this.#put(place, bytes.toString('latin1', tail, end), index)
     return true
   }
 
@@ -210,7 +211,7 @@ export class LayerTree {
     if (existing instanceof TreeNode && existing.directory !== undefined) {
       if (!existing.isNamed) this.#noLongerImplied()
       existing.memberIndex = added.index
-    } else this.#put(place, name, TreeNode.directory(this.members, added.index))
+    } else this.#put(place, name, TreeNode.directory(this.#inTree, added.index))
   }
 
   #addLink(added: Added, place: PathWalk, name: string): void {
@@ -267,7 +268,7 @@ export class LayerTree {
     for (let path = arrived.pop(); path !== undefined; path = arrived.pop()) {
       for (const link of this.#pending.take(path)) {
         if (link.isCancelled) continue
-        const node = place.node.directory?.get(name)
+        const node = place.node.directory?.keep(name)
         if (node === undefined) continue
         this.#forwardTargets.set(link.target.join('/'), link.target)
         if (node.directory !== undefined) {
@@ -312,7 +313,7 @@ export class LayerTree {
   }
 
   #unresolved(memberIndex: number, target: readonly string[], path: string): TreeNode {
-    const node = new TreeNode(this.members, memberIndex)
+    const node = new TreeNode(this.#inTree, memberIndex)
     node.unresolvedLink = target
     node.linkPaths = new Set([path])
     this.#linksBelow.push(node)
@@ -381,17 +382,16 @@ export class LayerTree {
   #imply(parent: TreeNode, name: string): TreeNode | undefined {
     if (this.#impliedCount >= maximumImplied) return undefined
     this.#impliedCount++
-    const made = TreeNode.directory(this.members)
+    const made = TreeNode.directory(this.#inTree)
     this.#attach(parent, name, made)
     return made
   }
 
   #skipLink(link: PendingLink, reason: string): void {
-    const { name, type } = this.members.nameOf(link.memberIndex)
-    this.#skip({ name, type, index: link.memberIndex }, reason)
+    this.#skip(this.members.get(link.memberIndex), reason)
   }
 
-  #skip({ name }: Added, reason: string): void {
+  #skip({ name }: Pick<Added, 'name'>, reason: string): void {
     if (this.#skipped.length >= maximumReasons) return
     const shown = name.toString('utf8', 0, maximumShownName)
     this.#skipped.push(`${JSON.stringify(shown)} is ${reason}`)

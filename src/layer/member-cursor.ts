@@ -13,7 +13,7 @@ const empty = Buffer.alloc(0)
  * write.
  */
 export class MemberCursor {
-  readonly #bytes: Buffer
+  #bytes: Buffer
   at: number
   #first = 0
   nameStart = 0
@@ -38,8 +38,21 @@ export class MemberCursor {
     this.at = at
   }
 
+  goTo(bytes: Buffer, at: number): void {
+    this.#bytes = bytes
+    this.at = at
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes
+  }
+
   get type(): MemberType {
     return memberTypes[this.#first & 7] as MemberType
+  }
+
+  get headerOffset(): number {
+    return this.#headerOffset
   }
 
   get isAtEnd(): boolean {

@@ -11,9 +11,12 @@ const maximumPieceBytes = 4 << 20
 /** Five million members with paths of 80 bytes. */
 const maximumTableBytes = 512 << 20
 
+const slash = 0x2f
+
 interface Piece {
-  /** Index of its first member. */
+  /** Index of its first member, and of the one behind its last. */
   readonly first: number
+  readonly end: number
   /** Members alone. */
   readonly bytes: Buffer
 }
@@ -25,9 +28,12 @@ export class MemberTable {
   #starts = new Uint32Array(1024)
   #length = 0
   /** The piece that is being written, and its first member. */
-  #writer = new VarintWriter()
+  readonly #writer = new VarintWriter()
   #first = 0
   #bytes = 0
+  readonly #peeking = new MemberCursor(Buffer.alloc(0))
+  /** Who asks for one member asks for its neighbours. */
+  #lastPiece: Piece | undefined
 
   /** As `pieces` gives them. CORRUPT for anything else, and for members that end beyond `maximumEnd` of the tar. */
   static decode(pieces: Iterable<Buffer>, maximumEnd: number): MemberTable {
@@ -68,33 +74,48 @@ export class MemberTable {
   }
 
   typeOf(index: number): MemberType {
-    const cursor = this.#cursorAt(index)
-    cursor.peek()
-    return cursor.type
+    return this.peek(index).type
   }
 
-  /** A view that is valid until the next member is added. */
-  nameOf(index: number): { readonly name: Buffer; readonly type: MemberType } {
-    const piece = this.#pieceOf(index)
-    const cursor = new MemberCursor(piece.bytes, this.#starts[index])
+  /** At type and name of a member, until the next one is looked at or added. */
+  peek(index: number): MemberCursor {
+    const cursor = this.#peeking
+    cursor.goTo(this.#bytesOf(index), this.#starts[index] as number)
     cursor.peek()
-    return { name: piece.bytes.subarray(cursor.nameStart, cursor.nameEnd), type: cursor.type }
+    return cursor
   }
 
-  slice(start: number, end: number): TarMember[] {
-    const members: TarMember[] = []
-    for (let i = start; i < Math.min(end, this.#length); i++) members.push(this.get(i))
-    return members
+  /** Latin-1, what follows the last slash of its name. */
+  lastNameOf(index: number): string {
+    const { bytes, nameStart, nameEnd } = this.peek(index)
+    let start = nameEnd
+    while (start > nameStart && bytes[start - 1] !== slash) start--
+    return bytes.toString('latin1', start, nameEnd)
+  }
+
+  headerOffsetOf(index: number): number {
+    this.#peeking.goTo(this.#bytesOf(index), this.#starts[index] as number)
+    this.#peeking.next()
+    return this.#peeking.headerOffset
+  }
+
+  /** Those from `start` up to `end`, as `encodeMembers` has them. */
+  encoded(start: number, end: number): Buffer {
+    const parts = [new VarintWriter().count(end - start).done()]
+    const all = this.#length > this.#first ? [...this.#pieces, this.#open()] : this.#pieces
+    for (const piece of all) {
+      const [from, to] = [Math.max(start, piece.first), Math.min(end, piece.end)]
+      if (from >= to) continue
+      const last = to === piece.end ? piece.bytes.length : this.#starts[to]
+      parts.push(piece.bytes.subarray(this.#starts[from], last))
+    }
+    return Buffer.concat(parts)
   }
 
   /** Everything, as `decode` takes it. */
   *pieces(): Generator<Buffer> {
-    const all = [...this.#pieces]
-    if (this.#length > this.#first) all.push(this.#open())
-    for (const [i, { first, bytes }] of all.entries()) {
-      const count = (all[i + 1]?.first ?? this.#length) - first
-      yield Buffer.concat([new VarintWriter().count(count).done(), bytes])
-    }
+    for (const { first, end } of this.#pieces) yield this.encoded(first, end)
+    if (this.#length > this.#first) yield this.encoded(this.#first, this.#length)
   }
 
   #addPiece(encoded: Buffer, maximumEnd: number): void {
@@ -105,7 +126,7 @@ export class MemberTable {
     const members = new MemberCursor(bytes)
     this.#bytes += bytes.length
     if (this.#bytes > maximumTableBytes) throw corrupt('they are too many')
-    this.#pieces.push({ first: this.#length, bytes })
+    this.#pieces.push({ first: this.#length, end: this.#length + count, bytes })
     for (let left = count; left > 0; left--) {
       this.#setStart(this.#length++, members.at)
       members.next()
@@ -115,11 +136,20 @@ export class MemberTable {
   }
 
   #cursorAt(index: number): MemberCursor {
-    return new MemberCursor(this.#pieceOf(index).bytes, this.#starts[index])
+    return new MemberCursor(this.#bytesOf(index), this.#starts[index])
   }
 
-  #pieceOf(index: number): Piece {
-    if (index >= this.#first) return this.#open()
+  /** Of the piece that it is in, or more. */
+  #bytesOf(index: number): Buffer {
+    if (index >= this.#first) return this.#writer.sofar
+    const known = this.#lastPiece
+    if (known !== undefined && index >= known.first && index < known.end) return known.bytes
+    const piece = this.#findPiece(index)
+    this.#lastPiece = piece
+    return piece.bytes
+  }
+
+  #findPiece(index: number): Piece {
     let low = 0
     let high = this.#pieces.length - 1
     while (low < high) {
@@ -131,12 +161,12 @@ export class MemberTable {
   }
 
   #open(): Piece {
-    return { first: this.#first, bytes: this.#writer.done() }
+    return { first: this.#first, end: this.#length, bytes: this.#writer.done() }
   }
 
   #close(): void {
-    this.#pieces.push({ first: this.#first, bytes: Buffer.from(this.#writer.done()) })
-    this.#writer = new VarintWriter()
+    this.#pieces.push({ first: this.#first, end: this.#length, bytes: Buffer.from(this.#writer.done()) })
+    this.#writer.clear()
     this.#first = this.#length
   }
 

@@ -1,6 +1,6 @@
-import type { TarMember } from '../tar/member.js'
-import type { MemberTable } from './member-table.js'
-import type { PendingLink } from './pending-links.js'
+import type { MemberType, TarMember } from '../tar/member.js'
+import { Directory } from './tree-directory.js'
+import type { TreeMembers } from './tree-members.js'
 
 /** What is in a directory, by the Latin-1 text of the names' bytes. */
 export interface Children {
@@ -10,12 +10,14 @@ export interface Children {
   /** Those that are directories, as yet. */
   directories(): Iterable<readonly [string, LayerNode]>
   /** Goes on with what is added later, as that of a Map. */
-  entries(): Iterator<readonly [string, LayerNode]>
+  entries(): IterableIterator<readonly [string, LayerNode]>
 }
 
 export interface LayerNode {
   /** Decoded anew each time. Undefined for a directory that the layer only implies; may become defined later. */
   readonly member: TarMember | undefined
+  /** The member's, found faster. */
+  readonly type: MemberType
   /** Whether there is a member. */
   readonly isNamed: boolean
   /** Undefined for everything but directories. */
@@ -35,26 +37,25 @@ export interface LayerNode {
 }
 
 const none = -1
-const nothing = new Map<string, TreeEntry>()
 
 /** A node as its tree sees it. */
 export class TreeNode implements LayerNode {
-  readonly members: MemberTable
-  /** In `members`; -1 for none. */
+  readonly tree: TreeMembers
+  /** In the table; -1 for none. */
   memberIndex: number
   linkCount = 1
   directory: Directory | undefined
   unresolvedLink: readonly string[] | undefined = undefined
   linkPaths: Set<string> | undefined = undefined
 
-  constructor(members: MemberTable, memberIndex: number, directory?: Directory) {
-    this.members = members
+  constructor(tree: TreeMembers, memberIndex: number, directory?: Directory) {
+    this.tree = tree
     this.memberIndex = memberIndex
     this.directory = directory
   }
 
-  static directory(members: MemberTable, memberIndex = none): TreeNode & { readonly directory: Directory } {
-    const node = new TreeNode(members, memberIndex, new Directory(members))
+  static directory(tree: TreeMembers, memberIndex = none): TreeNode & { readonly directory: Directory } {
+    const node = new TreeNode(tree, memberIndex, new Directory(tree))
     return node as TreeNode & { readonly directory: Directory }
   }
 
@@ -63,7 +64,13 @@ export class TreeNode implements LayerNode {
   }
 
   get member(): TarMember | undefined {
-    return this.isNamed ? this.members.get(this.memberIndex) : undefined
+    return this.isNamed ? this.tree.table.get(this.memberIndex) : undefined
+  }
+
+  get type(): MemberType {
+    return this.directory === undefined && this.isNamed
+      ? this.tree.table.typeOf(this.memberIndex)
+      : 'directory'
   }
 
   get children(): Children | undefined {
@@ -85,68 +92,6 @@ export class TreeNode implements LayerNode {
 
 /** A number stands for what is neither a directory nor a hard link, by its index: most things in a layer. */
 export type TreeEntry = TreeNode | number
-
-export class Directory implements Children {
-  readonly #members: MemberTable
-  /** Made when it is needed: an empty map is larger than all the rest. */
-  #entries: Map<string, TreeEntry> = nothing
-  whiteouts: Set<string> | undefined = undefined
-  opaque = false
-  isNew = false
-  /** Hard links in this directory whose target has not come yet. */
-  pending: Map<string, PendingLink> | undefined = undefined
-
-  constructor(members: MemberTable) {
-    this.#members = members
-  }
-
-  get size(): number {
-    return this.#entries.size
-  }
-
-  /** The same node for the same name from then on. */
-  get(name: string): TreeNode | undefined {
-    const entry = this.#entries.get(name)
-    return typeof entry === 'number' ? this.#nodeOf(name, entry) : entry
-  }
-
-  keys(): Iterable<string> {
-    return this.#entries.keys()
-  }
-
-  *entries(): Generator<readonly [string, TreeNode]> {
-    for (const [name, entry] of this.#entries)
-      yield [name, typeof entry === 'number' ? this.#nodeOf(name, entry) : entry]
-  }
-
-  *directories(): Generator<readonly [string, TreeNode]> {
-    for (const [name, entry] of this.#entries)
-      if (entry instanceof TreeNode && entry.directory !== undefined) yield [name, entry]
-  }
-
-  find(name: string): TreeEntry | undefined {
-    return this.#entries.get(name)
-  }
-
-  all(): Iterable<TreeEntry> {
-    return this.#entries.values()
-  }
-
-  set(name: string, entry: TreeEntry): void {
-    if (this.#entries === nothing) this.#entries = new Map()
-    this.#entries.set(name, entry)
-  }
-
-  delete(name: string): void {
-    this.#entries.delete(name)
-  }
-
-  #nodeOf(name: string, memberIndex: number): TreeNode {
-    const node = new TreeNode(this.#members, memberIndex)
-    this.#entries.set(name, node)
-    return node
-  }
-}
 
 /** Whether there is more to a directory than markers for the layers below. */
 export function hasMembers(directory: TreeNode): boolean {

@@ -54,6 +54,11 @@ export class PathWalk {
     return this.#nodes.at(-1) as TreeNode
   }
 
+  /** Whether no symbolic link led here. */
+  get isDirect(): boolean {
+    return this.#links === 0
+  }
+
   /** Canonical path of a name in this directory. */
   pathOf(name: string): string {
     return [...this.#names, name].join('/')
@@ -113,7 +118,7 @@ export class PathWalk {
   #linkTarget(entry: TreeEntry): Buffer | undefined {
     if (entry instanceof TreeNode && entry.directory !== undefined) return undefined
     const index = entry instanceof TreeNode ? entry.memberIndex : entry
-    const { members } = this.#nodes[0] as TreeNode
-    return members.typeOf(index) === 'symlink' ? members.get(index).linkName : undefined
+    const { table } = (this.#nodes[0] as TreeNode).tree
+    return table.typeOf(index) === 'symlink' ? table.get(index).linkName : undefined
   }
 }

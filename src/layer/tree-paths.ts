@@ -13,7 +13,7 @@ export class TreePaths {
 
   constructor(root: TreeNode, lower: LowerNames | undefined) {
     this.#root = root
-    this.#aufsLinks = TreeNode.directory(root.members)
+    this.#aufsLinks = TreeNode.directory(root.tree)
     this.#lower = lower
   }
 
@@ -22,11 +22,11 @@ export class TreePaths {
     return new PathWalk(path[0] === aufsLinkDirectory ? this.#aufsLinks : this.#root, this.#lower)
   }
 
-  /** What is at a path; symbolic links on the way there are followed, one at its end is found. */
+  /** What is at a path, for good; symbolic links on the way there are followed, one at its end is found. */
   find(path: readonly string[]): TreeNode | undefined {
     const node = this.#walkTo(path, () => undefined)?.node
     const name = path.at(-1)
-    return name === undefined ? node : node?.directory?.get(name)
+    return name === undefined ? node : node?.directory?.keep(name)
   }
 
   /** Whether it is a hard link that waits. */
@@ -49,7 +49,7 @@ export class TreePaths {
   }
 
   #walkThrough(path: readonly string[]): PathWalk | undefined {
-    return this.#walkTo(path, () => TreeNode.directory(this.#root.members))
+    return this.#walkTo(path, () => TreeNode.directory(this.#root.tree))
   }
 
   /** The way to the directory that a path is in. */

@@ -38,6 +38,15 @@ export class VarintWriter {
     return this.#length
   }
 
+  clear(): void {
+    this.#length = 0
+  }
+
+  /** What was written, at the start of more; until more is written. */
+  get sofar(): Buffer {
+    return this.#bytes
+  }
+
   done(): Buffer {
     return this.#bytes.subarray(0, this.#length)
   }

@@ -1,6 +1,7 @@
 import type { Descriptor } from '../registry/descriptor.js'
 import type { TarMember } from '../tar/member.js'
 import { digestHex } from '../util/digest.js'
+import { hasCode, type RegistryFsError } from '../util/errors.js'
 
 const titleAnnotation = 'org.opencontainers.image.title'
 /** NAME_MAX. */
@@ -26,6 +27,11 @@ export function wholeMember(layer: Descriptor, size: number, isCompressed: boole
     sparse: undefined,
     unsupported: undefined,
   }
+}
+
+/** Whether the scanner says so of its very first block. */
+export function isNoTar(error: unknown): boolean {
+  return hasCode(error, 'UNSUPPORTED') && (error as RegistryFsError).offset === 0
 }
 
 /** The last component of the title, as long as that can be a name; without the suffix of what was undone. */

@@ -7,6 +7,7 @@
 import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
+import { Reservation } from '../blob/reservation.js'
 import { crc32 } from '../native.js'
 import { RegistryFsError } from '../util/errors.js'
 import { ZstdStream, decodeZstdSpan } from '../zstd/zstd.js'
@@ -14,7 +15,7 @@ import type { DecodedSpans } from './decoded-spans.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { spanKey } from './span-builder.js'
 
-/** A waiting decoder holds its window, up to 128 MiB. */
+/** A waiting decoder holds its window, up to 128 MiB of the budget, unless others need that. */
 const idleMs = 10_000
 const inputBytes = 256 << 10
 
@@ -34,6 +35,7 @@ export class ZstdSpans {
   readonly #memory: MemoryCache
   readonly #decoded: DecodedSpans
   #decoder: Decoder | undefined
+  readonly #window: Reservation
   #turn: Promise<void> = Promise.resolve()
   #idle: NodeJS.Timeout | undefined
   /** Frames that were decoded from their start for spans within them, for tests. */
@@ -50,6 +52,7 @@ export class ZstdSpans {
     this.#spans = spans
     this.#compressed = compressed
     this.#memory = memory
+    this.#window = new Reservation(memory)
     this.#decoded = decoded
   }
 
@@ -76,20 +79,41 @@ export class ZstdSpans {
     if (await this.#decoded.find(index, lease.bytes, span.crc32)) return
     clearTimeout(this.#idle)
     const first = this.#firstOf(index)
+    this.#window.busy()
     let decoder = this.#decoder
-    this.#decoder = undefined
     if (decoder?.first !== first || decoder.next > index) {
+      this.#close()
       this.restarts++
       const offset = Math.floor(this.#spans.get(first).compressedBitOffset / 8)
       decoder = { stream: new ZstdStream(), first, next: first, offset }
+      this.#decoder = decoder
     }
+    try {
+      await this.#decodeUpTo(index, decoder, lease)
+    } catch (error) {
+      this.#close()
+      throw error
+    }
+    const giveUp = (): void => {
+      this.#close()
+    }
+    this.#window.idle(giveUp)
+    this.#idle = setTimeout(giveUp, idleMs).unref()
+  }
+
+  #close(): void {
+    clearTimeout(this.#idle)
+    this.#decoder?.stream.close()
+    this.#decoder = undefined
+    this.#window.set(0)
+  }
+
+  async #decodeUpTo(index: number, decoder: Decoder, lease: Lease): Promise<void> {
     while (decoder.next <= index) {
       const passed = this.#spans.get(decoder.next)
       if (decoder.next === index) await this.#decodeNext(decoder, passed, lease)
       else await this.#pass(decoder, passed)
     }
-    this.#decoder = decoder
-    this.#idle = setTimeout(() => (this.#decoder = undefined), idleMs).unref()
   }
 
   /** Nobody asked for it, but somebody may. */
@@ -117,6 +141,7 @@ export class ZstdSpans {
     for (let filled = 0; filled < target.length;) {
       const input = await this.#compressed.read(decoder.offset, inputBytes)
       const { taken, made } = await decoder.stream.decode(input, target.subarray(filled))
+      this.#window.set(decoder.stream.heldBytes)
       decoder.offset += taken
       filled += made
       if (taken === 0 && made === 0)

@@ -43,7 +43,7 @@ export class Member implements TreeNode {
   }
 
   get type(): NodeAttributes['type'] {
-    return this.#node.attributes.type
+    return this.#node.type
   }
 
   get attributes(): NodeAttributes {
@@ -81,7 +81,7 @@ export class Member implements TreeNode {
     const entries = await this.#node.entries(options)
     return entries.map(({ name, node }) => ({
       name,
-      type: node.attributes.type,
+      type: node.type,
       node: this.#directory.memberOf(node),
     }))
   }

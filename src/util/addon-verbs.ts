@@ -21,5 +21,8 @@ export interface ZstdSpanRequest {
 export interface ZstdVerbs {
   decodeZstdSpan(request: ZstdSpanRequest, target: Buffer, done: ZstdCallback): void
   compressZstd(input: Buffer, target: Buffer, done: ZstdCallback): void
-  openZstdStream(): (input: Buffer, target: Buffer, done: ZstdCallback) => void
+  openZstdStream(): {
+    decode(input: Buffer, target: Buffer, done: ZstdCallback): void
+    close(): void
+  }
 }

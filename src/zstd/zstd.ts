@@ -32,16 +32,26 @@ export async function compressZstd(input: Buffer): Promise<Buffer> {
 
 /** A decoder that goes on where it stopped, from the start of a frame on. One call at a time. */
 export class ZstdStream {
-  readonly #decode = zstdVerbs().openZstdStream()
+  readonly #stream = zstdVerbs().openZstdStream()
+  /** Its window, mostly. */
+  heldBytes = 0
 
   /** Resolves to how much of `input` was taken and how much of `target` was filled. */
   async decode(input: Buffer, target: Buffer): Promise<{ readonly taken: number; readonly made: number }> {
     return new Promise((resolve, reject) => {
-      this.#decode(input, target, (answer) => {
+      this.#stream.decode(input, target, (answer) => {
         if (answer === null || typeof answer === 'string') reject(corrupt(answer ?? 'no answer'))
-        else resolve({ taken: answer[0] ?? 0, made: answer[1] ?? 0 })
+        else {
+          this.heldBytes = answer[2] ?? 0
+          resolve({ taken: answer[0] ?? 0, made: answer[1] ?? 0 })
+        }
       })
     })
+  }
+
+  /** Lets go of the window; nothing can be decoded afterwards. */
+  close(): void {
+    this.#stream.close()
   }
 }
 

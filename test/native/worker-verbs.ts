@@ -42,7 +42,7 @@ function spans(): void {
   void inflateSpan({ ...request, input: blob, lengthBytes: plain.length, crc32: crc32(plain) })
   const verbs = zstdVerbs()
   verbs.compressZstd(plain, Buffer.alloc(plain.length), ignore)
-  verbs.openZstdStream()(blob, Buffer.alloc(1000), ignore)
+  verbs.openZstdStream().decode(blob, Buffer.alloc(1000), ignore)
   verbs.decodeZstdSpan({ input: blob, skipBytes: 0, crc32: undefined }, Buffer.alloc(1000), ignore)
 }
 

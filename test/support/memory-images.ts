@@ -125,6 +125,10 @@ export function stuckSource(size: number): ByteSource {
 const layerDigest = digestOf(Buffer.from('a layer'))
 
 class MemoryNode implements ImageNode {
+  get type(): NodeAttributes['type'] {
+    return this.attributes.type
+  }
+
   readonly attributes: NodeAttributes
   readonly linkName: Buffer
   readonly xattrs: ReadonlyMap<string, Buffer>

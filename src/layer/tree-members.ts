@@ -1,0 +1,14 @@
+import { WeakValues } from '../util/weak-values.js'
+import type { MemberTable } from './member-table.js'
+import type { TreeNode } from './tree-node.js'
+
+/** What all nodes of one tree have in common. */
+export class TreeMembers {
+  readonly table: MemberTable
+  /** Of what is neither a directory nor a hard link, by the member's index: one for each as long as anybody knows it. */
+  readonly nodes = new WeakValues<TreeNode>()
+
+  constructor(table: MemberTable) {
+    this.table = table
+  }
+}
