@@ -3,9 +3,9 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { digestOf } from '../../src/util/digest.js'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { gzipLayer } from '../support/images.js'
-import { run } from '../support/mounted.js'
 import { blobBytesSent, mountImages, registryfs, sha256Of, sha256sum } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
 import { dir, file, tarOf } from '../support/tar-of.js'
@@ -14,6 +14,7 @@ import { temporaryDirectory } from '../support/temporary-directory.js'
 const options = { timeout: 120_000 }
 const disk = sampleData('mixed', 24 << 20)
 const layer = gzipLayer(tarOf(dir('disk/'), file('disk/downloaded', disk)))
+const corruptBlobs = new Set<string>([digestOf(layer.bytes)])
 
 async function setUp(t: TestContext): Promise<{
   mirror: FakeRegistry
@@ -46,7 +47,7 @@ async function setUp(t: TestContext): Promise<{
 
 test('wrong bytes of a mirror are found out by the first pass, and the next is asked', options, async (t) => {
   const { mirror, primary, reference, cache, flags } = await setUp(t)
-  mirror.faults = { corruptBlobs: true }
+  mirror.faults = { corruptBlobs }
   // Nobody has seen any of them: no reason to fail.
   const indexed = await registryfs({ cache }, 'index', reference, ...flags, '--log-level', 'warn')
   assert.equal(indexed.code, 0, indexed.stderr)
@@ -64,7 +65,7 @@ test(
   async (t) => {
     const { mirror, reference, cache, flags } = await setUp(t)
     // Slow enough for the first bytes to be read long before the wrong one comes.
-    mirror.faults = { corruptBlobs: true, bytesPerSecond: 3 << 20 }
+    mirror.faults = { corruptBlobs, bytesPerSecond: 3 << 20 }
     const mount = await mountImages(t, { cache, images: [`d=${reference}`], flags })
     const path = join(mount.path, 'd/disk/downloaded')
     const first = await run('sha256sum', [path])
@@ -81,7 +82,7 @@ test('a chunk that does not fit its seal is had elsewhere', options, async (t) =
   assert.equal(blobBytesSent(primary), 0)
   await rm(join(cache, 'chunks'), { recursive: true })
   mirror.forgetRequests()
-  mirror.faults = { corruptBlobs: true }
+  mirror.faults = { corruptBlobs }
   const mount = await mountImages(t, { cache, images: [`d=${reference}`], flags })
   assert.equal(await sha256sum(join(mount.path, 'd/disk/downloaded')), sha256Of(disk))
   assert.ok(blobBytesSent(mirror) > 0 && blobBytesSent(primary) > 0)

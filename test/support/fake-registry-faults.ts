@@ -39,8 +39,8 @@ export interface Faults {
   acceptRanges?: boolean
   /** Digests that are answered with 404. */
   missingBlobs?: Set<string>
-  /** Blobs are served with a byte changed. */
-  corruptBlobs?: boolean
+  /** Blobs are served with a byte changed: all, or those of these digests. */
+  corruptBlobs?: boolean | ReadonlySet<string>
 
   /** Where blobs are redirected to, for GET only; HEAD on a blob is refused as on a signed URL. */
   redirect?: 'cdn' | 'relative' | 'chain' | 'loop' | 'https-elsewhere' | 'http-elsewhere'

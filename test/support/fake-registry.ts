@@ -369,9 +369,10 @@ export class FakeRegistry {
 
   async #sendStored(response: ServerResponse, entry: FakeRequest, digest: string): Promise<void> {
     const stored = this.#blobs.get(digest) ?? Buffer.alloc(0)
-    const blob = this.faults.corruptBlobs === true ? Buffer.from(stored) : stored
-    if (this.faults.corruptBlobs === true && blob.length > 0)
-      blob[blob.length >> 1] = (blob[blob.length >> 1] ?? 0) ^ 1
+    const { corruptBlobs = false } = this.faults
+    const isCorrupt = typeof corruptBlobs === 'boolean' ? corruptBlobs : corruptBlobs.has(digest)
+    const blob = isCorrupt ? Buffer.from(stored) : stored
+    if (isCorrupt && blob.length > 0) blob[blob.length >> 1] = (blob[blob.length >> 1] ?? 0) ^ 1
     await sendBlob(response, entry, blob, this.faults, () => this.faults.bytesPerSecond)
   }
 }
