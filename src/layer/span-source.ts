@@ -136,11 +136,12 @@ export class SpanSource implements TarSource {
       if (!hasCode(error, 'CORRUPT')) throw error
       const { offset, length } = compressedRange(span)
       await this.#options.compressed.discard(offset, length)
-      return this.#inflate(index, span, piece)
+      return this.#inflate(index, span, piece, true)
     }
   }
 
-  async #inflate(index: number, span: Span, piece: number): Promise<Lease> {
+  /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
+  async #inflate(index: number, span: Span, piece: number, isCareful = false): Promise<Lease> {
     const { windows, compressed, memory, zstd } = this.#options
     if (zstd !== undefined) {
       const lease = memory.pool.take(span.uncompressedLength)
@@ -158,9 +159,10 @@ export class SpanSource implements TarSource {
     const lease = memory.pool.take(lengthBytes)
     // Given back only when all went well: after a failure another part of the read may still be on its way into them.
     // Its own checksum proves a whole span; of a piece there is none.
-    const files = whole
-      ? await compressed.fillUnchecked(offset, input.bytes)
-      : await fillFrom(compressed, offset, input.bytes)
+    const files =
+      whole && !isCareful
+        ? await compressed.fillUnchecked(offset, input.bytes)
+        : await fillFrom(compressed, offset, input.bytes)
     const known = span.windowLength === 0 ? noWindow : windows.find(index)
     const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
     this.inflated++

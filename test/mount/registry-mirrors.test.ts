@@ -63,7 +63,8 @@ test(
   options,
   async (t) => {
     const { mirror, reference, cache, flags } = await setUp(t)
-    mirror.faults = { corruptBlobs: true }
+    // So slow that the reader is sure to have had some of them when the pass finds them out.
+    mirror.faults = { corruptBlobs: true, bytesPerSecond: 4 << 20 }
     const mount = await mountImages(t, { cache, images: [`d=${reference}`], flags })
     const path = join(mount.path, 'd/disk/downloaded')
     const first = await run('sha256sum', [path])
