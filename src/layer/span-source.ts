@@ -155,11 +155,12 @@ export class SpanSource implements TarSource {
       if (!hasCode(error, 'CORRUPT')) throw error
       const { offset, length } = compressedRange(span)
       await this.#options.compressed.discard(offset, length)
-      return this.#inflate(index, span, piece)
+      return this.#inflate(index, span, piece, true)
     }
   }
 
-  async #inflate(index: number, span: Span, piece: number): Promise<Lease> {
+  /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
+  async #inflate(index: number, span: Span, piece: number, isCareful = false): Promise<Lease> {
     const { windows, compressed, memory } = this.#options
     const zstd = this.#options.zstd()
     this.inflated++
@@ -173,9 +174,10 @@ export class SpanSource implements TarSource {
     const { offset, length } = compressedRange(span)
     return memory.pool.lend(length, async (input) => {
       // Its own checksum proves a whole span; of a piece there is none.
-      const files = whole
-        ? await compressed.fillUnchecked(offset, input)
-        : await fillFrom(compressed, offset, input)
+      const files =
+        whole && !isCareful
+          ? await compressed.fillUnchecked(offset, input)
+          : await fillFrom(compressed, offset, input)
       const known = span.windowLength === 0 ? noWindow : windows.find(index)
       const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
       const request = {

@@ -6,7 +6,7 @@ import type { Logger } from '../util/log.js'
 import { checkPartial, checkWhole, formatRange, unsatisfiable } from './content-range.js'
 import type { Descriptor } from './descriptor.js'
 import { isTransient } from './network-error.js'
-import { PendingFill } from './pending-fill.js'
+import { PendingFill, type AskedAgain } from './pending-fill.js'
 import type { RangelessHosts } from './rangeless-hosts.js'
 import type { Repository } from './reference.js'
 import { pullScope, type RegistryApi } from './registry-api.js'
@@ -163,6 +163,7 @@ export class RemoteBlob implements BlobSource {
       if (response.status === 200) this.#adopt(response, fill)
       else if (fill.missingBytes < this.size) this.#options.rangelessHosts.remove(response.url.host)
       this.#location ??= response.redirected ? response.url : this.#url
+      fill.foundPlace()
       return response.status === 200 ? undefined : response
     } finally {
       release?.()
@@ -176,12 +177,17 @@ export class RemoteBlob implements BlobSource {
     try {
       response = await this.#options.api.transport.send(this.#requestOf(fill, location ?? this.#url))
     } catch (error) {
-      if (isRemembered && !fill.signal.aborted && isTransient(error) && this.#forget(fill, location))
+      if (
+        isRemembered &&
+        !fill.signal.aborted &&
+        isTransient(error) &&
+        this.#forget(fill, location, 'unreachable')
+      )
         return undefined
       throw error
     }
     const isElsewhere = isRemembered || response.redirected
-    if (isElsewhere && isStaleStatus(response.status) && this.#forget(fill, location)) {
+    if (isElsewhere && isStaleStatus(response.status) && this.#forget(fill, location, 'stale')) {
       response.body.discard()
       return undefined
     }
@@ -189,10 +195,9 @@ export class RemoteBlob implements BlobSource {
     return isRemembered ? { ...response, redirected: true } : response
   }
 
-  #forget(fill: PendingFill, location: URL | undefined): boolean {
+  #forget(fill: PendingFill, location: URL | undefined, why: AskedAgain): boolean {
     if (this.#location === location) this.#location = undefined
-    if (fill.askedAgain) return false
-    fill.askedAgain = true
+    if (!fill.askAgain(why)) return false
     this.#options.counters.retries++
     return true
   }
@@ -241,7 +246,7 @@ export class RemoteBlob implements BlobSource {
       return true
     } catch (error) {
       response.body.discard()
-      if (response.status === 206 && this.#forget(fill, location)) return false
+      if (response.status === 206 && this.#forget(fill, location, 'wrong')) return false
       throw error
     }
   }
