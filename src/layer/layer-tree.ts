@@ -170,7 +170,7 @@ export class LayerTree {
     }
     // First those that lead out of the layer, and with them the links to them; what is left leads in circles.
     for (const link of links)
-      if (!link.isCancelled && !this.#paths.isPending(link.target)) this.#resolveBelow(link)
+      if (!link.isCancelled && this.#paths.pendingAt(link.target) === undefined) this.#resolveBelow(link)
     for (const link of links) if (!link.isCancelled) this.#resolveBelow(link)
     this.#pending.clear()
   }
@@ -220,37 +220,37 @@ export class LayerTree {
       this.#skip(added, `a hard link to ${path}`)
       return
     }
+    const here = place.pathOf(name)
     const target = this.#paths.find(path)
-    if (target?.directory !== undefined && !target.isNamed) {
-      // Where the layers below have a symbolic link, that is what it links to.
-      if (!this.#canKeep(path, place.pathOf(name))) return
-      this.#put(place, name, this.#unresolved(added.index, this.#paths.canonical(path), place.pathOf(name)))
-      return
-    }
-    if (target?.directory !== undefined) {
+    if (target?.directory !== undefined && target.isNamed) {
       this.#skip(added, 'a hard link to a directory')
       return
     }
-    if (target !== undefined) {
+    if (target !== undefined && target.directory === undefined) {
       if (place.node.directory?.find(name) === target) return
       this.#remove(place.node, name)
-      this.#link(target, path, place.pathOf(name))
+      this.#link(target, path, here)
       this.#put(place, name, target)
       return
     }
-    if (this.#paths.isBelow(path) && this.#canKeep(path, place.pathOf(name))) {
-      this.#put(place, name, this.#unresolved(added.index, this.#paths.canonical(path), place.pathOf(name)))
-      return
-    }
-    this.#remove(place.node, name)
-    const waitsFor = this.#paths.canonical(path)
-    if (!this.#canKeep(waitsFor, place.pathOf(name))) {
+    const waiting = this.#paths.pendingAt(path)
+    if (waiting?.place.node === place.node && waiting.name === name) return
+    // Not to a link's name, which may be something else before long, but to what that one is a link to.
+    const leadsTo = waiting?.target ?? this.#paths.canonical(path)
+    if (!this.#canKeep(leadsTo, here)) {
+      this.#remove(place.node, name)
       this.#skip(added, 'a hard link to what its layer does not have, after too many of those')
       return
     }
+    // Where this layer only implies a directory, the layers below have the symbolic link that it links to.
+    if (target !== undefined || this.#paths.isBelow(path)) {
+      this.#put(place, name, this.#unresolved(added.index, leadsTo, here))
+      return
+    }
+    this.#remove(place.node, name)
     const link: PendingLink = {
       memberIndex: added.index,
-      target: waitsFor,
+      target: leadsTo,
       place,
       name,
       isCancelled: false,

@@ -1,4 +1,5 @@
 import type { LowerNames } from './lower-names.js'
+import type { PendingLink } from './pending-links.js'
 import { PathWalk } from './tree-path.js'
 import { TreeNode } from './tree-node.js'
 
@@ -29,10 +30,10 @@ export class TreePaths {
     return name === undefined ? node : node?.directory?.keep(name)
   }
 
-  /** Whether it is a hard link that waits. */
-  isPending(path: readonly string[]): boolean {
+  /** The hard link there that waits. */
+  pendingAt(path: readonly string[]): PendingLink | undefined {
     const node = this.#walkTo(path, () => undefined)?.node
-    return node?.directory?.pending?.has(path.at(-1) ?? '') === true
+    return node?.directory?.pending?.get(path.at(-1) ?? '')
   }
 
   /** Where symbolic links lead a path; what the layer does not have is taken to be directories. */

@@ -14,10 +14,7 @@ import { differencesOf, linesOf, Walker, writeImages, type WalkedPath } from '..
 
 type Steps = readonly (readonly Step[])[]
 
-/**
- * The same ones each time: `make fuzz` looks at others. (1 finds one that still differs: a hard link through a link of a lower
- * layer, whose target is replaced through another.)
- */
+/** The same ones each time; `SEED` in the environment looks at others. */
 const usualSeed = 2
 const imageCount = Number(process.env['IMAGES'] ?? 300)
 const atOnce = 2

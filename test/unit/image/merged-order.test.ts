@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test'
 import type { ImageNode } from '../../../src/image/image.js'
 import { MergedView } from '../../../src/image/merged-view.js'
 import { layerFixture } from '../../support/layer-fixture.js'
-import { dir, file, hardlink, opaque, symlink, tarOf, whiteout } from '../../support/tar-of.js'
+import { dir, file, hardlink, opaque, symlink, tarOf, whiteout, type TarPart } from '../../support/tar-of.js'
 
 /** Base first, as in a manifest. */
 async function merge(t: TestContext, ...tars: readonly Buffer[]): Promise<MergedView> {
@@ -84,6 +84,46 @@ test('a hard link means what is there when it comes, also where its target is re
   assert.equal(await contentOf(view, 'to-below'), 'below')
   assert.equal(await contentOf(view, 'below'), 'above')
   assert.equal((await find(view, 'to-below'))?.attributes.linkCount, 1)
+})
+
+test('a hard link to a link is one to the same file, whatever that name becomes later', async (t) => {
+  const base = tarOf(file('below', 'below'), dir('usr'), symlink('u', 'usr'), dir('d'))
+  const becomes = async (way: string, ...later: readonly TarPart[]): Promise<MergedView> => {
+    const view = await merge(
+      t,
+      base,
+      tarOf(hardlink('usr/first', 'below'), hardlink('second', `${way}/first`), ...later),
+    )
+    await view.root.entries()
+    const second = await find(view, 'second')
+    assert.equal(await contentOf(view, 'second'), 'below')
+    assert.equal(second, await find(view, 'below'))
+    assert.equal(second?.attributes.linkCount, 2)
+    return view
+  }
+  for (const way of ['usr', 'u']) {
+    for (const place of ['usr', 'u']) {
+      const replaced = await becomes(way, file(`${place}/first`, 'above'))
+      assert.equal(await contentOf(replaced, 'usr/first'), 'above')
+      const directory = await becomes(way, file(`${place}/first/in`, 'above'))
+      assert.equal(await contentOf(directory, 'usr/first/in'), 'above')
+    }
+    const link = await becomes(way, file('above', ''), hardlink('usr/first', 'above'))
+    assert.equal(await find(link, 'usr/first'), await find(link, 'above'))
+    const gone = await becomes(way, file('usr', 'above'))
+    assert.equal(await contentOf(gone, 'usr'), 'above')
+  }
+})
+
+test('hard links of a layer in a circle over a lower file are that file', async (t) => {
+  const view = await merge(
+    t,
+    tarOf(file('a', 'below')),
+    tarOf(hardlink('b', 'a'), hardlink('a', 'b'), hardlink('b', 'b')),
+  )
+  assert.equal(await contentOf(view, 'a'), 'below')
+  assert.equal(await find(view, 'a'), await find(view, 'b'))
+  assert.equal((await find(view, 'a'))?.attributes.linkCount, 2)
 })
 
 test('a hard link leads to what its own layer has placed behind a lower symbolic link', async (t) => {
