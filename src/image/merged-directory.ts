@@ -277,8 +277,7 @@ export class MergedDirectory implements ImageNode {
 
   async #nodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
     const { node, layerIndex } = part
-    if (node.unresolvedLink !== undefined)
-      return this.#view.resolveLink(node.unresolvedLink, layerIndex, options)
+    if (node.unresolvedLink !== undefined) return this.#view.resolveLink(node, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
     let directory = this.#directories.get(key)
     if (directory?.hasPart(node) !== true) {

@@ -103,13 +103,14 @@ export class MergedView {
    * What a hard link whose target its own layer does not have stands for: that path in the layers below it, behind
    * symbolic links too; one at its end is itself the target.
    */
-  async resolveLink(target: readonly string[], layerIndex: number, options: ReadOptions): Promise<ImageNode> {
+  async resolveLink(link: LayerNode, layerIndex: number, options: ReadOptions): Promise<ImageNode> {
+    const target = link.unresolvedLink ?? []
     const found = await this.findLinkTarget(target, layerIndex, options)
     if (found !== undefined) return found.node
     throw new RegistryFsError(
       'CORRUPT',
       `a hard link to ${JSON.stringify(target.join('/'))}, which no layer below has`,
-      { layer: this.layers[layerIndex]?.descriptor.digest },
+      { layer: this.layers[layerIndex]?.descriptor.digest, offset: link.member?.headerOffset },
     )
   }
 
