@@ -38,7 +38,7 @@ for d in range(600):
     os.makedirs('root/usr/share/%d/%d' % (d % 20, d))
     for f in range(100):
         path = 'root/usr/share/%d/%d/%d' % (d % 20, d, f)
-        if f % 10 == 9: os.symlink('../%d' % f, path)
+        if f == 99: os.symlink('../%d' % f, path)
         else:
             with open(path, 'w') as file: file.write('%d %d\\n' % (d, f) * (f % 20 == 0))
             os.chmod(path, 0o600 + f % 64)
