@@ -37,7 +37,8 @@ Examples:
       const isReady = (await image.layerStatus()).every((layer) => layer.state === 'ready')
       const output = new LineOutput(!isReady)
       if (node.type !== 'directory') await print(base, node, flags, output)
-      else await printDirectory(node, flags.recursive === true ? base : '', flags, { isReady, signal, output })
+      else
+        await printDirectory(node, flags.recursive === true ? base : '', flags, { isReady, signal, output })
       await output.flush()
     }),
   )

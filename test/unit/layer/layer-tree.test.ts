@@ -211,7 +211,8 @@ test('paths two thousand directories deep imply 262,144 directories at most', ()
 
 test('plain files of one name, in turn with those of other directories, are there once, and the last counts', () => {
   const members: TarPart[] = []
-  for (let i = 0; i < 20_000; i++) members.push(file(`${String(i % 2)}/${String(i % 9000)}`, `${String(i)}\n`))
+  for (let i = 0; i < 20_000; i++)
+    members.push(file(`${String(i % 2)}/${String(i % 9000)}`, `${String(i)}\n`))
   const tree = treeOf(...members)
   for (const name of ['0', '1']) {
     const directory = tree.root.children?.get(name)?.children
