@@ -261,7 +261,8 @@ export class MergedDirectory implements ImageNode {
     options: ReadOptions,
   ): Promise<boolean> {
     const { tree, layerIndex } = part
-    if (this.#view.isWhole && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
+    const isBelieved = this.#view.isWhole && !(await this.#view.canSettle(layerIndex, tree))
+    if (isBelieved && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
       const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
       if (!mayLinkBelow) return true
     }
