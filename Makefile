@@ -17,12 +17,13 @@ BUILD_PACKAGES := g++ make python3 libzstd-dev
 RUN_PACKAGES := libfuse2 fuse3
 DEMO_PACKAGES := $(RUN_PACKAGES) qemu-utils e2fsprogs
 CHECK_PACKAGES := clang-format zstd
-FUZZ_PACKAGES := clang libclang-rt-14-dev libzstd-dev zlib1g-dev libssl-dev zstd golang-1.19-src libpython3.11-testsuite
-TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo umoci attr pigz libdeflate-tools tabix zopfli bzip2 nginx \
+FUZZ_PACKAGES := umoci clang libclang-rt-14-dev libzstd-dev zlib1g-dev libssl-dev zstd golang-1.19-src libpython3.11-testsuite
+TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo attr pigz libdeflate-tools tabix zopfli bzip2 nginx \
   tinyproxy openssl $(FUZZ_PACKAGES)
 BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
 
 NATIVE_SOURCES := $(wildcard native/*.cc native/*.h native/binding.gyp)
+NATIVE_TESTS := $(wildcard test/native/*.cc test/native/*.h test/native/fuzz/*.cc)
 SOURCES := $(shell find src test bench demo -name '*.ts' -not -path '*/.work/*' 2>/dev/null)
 
 # What npm writes when it is done.
@@ -32,7 +33,7 @@ ADDON := native/build/.built
 COMPILED := build/.built
 PROGRAM := build/registryfs.js
 
-.PHONY: help build check lint test soak fuzz bench demo format install uninstall clean
+.PHONY: help build check lint test soak fuzz sanitize bench demo format install uninstall clean
 .PHONY: node build-packages check-packages test-packages fuzz-packages bench-packages demo-packages
 
 help: ## this list
@@ -48,10 +49,13 @@ check: build lint ## lint, types, format, layering test and unit tests
 	$(WITH_NODE) scripts/run-tests.sh 2 300 test/unit
 
 test: node test-packages check ## check, and everything with registries and mounts
-	$(WITH_NODE) scripts/run-tests.sh 1 900 test/native test/oracles test/mount
+	$(WITH_NODE) scripts/run-tests.sh 2 900 test/oracles test/mount test/native
 
 fuzz: node fuzz-packages build ## a minute for each fuzzer of what reads hostile bytes; SECONDS_EACH=60
 	scripts/fuzz.sh $(SECONDS_EACH)
+
+sanitize: node fuzz-packages $(MODULES) ## the addon and its tests with AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
+	scripts/test-native-sanitized.sh
 
 soak: node build-packages build ## two minutes of a registry's faults and expiries, every byte checked
 	SOAK_SECONDS=$${SOAK_SECONDS:-120} node --enable-source-maps --test --test-reporter=spec build/test/native/soak.test.js
@@ -65,11 +69,11 @@ demo: node demo-packages build ## makes a small containerdisk, serves it, mounts
 lint: check-packages $(COMPILED)
 	$(BIN)/eslint .
 	$(BIN)/prettier --check --log-level warn .
-	clang-format --dry-run -Werror $(filter %.cc %.h,$(NATIVE_SOURCES))
+	@clang-format --dry-run -Werror $(filter %.cc %.h,$(NATIVE_SOURCES)) $(NATIVE_TESTS)
 
 format: check-packages $(MODULES) ## prettier and clang-format, in place
 	$(BIN)/prettier --write --log-level warn .
-	clang-format -i $(filter %.cc %.h,$(NATIVE_SOURCES))
+	@clang-format -i $(filter %.cc %.h,$(NATIVE_SOURCES)) $(NATIVE_TESTS)
 
 install: build ## into PREFIX, and the mount helper into SBINDIR
 	scripts/install.sh '$(DESTDIR)' '$(PREFIX)' '$(SBINDIR)'

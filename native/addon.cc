@@ -10,6 +10,7 @@
 #include "file_lock.h"
 #include "file_writer.h"
 #include "fuse_channel_binding.h"
+#include "large_memory.h"
 #include "pass_binding.h"
 #include "process_settings.h"
 #include "sha256.h"
@@ -88,6 +89,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("closeOnExec", Napi::Function::New<registryfs::CloseOnExec>(env, "closeOnExec"));
   exports.Set("returnFreedMemory",
               Napi::Function::New<registryfs::ReturnFreedMemory>(env, "returnFreedMemory"));
+  exports.Set("allocateLarge", Napi::Function::New<registryfs::AllocateLarge>(env, "allocateLarge"));
   exports.Set("lockFile", Napi::Function::New<registryfs::LockFile>(env, "lockFile"));
   return exports;
 }

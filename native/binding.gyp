@@ -25,6 +25,7 @@
         "gzip_header.cc",
         "hash_lane.cc",
         "inflate_pass.cc",
+        "large_memory.cc",
         "pass_binding.cc",
         "pass_points.cc",
         "process_settings.cc",

@@ -108,7 +108,7 @@ export async function openRegistry(
     insecureHosts: config.insecureHosts,
     credentials,
     trust: { caFile: config.caFile },
-    mirrors: MirrorConfig.load(config),
+    mirrors: MirrorConfig.load(config, log),
     userAgent: `registryfs/${version}`,
     timeouts: { stallMs: config.stallMs },
     ...(observe === undefined ? {} : { observe }),

@@ -199,7 +199,11 @@ interface Addon extends ZstdVerbs, FuseVerbs {
   lockFile(path: string): boolean
   closeOnExec(descriptor: number): void
   returnFreedMemory(): void
+  allocateLarge(bytes: number): Buffer | undefined
 }
+
+/** Of nearly all machines. */
+const hugePageBytes = 2 << 20
 
 let addon: Addon | undefined
 
@@ -224,12 +228,17 @@ export function zstdVerbs(): ZstdVerbs {
 /** Buffers that a pass fills, all of `bytes`. There is room around them: matches are copied from what lies before the output. */
 export function allocateSlots(count: number, bytes: number): readonly Buffer[] {
   const { slotHeadBytes, slotTailBytes } = load()
-  return Array.from({ length: count }, () =>
-    Buffer.allocUnsafeSlow(slotHeadBytes + bytes + slotTailBytes).subarray(
-      slotHeadBytes,
-      slotHeadBytes + bytes,
-    ),
+  const each = slotHeadBytes + bytes + slotTailBytes
+  const all = allocateLarge(count * each)
+  return Array.from({ length: count }, (_, i) =>
+    all.subarray(i * each + slotHeadBytes, i * each + slotHeadBytes + bytes),
   )
+}
+
+/** Bytes of any content, for MiBs that are used again and again: in huge pages where the kernel has them. */
+export function allocateLarge(bytes: number): Buffer {
+  const large = bytes < hugePageBytes ? undefined : load().allocateLarge(bytes)
+  return large ?? Buffer.allocUnsafeSlow(bytes)
 }
 
 /** Starts the threads of a pass. Throws CORRUPT when `resume` is no checkpoint of this addon, INVALID for bad options. */

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { access, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { lockFile } from '../native.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { temporaryPattern } from './atomic-file.js'
 
 /**
  * Where everything that outlives the process lies. One process at a time writes there, by flock on `lock`; others
@@ -41,5 +42,13 @@ async function claim(path: string): Promise<string | undefined> {
     return `the cache directory ${path} is in use by another registryfs${owner === '' ? '' : ` (pid ${owner})`}`
   }
   await writeFile(lock, `${String(process.pid)}\n`, { flag: 'r+' })
+  for (const folder of ['documents', 'indexes', 'tags']) await removeUnfinished(join(path, folder))
   return undefined
+}
+
+/** What a killed process was writing; the chunk store does the same as it learns what it has. */
+async function removeUnfinished(folder: string): Promise<void> {
+  const names = await readdir(folder, { recursive: true }).catch(() => [])
+  for (const name of names)
+    if (temporaryPattern.test(name)) await unlink(join(folder, name)).catch(() => undefined)
 }

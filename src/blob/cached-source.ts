@@ -74,10 +74,11 @@ export class CachedSource implements ByteSource {
     return joined
   }
 
-  /** Fills the start of `target` from `offset` with what is in memory: how much, 0 when that is nothing. */
-  findSome(offset: number, target: Buffer): number {
+  /** Up to `length` bytes from `offset`, those that are in memory in one piece; good until anything is awaited. */
+  peekSome(offset: number, length: number): Buffer | undefined {
     const index = Math.floor(offset / chunkBytes)
-    return this.#cache.findNow(this.#digest, index)?.copy(target, 0, offset - index * chunkBytes) ?? 0
+    const at = offset - index * chunkBytes
+    return this.#cache.findNow(this.#digest, index)?.subarray(at, at + length)
   }
 
   /**
@@ -107,7 +108,9 @@ export class CachedSource implements ByteSource {
       } else if (Buffer.isBuffer(found)) found.copy(part, 0, within)
       else files.push({ path: found.path, offset: found.offset + within, target: part })
     }
-    await Promise.all(fetches)
+    // All of them: `target` is somebody else's as soon as this has failed.
+    const failed = (await Promise.allSettled(fetches)).find(({ status }) => status === 'rejected')
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason as Error
     return files
   }
 

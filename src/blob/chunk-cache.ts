@@ -49,7 +49,8 @@ export class ChunkCache {
     if (cached !== undefined) return cached.bytes
     return this.#loading.run(key, async () => {
       const loaded = await this.disk.load(digest, index, payloadBytes)
-      if (loaded !== undefined) this.memory.put(key, Lease.of(loaded))
+      // Unless it was thrown away meanwhile.
+      if (loaded !== undefined && this.disk.has(digest, index)) this.memory.put(key, Lease.of(loaded))
       return loaded
     })
   }
@@ -69,9 +70,10 @@ export class ChunkCache {
     this.#saving.set(key, payload)
     try {
       const saved = await this.#inBackground(this.disk.save(digest, index, payload))
-      if (!saved) this.memory.put(key, Lease.of(copyOf(payload)))
+      // Unless it was thrown away meanwhile.
+      if (!saved && this.#saving.get(key) === payload) this.memory.put(key, Lease.of(copyOf(payload)))
     } finally {
-      this.#saving.delete(key)
+      if (this.#saving.get(key) === payload) this.#saving.delete(key)
     }
   }
 
@@ -111,11 +113,14 @@ export class ChunkCache {
   }
 
   async remove(digest: Digest, index: number): Promise<void> {
-    this.memory.remove(keyOf(digest, index))
+    const key = keyOf(digest, index)
+    this.#saving.delete(key)
+    this.memory.remove(key)
     await this.disk.remove(digest, index)
   }
 
   async removeBlob(digest: Digest): Promise<void> {
+    for (const key of [...this.#saving.keys()]) if (key.includes(digest)) this.#saving.delete(key)
     this.memory.removeLayer(digest)
     await this.disk.removeBlob(digest)
   }

@@ -45,8 +45,8 @@ export class DiskChunkStore {
   readonly #units = new Map<string, Unit>()
   readonly #bytesOf = new Map<Digest, number>()
   readonly #touched = new Map<string, number>()
-  /** How often the chunks of a blob were thrown away: what was being written meanwhile goes too. */
-  readonly #purges = new Map<Digest, number>()
+  /** Being written; what is thrown away meanwhile is not wanted when it comes. */
+  readonly #writing = new Set<{ readonly digest: Digest; readonly index: number; isWanted: boolean }>()
   #usedBytes = 0
   #writtenSinceCheck = Number.POSITIVE_INFINITY
   #freeBytes = 0
@@ -103,7 +103,7 @@ export class DiskChunkStore {
       }
     }
     found.sort((a, b) => a.usedAtMs - b.usedAtMs)
-    for (const { digest, index, bytes } of found) this.#remember({ digest, index, bytes })
+    for (const { digest, index, bytes, usedAtMs } of found) this.#remember({ digest, index, bytes }, usedAtMs)
   }
 
   /** Undefined: not there, or not intact. */
@@ -143,26 +143,33 @@ export class DiskChunkStore {
     const key = keyOf(digest, index)
     if (this.#units.has(key)) return true
     const bytes = unitHeaderBytes + payload.length
-    const purges = this.#purges.get(digest)
+    const writing = { digest, index, isWanted: true }
+    this.#writing.add(writing)
     try {
       if (!(await this.#makeRoom(bytes))) return false
       await writeAtomically(this.#path(digest, index), [encodeUnitHeader(digest, index, payload), payload])
     } catch (error) {
+      // A directory that was thrown away in the middle is no broken disk.
+      if (!writing.isWanted) return false
       this.#refusedUntil = Date.now() + 10_000
       this.#writtenSinceCheck = Number.POSITIVE_INFINITY
       this.#complain('the chunk cache cannot be written, going on without it', error)
       return false
+    } finally {
+      this.#writing.delete(writing)
     }
-    if (this.#purges.get(digest) !== purges) {
+    if (!writing.isWanted) {
       await unlink(this.#path(digest, index)).catch(() => undefined)
       return false
     }
-    if (!this.#units.has(key)) this.#remember({ digest, index, bytes })
+    if (!this.#units.has(key)) this.#remember({ digest, index, bytes }, Date.now())
     this.#writtenSinceCheck += bytes
     return true
   }
 
   async remove(digest: Digest, index: number): Promise<void> {
+    for (const each of this.#writing)
+      if (each.digest === digest && each.index === index) each.isWanted = false
     const unit = this.#forget(keyOf(digest, index))
     if (unit !== undefined && !this.#options.readOnly)
       await unlink(this.#path(digest, index)).catch(() => undefined)
@@ -170,7 +177,7 @@ export class DiskChunkStore {
 
   /** All chunks of a blob whose bytes turned out to be wrong. */
   async removeBlob(digest: Digest): Promise<void> {
-    this.#purges.set(digest, (this.#purges.get(digest) ?? 0) + 1)
+    for (const each of this.#writing) if (each.digest === digest) each.isWanted = false
     for (const [key, unit] of this.#units) if (unit.digest === digest) this.#forget(key)
     if (!this.#options.readOnly)
       await rm(this.#blobDirectory(digest), { recursive: true, force: true }).catch(() => undefined)
@@ -205,8 +212,10 @@ export class DiskChunkStore {
     return true
   }
 
-  #remember(unit: Unit): void {
-    this.#units.set(keyOf(unit.digest, unit.index), unit)
+  #remember(unit: Unit, usedAtMs: number): void {
+    const key = keyOf(unit.digest, unit.index)
+    this.#units.set(key, unit)
+    this.#touched.set(key, usedAtMs)
     this.#usedBytes += unit.bytes
     this.#bytesOf.set(unit.digest, this.bytesOf(unit.digest) + unit.bytes)
   }

@@ -7,10 +7,14 @@ import { BufferPool, type Lease } from './buffer-pool.js'
  */
 export class MemoryCache {
   /** For what is to be kept here, and for what takes turns with it. */
-  readonly pool = new BufferPool()
+  readonly pool = new BufferPool(
+    () => this.roomBytes,
+    () => this.#entries.pop() !== undefined,
+  )
   readonly #entries: LRUCache<string, Lease>
   readonly maximumBytes: number
-  readonly #longest: number
+  /** Of what it keeps. */
+  readonly longestBytes: number
   #reservedBytes = 0
   readonly #dispensable = new Set<() => void>()
   hits = 0
@@ -19,10 +23,10 @@ export class MemoryCache {
   constructor(maximumBytes: number) {
     this.maximumBytes = maximumBytes
     // A unit of more than an eighth would push out everything else for one reader.
-    this.#longest = Math.max(1, Math.floor(maximumBytes / 8))
+    this.longestBytes = Math.max(1, Math.floor(maximumBytes / 8))
     this.#entries = new LRUCache({
       maxSize: Math.max(1, maximumBytes),
-      maxEntrySize: this.#longest,
+      maxEntrySize: this.longestBytes,
       sizeCalculation: (lease) => Math.max(1, lease.heldBytes),
       dispose: (lease) => {
         lease.release()
@@ -79,7 +83,7 @@ export class MemoryCache {
   /** Holds it as long as there is room; all the memory behind it counts. */
   put(key: string, lease: Lease): void {
     // A unit that is too long is not kept, and then lru-cache disposes of nothing.
-    if (lease.heldBytes > this.#longest) return
+    if (lease.heldBytes > this.longestBytes) return
     this.#makeRoom(lease.heldBytes)
     this.#entries.set(key, lease.hold())
   }

@@ -18,6 +18,14 @@ export class SliceSource implements ByteSource {
     return this.#source.read(this.#start + offset, clampLength(this.size, offset, length), options)
   }
 
+  peek(offset: number, length: number): readonly Buffer[] | undefined {
+    return this.#source.peek?.(this.#start + offset, clampLength(this.size, offset, length))
+  }
+
+  async load(offset: number, length: number, options?: ReadOptions): Promise<void> {
+    await this.#source.load?.(this.#start + offset, clampLength(this.size, offset, length), options)
+  }
+
   async seek(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number> {
     const last = Math.min(end, this.size)
     const start = this.#start

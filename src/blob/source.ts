@@ -18,6 +18,15 @@ export interface ByteSource {
   read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer>
 
   /**
+   * The same as views, where all of it is in memory: good until anything is awaited, never to be written to. Undefined:
+   * read it. Absent: always that.
+   */
+  peek?(offset: number, length: number): readonly Buffer[] | undefined
+
+  /** Brings bytes to memory, where `peek` finds them as far as there is room. Absent: it never would. */
+  load?(offset: number, length: number, options?: ReadOptions): Promise<void>
+
+  /**
    * The first byte of [offset, end) that is data, or that lies in a hole (zeros that take no reading); `end` where
    * there is none. May say data where there are zeros, never the other way round. Absent: all is data (seek.ts).
    */

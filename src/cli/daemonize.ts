@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { closeSync, openSync, realpathSync } from 'node:fs'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
 
@@ -26,8 +25,6 @@ export interface DaemonOptions {
   readonly args: readonly string[]
   /** For its log and all that libraries print; undefined: nowhere. */
   readonly logFile: string | undefined
-  /** The program, unless it is this one. */
-  readonly script?: string
 }
 
 export function isDaemonChild(): boolean {
@@ -39,7 +36,8 @@ export function isDaemonChild(): boolean {
  * with what it says otherwise. Resolves to its process id.
  */
 export async function startDaemon(options: DaemonOptions): Promise<number> {
-  const script = options.script ?? fileURLToPath(new URL('./main.js', import.meta.url))
+  // Without symbolic links: called as mount.fuse.registryfs we are the helper of mount(8), and this is not.
+  const script = realpathSync(process.argv[1] ?? '')
   const log = openLog(options.logFile)
   const child = spawn(process.execPath, [...process.execArgv, script, ...options.args], {
     detached: true,

@@ -64,6 +64,10 @@ export interface FuseOperations {
   open(inode: Inode, options?: ReadOptions): Promise<FileHandle>
   /** `length` bytes, fewer only at the end of the file; a view that must not be written to. */
   read(handle: FileHandle, offset: number, length: number, options?: SourceReadOptions): Promise<Buffer>
+  /** Brings bytes to memory, where `peek` may find them. */
+  load(handle: FileHandle, offset: number, length: number, options?: ReadOptions): Promise<void>
+  /** The same as views, where all of it is in memory: good until anything is awaited. Undefined: read it. */
+  peek(handle: FileHandle, offset: number, length: number): readonly Buffer[] | undefined
   /**
    * lseek(2) with SEEK_DATA or SEEK_HOLE: the end of a file is a hole. NO_DATA at or beyond the end, and for data where
    * nothing but a hole follows.

@@ -139,6 +139,7 @@ export class FuseServer {
         this.#answer(request, 0, [])
         return
       case opcodes.read:
+        if (this.#answerFromMemory(request)) return
         void this.#serve('read', request, async (signal) => this.#read(request, signal))
         return
       case opcodes.lookup:
@@ -247,11 +248,20 @@ export class FuseServer {
   async #read(request: FuseRequest, signal: AbortSignal): Promise<void> {
     const { handle, offset, size } = decodeRead(request.body)
     const length = Math.min(size, maxReadBytes)
+    await this.#operations.load(handle as FileHandle, offset, length, { signal })
+    if (this.#answerFromMemory(request)) return
     const scratch = this.#scratches.take()
     // Not given back when it fails: what was given up may still be at work on it.
     const bytes = await this.#operations.read(handle as FileHandle, offset, length, { signal, scratch })
     this.#answer(request, 0, [bytes])
     this.#scratches.give(scratch)
+  }
+
+  #answerFromMemory(request: FuseRequest): boolean {
+    const { handle, offset, size } = decodeRead(request.body)
+    const parts = this.#operations.peek(handle as FileHandle, offset, Math.min(size, maxReadBytes))
+    if (parts !== undefined) this.#answer(request, 0, parts)
+    return parts !== undefined
   }
 
   async #seek({ body }: FuseRequest, signal: AbortSignal): Promise<Body> {

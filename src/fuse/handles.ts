@@ -24,6 +24,10 @@ export class HandleTable<T> {
     return handle
   }
 
+  find(handle: FileHandle): T | undefined {
+    return this.#open.get(handle)
+  }
+
   /** Throws BAD_HANDLE. */
   get(handle: FileHandle): T {
     const value = this.#open.get(handle)

@@ -149,6 +149,22 @@ export class TreeOperations implements FuseOperations {
     )
   }
 
+  async load(handle: FileHandle, offset: number, length: number, options?: ReadOptions): Promise<void> {
+    const file = this.#handles.find(handle)
+    if (file === undefined || !('source' in file)) return
+    const { source, node } = file
+    if (source.load === undefined) return
+    await this.#guard('read', node, options, async (signal) => source.load?.(offset, length, { signal }))
+  }
+
+  peek(handle: FileHandle, offset: number, length: number): readonly Buffer[] | undefined {
+    if (this.#stopping.signal.aborted) return undefined
+    const file = this.#handles.find(handle)
+    const parts = file !== undefined && 'source' in file ? file.source.peek?.(offset, length) : undefined
+    if (parts !== undefined) this.#count('read')
+    return parts
+  }
+
   async lseek(handle: FileHandle, offset: number, whence: Whence, options?: ReadOptions): Promise<number> {
     const file = this.#handles.get(handle)
     if (!('source' in file)) throw new RegistryFsError('INVALID', 'is a directory')
@@ -295,6 +311,17 @@ export class TreeOperations implements FuseOperations {
     name?: Buffer,
   ): Promise<T> {
     this.#count(operation)
+    return this.#guard(operation, node, options, work, name)
+  }
+
+  /** Gives up in time, and says what went wrong. */
+  async #guard<T>(
+    operation: string,
+    node: TreeNode,
+    options: ReadOptions | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+    name?: Buffer,
+  ): Promise<T> {
     const outers = [this.#stopping.signal, options?.signal]
     try {
       return await withProgressDeadline(this.#options.deadlineMs, operation, node.image, outers, work)

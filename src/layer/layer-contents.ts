@@ -45,7 +45,7 @@ export function contentsOfIndex(index: LayerIndex, bytes: LayerBytes): LayerCont
   const { spans, zeros, seals, tarBytes } = index
   const tree = LayerTree.of(index.members)
   const sealOf: SealOf = (i) => seals.subarray(i * 32, i * 32 + 32)
-  const source = sourceOf({ ...index, sealOf }, bytes)
+  const source = sourceOf({ ...index, codec: () => index.codec, sealOf }, bytes)
   return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true }
 }
 
@@ -66,7 +66,8 @@ export function sourceOfPass(
   bytes: LayerBytes,
   windows: Windows = progress.windows,
 ): TarSource {
-  const { codec, spans, zeros } = progress
+  const { spans, zeros } = progress
+  const codec = (): Codec => progress.codec
   return sourceOf({ codec, spans, windows, zeros, sealOf: (index) => progress.sealOf(index) }, bytes)
 }
 
@@ -78,7 +79,7 @@ export function emptyContents({ digest }: Descriptor): LayerContents {
   zeros.complete()
   const source: TarSource = {
     inflated: 0,
-    findSome: () => 0,
+    peekSome: () => undefined,
     covers: () => false,
     readSome: async () => Promise.resolve(0),
   }
@@ -86,7 +87,8 @@ export function emptyContents({ digest }: Descriptor): LayerContents {
 }
 
 interface SourceParts {
-  readonly codec: Codec
+  /** While a pass runs not known before there is a span. */
+  readonly codec: () => Codec
   readonly spans: SeekTable
   readonly windows: Windows
   readonly zeros: ZeroMap
@@ -98,7 +100,8 @@ function sourceOf({ codec, spans, windows, zeros, sealOf }: SourceParts, bytes: 
   const { digest } = descriptor
   const { memory } = cache
   const compressed = new CachedSource(digest, blob, cache, sealOf, arriving)
-  if (codec === 'none') return new PlainSource(compressed, zeros)
-  const zstd = codec === 'zstd' ? new ZstdSpans(digest, spans, compressed, memory, decoded) : undefined
+  if (codec() === 'none') return new PlainSource(compressed, zeros)
+  const frames = new ZstdSpans(digest, spans, compressed, memory, decoded)
+  const zstd = (): ZstdSpans | undefined => (codec() === 'zstd' ? frames : undefined)
   return new SpanSource({ digest, spans, windows, zeros, compressed, memory, zstd })
 }

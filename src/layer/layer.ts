@@ -7,27 +7,21 @@
 import type { ArrivingChunks } from '../blob/cached-source.js'
 import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
-import { abortable, throwIfAborted, withDeadline, type ReadOptions } from '../util/abort.js'
+import { abortable, throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
-import { promisesCompression } from './codec.js'
 import { DecodedSpans } from './decoded-spans.js'
 import { FirstPass, passBytes, type FirstPassOptions, type FirstPassResult } from './first-pass.js'
 import { finishTree } from './finish-tree.js'
 import { HeaderWalk } from './header-walk.js'
 import { IndexKeeper } from './index-keeper.js'
-import {
-  contentsOfPass,
-  emptyContents,
-  sourceOfPass,
-  type LayerBytes,
-  type LayerContents,
-} from './layer-contents.js'
+import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } from './layer-contents.js'
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
+import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
+import { openWithoutPass } from './open-without-pass.js'
 import { openPlain } from './plain-layer.js'
-import { openTableOfContents } from './table-of-contents.js'
 import type { TarSource } from './tar-source.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
@@ -36,8 +30,6 @@ export type { LayerOptions } from './layer-options.js'
 
 /** After a pass failed, so long everyone gets the same error without a new try. */
 const retryAfterMs = 2_000
-/** After this long without a read nobody follows the frontier any more. */
-const readingMs = 5_000
 
 export class Layer implements ByteSource {
   readonly descriptor: Descriptor
@@ -50,8 +42,7 @@ export class Layer implements ByteSource {
   #failedAt = 0
   #purging: Promise<unknown> | undefined
   #hasAnswered = false // Somebody was told something that is not proven yet.
-  #lastReadAt = Number.NEGATIVE_INFINITY
-  #waitingReaders = 0
+  readonly #reader: LayerReader
   #source: TarSource | undefined
   readonly #bytes: LayerBytes
   #proving: Promise<void> | undefined
@@ -65,10 +56,13 @@ export class Layer implements ByteSource {
     this.#options = options
     const { descriptor, blob, cache } = options
     this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
+    const download = (): ArrivingChunks | undefined =>
+      this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
     const arriving = {
-      has: (index: number) => this.#download?.has(index) ?? false,
-      find: async (index: number) => this.#download?.find(index),
+      has: (index: number) => download()?.has(index) ?? false,
+      find: async (index: number) => download()?.find(index),
     }
+    this.#reader = new LayerReader(this.#readable())
     this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
   }
 
@@ -131,23 +125,19 @@ export class Layer implements ByteSource {
   }
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
-    this.#lastReadAt = performance.now()
-    const target = options.scratch?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
-    let filled = 0
-    while (filled < length) {
-      const rest = target.subarray(filled)
-      // Most reads find their bytes in memory: those pay for no deadline and wait for nothing.
-      const bytes =
-        this.#findSome(offset + filled, rest) || (await this.#readSome(offset + filled, rest, options))
-      if (bytes === 0) break
-      filled += bytes
-    }
-    return target.subarray(0, filled)
+    return this.#reader.read(offset, length, options)
+  }
+
+  peek(offset: number, length: number): readonly Buffer[] | undefined {
+    return this.#reader.peek(offset, length)
+  }
+
+  async load(offset: number, length: number, options: ReadOptions = {}): Promise<void> {
+    return this.#reader.load(offset, length, options)
   }
 
   async seek(whence: Whence, offset: number, end: number, options: ReadOptions = {}): Promise<number> {
-    // Whoever seeks is about to read.
-    this.#lastReadAt = performance.now()
+    this.#reader.touch()
     const seek = (): number | undefined =>
       (this.#contents ?? this.#pass?.progress)?.zeros.seek(whence, offset, end)
     return seek() ?? (await this.until(seek, options)) ?? end
@@ -183,47 +173,25 @@ export class Layer implements ByteSource {
     await this.#proving?.catch(() => undefined)
   }
 
-  /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
-  #findSome(offset: number, target: Buffer): number {
-    const recent = this.#pass instanceof FirstPass ? this.#pass.recent.find(offset, target) : 0
-    return recent || (this.#source?.findSome(offset, target) ?? 0)
-  }
-
-  /** Fills the start of `target`; 0 at the end of the layer. */
-  async #readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
-    const ready = (): number | TarSource | undefined => {
-      const found = this.#findSome(offset, target)
-      if (found > 0) return found
-      return this.#source?.covers(offset) === true ? this.#source : undefined
+  #readable(): ReadableLayer {
+    return {
+      digest: this.descriptor.digest,
+      readDeadlineMs: this.#options.readDeadlineMs,
+      source: () => this.#source,
+      pass: () => (this.#contents === undefined && this.#pass instanceof FirstPass ? this.#pass : undefined),
+      until: async (look, options) => this.until(look, options),
+      onCorrupt: async () => this.#forgetIndex(),
     }
-    this.#waitingReaders++
-    const found = await this.until(ready, options).finally(() => this.#waitingReaders--)
-    if (found === undefined) return 0
-    if (typeof found === 'number') return found
-    const where = { layer: this.descriptor.digest, offset }
-    return withDeadline(
-      this.#options.readDeadlineMs,
-      'reading from the registry',
-      options.signal,
-      async (signal) => found.readSome(offset, target, { signal }),
-    ).catch(async (error: unknown) => {
-      if (hasCode(error, 'CORRUPT') && this.#contents !== undefined) await this.#forgetIndex()
-      throw error instanceof RegistryFsError ? error.within(where) : error
-    })
   }
 
   /** Fresh bytes did not inflate from where the index says: the next read builds it anew. */
   async #forgetIndex(): Promise<void> {
+    if (this.#contents === undefined) return
     this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
     this.#contents = undefined
     this.#source = undefined
     this.#state = 'unread'
     await this.#keeper.removeIndex()
-  }
-
-  /** Of the running pass. */
-  get #download(): ArrivingChunks | undefined {
-    return this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
   }
 
   /** Resolves as soon as there is a tree to look at: from the index file or from a pass that runs. */
@@ -238,9 +206,11 @@ export class Layer implements ByteSource {
     await this.#purging
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
-    const opened = await this.#openWithoutPass().catch((error: unknown) => {
-      throw this.#fail(error)
-    })
+    const opened = await openWithoutPass(this.#bytes, this.#closing.signal, this.#options.log).catch(
+      (error: unknown) => {
+        throw this.#fail(error)
+      },
+    )
     if (opened !== undefined) {
       this.#takeOpened(opened)
       return
@@ -263,14 +233,6 @@ export class Layer implements ByteSource {
         }
       })
     })
-  }
-
-  async #openWithoutPass(): Promise<HeaderWalk | LayerContents | undefined> {
-    const { size, mediaType } = this.descriptor
-    if (size === 0) return emptyContents(this.descriptor)
-    const listed = await openTableOfContents(this.#bytes, this.#closing.signal, this.#options.log)
-    if (listed !== undefined || promisesCompression(mediaType)) return listed
-    return openPlain(this.#bytes, this.#closing.signal)
   }
 
   /** The bytes can be had at once; only members may be still to be found. */
@@ -392,7 +354,7 @@ export class Layer implements ByteSource {
       takesPlain,
       journalPath: this.#keeper.journalPath,
       diffId,
-      isBeingRead: () => this.#waitingReaders > 0 || performance.now() - this.#lastReadAt < readingMs,
+      isBeingRead: () => this.#reader.isBusy,
       signal: this.#closing.signal,
       log,
     }

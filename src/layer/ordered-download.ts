@@ -10,6 +10,7 @@
 import type { ArrivingChunks } from '../blob/cached-source.js'
 import { chunkBytes, chunkCount, chunkLength, type ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
+import { allocateLarge } from '../native.js'
 import { throwIfAborted } from '../util/abort.js'
 import type { Digest } from '../util/digest.js'
 import { Signal } from '../util/signal.js'
@@ -93,7 +94,7 @@ export class OrderedDownload implements ArrivingChunks {
     this.#handedTo = options.offset
     this.#releasedTo = options.offset
     const left = options.blob.size - this.#firstChunk * chunkBytes
-    this.#ring = Buffer.allocUnsafeSlow(Math.max(0, Math.min(downloadBytes, left)))
+    this.#ring = allocateLarge(Math.max(0, Math.min(downloadBytes, left)))
     const stop = (): void => {
       this.#controller.abort(options.signal.reason)
       this.#changed.notify()

@@ -26,6 +26,8 @@ export class PassProgress {
   /** Bytes of the blob that were inflated, and of the tar that came out. */
   frontierCompressed = 0
   frontierUncompressed = 0
+  /** Where the newest block begins: it is shown once there is another, or the layer is proven. */
+  #heldFrom = 0
   readonly changed = new Signal()
 
   constructor(blobBytes: number) {
@@ -53,8 +55,17 @@ export class PassProgress {
 
   /** Everything up to here was seen. */
   advance(frontierUncompressed: number): void {
+    if (frontierUncompressed > this.frontierUncompressed) this.#heldFrom = this.frontierUncompressed
     this.frontierUncompressed = frontierUncompressed
     this.zeros.advance(frontierUncompressed)
+  }
+
+  /**
+   * How many of `length` bytes from `offset` readers may have. Not the end of the tar: a layer turns out to be another
+   * than its digest says at its last byte, and whoever has read all of it by then was not told.
+   */
+  shownBytes(offset: number, length: number): number {
+    return Math.max(0, Math.min(length, this.#heldFrom - offset))
   }
 
   addSeal(seal: Seal): void {

@@ -1,4 +1,5 @@
 import type { CachedSource } from '../blob/cached-source.js'
+import { zeros } from '../blob/zeros.js'
 import type { ReadOptions } from '../util/abort.js'
 import type { TarSource } from './tar-source.js'
 import type { ZeroMap } from './zero-map.js'
@@ -14,11 +15,9 @@ export class PlainSource implements TarSource {
     this.#zeros = zeros
   }
 
-  findSome(offset: number, target: Buffer): number {
-    const zeros = Math.min(this.#zeros.zerosAt(offset), target.length)
-    if (zeros === 0) return this.#blob.findSome(offset, target)
-    target.fill(0, 0, zeros)
-    return zeros
+  peekSome(offset: number, length: number): Buffer | undefined {
+    const run = Math.min(this.#zeros.zerosAt(offset), length)
+    return run === 0 ? this.#blob.peekSome(offset, length) : zeros(run)
   }
 
   covers(offset: number): boolean {

@@ -1,5 +1,6 @@
 import type { Lease } from '../blob/buffer-pool.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
+import { zeros } from '../blob/zeros.js'
 import type { BlockEvent } from '../native.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
@@ -59,7 +60,9 @@ export class SpanBuilder {
 
   /** A span ends here and the next one begins. `keep` is shown all of it, unless it is zeros or was not seen whole. */
   cut(offset: number, keep?: (lease: Lease) => void): void {
-    if (this.#lease !== undefined && this.#start === this.#spanStart) {
+    // Readers may have come after its start, or left before its end.
+    const isWhole = this.#start === this.#spanStart && this.#start + this.#filled === offset
+    if (this.#lease !== undefined && isWhole) {
       this.#lease.shorten(this.#filled)
       keep?.(this.#lease)
       this.#keep(spanKey(this.#digest, this.#start), this.#lease)
@@ -70,14 +73,12 @@ export class SpanBuilder {
     this.#tooLong = false
   }
 
-  /** Fills the start of `target` from `offset`: how much, 0 when those bytes are not here. */
-  find(offset: number, target: Buffer): number {
+  /** Up to `length` bytes from `offset`, those that are here; good until anything is awaited. */
+  peekSome(offset: number, length: number): Buffer | undefined {
     const at = offset - this.#start
-    if (at < 0 || at >= this.#filled) return 0
-    const wanted = Math.min(this.#filled - at, target.length)
-    if (this.#lease !== undefined) return this.#lease.bytes.copy(target, 0, at, at + wanted)
-    target.fill(0, 0, wanted)
-    return wanted
+    if (at < 0 || at >= this.#filled) return undefined
+    const found = Math.min(this.#filled - at, length)
+    return this.#lease?.bytes.subarray(at, at + found) ?? zeros(found)
   }
 
   #keep(key: string, lease: Lease): void {

@@ -7,6 +7,7 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import type { ByteSource } from '../blob/source.js'
+import { zeros } from '../blob/zeros.js'
 import { inflateSpan, type FilePart } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
@@ -22,6 +23,8 @@ const pieceBytes = 8 << 20
 const noWindow = Buffer.alloc(0)
 /** Readers that go forward, to tell them from random ones: this many recent spans are remembered. */
 const rememberedSpans = 32
+/** qemu-img has eight requests of 2 MiB under way, which come in any order. */
+const spansBehind = 20
 /** One for each thread that inflates. */
 const spansAhead = 2
 
@@ -32,8 +35,8 @@ export interface SpanSourceOptions {
   readonly zeros: ZeroMap
   readonly compressed: CachedSource
   readonly memory: MemoryCache
-  /** Where the layer is of zstd frames. */
-  readonly zstd?: ZstdSpans | undefined
+  /** Where the layer is of zstd frames, which is known as soon as there is a span. */
+  readonly zstd: () => ZstdSpans | undefined
 }
 
 export class SpanSource implements TarSource {
@@ -47,29 +50,30 @@ export class SpanSource implements TarSource {
     this.#options = options
   }
 
-  /** The same as readSome where it needs neither fetching nor inflating; 0 else. */
-  findSome(offset: number, target: Buffer): number {
-    const { spans, zeros } = this.#options
+  peekSome(offset: number, length: number): Buffer | undefined {
+    const { spans, zeros: map } = this.#options
     const index = spans.find(offset)
     // A span in memory first: it gives all at once where zeros and data alternate.
-    const found = index === undefined ? 0 : this.#findInSpan(index, offset, target)
-    return found > 0 ? found : fillZeros(target, zeros.zerosAt(offset))
+    const found = index === undefined ? undefined : this.#peekInSpan(index, offset, length)
+    if (found !== undefined) return found
+    const run = Math.min(map.zerosAt(offset), length)
+    return run === 0 ? undefined : zeros(run)
   }
 
   covers(offset: number): boolean {
     return this.#options.spans.find(offset) !== undefined
   }
 
-  #findInSpan(index: number, offset: number, target: Buffer): number {
+  #peekInSpan(index: number, offset: number, length: number): Buffer | undefined {
     const { spans, memory, digest } = this.#options
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
-    if (span.zero) return fillZeros(target, span.uncompressedLength - at)
-    if (span.uncompressedLength > longestKeptSpanBytes) return 0
+    if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))
+    if (span.uncompressedLength > longestKeptSpanBytes) return undefined
     const found = memory.find(spanKey(digest, span.uncompressedOffset))
-    if (found === undefined) return 0
+    if (found === undefined) return undefined
     this.#readAhead(index)
-    return found.bytes.copy(target, 0, at)
+    return found.bytes.subarray(at, at + length)
   }
 
   /** Fills the start of `target` from `offset`: resolves to how much, at least one byte; 0 beyond the spans that are known. */
@@ -79,7 +83,7 @@ export class SpanSource implements TarSource {
     if (index === undefined) return 0
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
-    if (span.zero) return fillZeros(target, span.uncompressedLength - at)
+    if (span.zero) return zeros(Math.min(target.length, span.uncompressedLength - at)).copy(target)
     const piece = span.uncompressedLength > longestKeptSpanBytes ? Math.floor(at / pieceBytes) : 0
     this.#readAhead(index)
     const known = this.#options.memory.peek(pieceKey(this.#options.digest, span, piece))
@@ -87,10 +91,21 @@ export class SpanSource implements TarSource {
     return found.bytes.copy(target, 0, at - piece * pieceBytes)
   }
 
+  async load(offset: number, options: ReadOptions): Promise<boolean> {
+    const { spans, memory } = this.#options
+    const index = spans.find(offset)
+    if (index === undefined) return false
+    const span = spans.get(index)
+    if (span.zero) return true
+    if (span.uncompressedLength > Math.min(longestKeptSpanBytes, memory.longestBytes)) return false
+    this.#readAhead(index)
+    await abortable(this.#piece(index, span, 0), options.signal)
+    return true
+  }
+
   /**
-   * A reader that came through the two spans before will want the next ones: they are inflated meanwhile. What lies two
-   * spans behind it was handed on whole, and makes room. (The span just before may still be asked for, for the kernel
-   * has more than one request under way.)
+   * A reader that came through the two spans before will want the next ones: they are inflated meanwhile. What lies
+   * well behind it was handed on whole, and makes room.
    */
   #readAhead(index: number): void {
     const recent = this.#recent
@@ -100,9 +115,13 @@ export class SpanSource implements TarSource {
     }
     if (!recent.has(index - 1) || !recent.has(index - 2)) return
     const { spans, memory, digest } = this.#options
-    memory.remove(spanKey(digest, spans.get(index - 2).uncompressedOffset))
-    const end = Math.min(index + 1 + spansAhead, spans.count)
-    for (let ahead = index + 1; ahead < end; ahead++) this.#prepare(ahead)
+    // Not now: somebody may be looking at what makes room.
+    setImmediate(() => {
+      if (index >= spansBehind)
+        memory.remove(spanKey(digest, spans.get(index - spansBehind).uncompressedOffset))
+      const end = Math.min(index + 1 + spansAhead, spans.count)
+      for (let ahead = index + 1; ahead < end; ahead++) this.#prepare(ahead)
+    })
   }
 
   #prepare(index: number): void {
@@ -136,48 +155,44 @@ export class SpanSource implements TarSource {
       if (!hasCode(error, 'CORRUPT')) throw error
       const { offset, length } = compressedRange(span)
       await this.#options.compressed.discard(offset, length)
-      return this.#inflate(index, span, piece)
+      return this.#inflate(index, span, piece, true)
     }
   }
 
-  async #inflate(index: number, span: Span, piece: number): Promise<Lease> {
-    const { windows, compressed, memory, zstd } = this.#options
-    if (zstd !== undefined) {
-      const lease = memory.pool.take(span.uncompressedLength)
-      await zstd.fill(index, span, lease)
-      this.inflated++
-      return lease
-    }
+  /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
+  async #inflate(index: number, span: Span, piece: number, isCareful = false): Promise<Lease> {
+    const { windows, compressed, memory } = this.#options
+    const zstd = this.#options.zstd()
+    this.inflated++
+    if (zstd !== undefined)
+      return memory.pool.filled(span.uncompressedLength, async (lease) => zstd.fill(index, span, lease))
     const whole = span.uncompressedLength <= longestKeptSpanBytes
     const skipBytes = whole ? 0 : piece * pieceBytes
     const lengthBytes = whole
       ? span.uncompressedLength
       : Math.min(pieceBytes, span.uncompressedLength - skipBytes)
     const { offset, length } = compressedRange(span)
-    const input = memory.pool.take(length)
-    const lease = memory.pool.take(lengthBytes)
-    // Given back only when all went well: after a failure another part of the read may still be on its way into them.
-    // Its own checksum proves a whole span; of a piece there is none.
-    const files = whole
-      ? await compressed.fillUnchecked(offset, input.bytes)
-      : await fillFrom(compressed, offset, input.bytes)
-    const known = span.windowLength === 0 ? noWindow : windows.find(index)
-    const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
-    this.inflated++
-    const request = {
-      input: input.bytes,
-      files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
-      bitOffset: span.compressedBitOffset % 8,
-      atHeader: span.atHeader,
-      window,
-      windowLength: span.windowLength,
-      skipBytes,
-      lengthBytes,
-      crc32: whole ? span.crc32 : undefined,
-    }
-    await inflateSpan(request, lease.bytes)
-    input.release()
-    return lease
+    return memory.pool.lend(length, async (input) => {
+      // Its own checksum proves a whole span; of a piece there is none.
+      const files =
+        whole && !isCareful
+          ? await compressed.fillUnchecked(offset, input)
+          : await fillFrom(compressed, offset, input)
+      const known = span.windowLength === 0 ? noWindow : windows.find(index)
+      const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
+      const request = {
+        input,
+        files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
+        bitOffset: span.compressedBitOffset % 8,
+        atHeader: span.atHeader,
+        window,
+        windowLength: span.windowLength,
+        skipBytes,
+        lengthBytes,
+        crc32: whole ? span.crc32 : undefined,
+      }
+      return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes))
+    })
   }
 }
 
@@ -190,12 +205,6 @@ async function fillFrom(source: ByteSource, offset: number, target: Buffer): Pro
   const bytes = await source.read(offset, target.length)
   bytes.copy(target)
   return []
-}
-
-function fillZeros(target: Buffer, length: number): number {
-  const filled = Math.min(length, target.length)
-  target.fill(0, 0, filled)
-  return filled
 }
 
 function pieceKey(digest: string, span: Span, piece: number): string {

@@ -4,10 +4,12 @@ import type { ReadOptions } from '../util/abort.js'
 export interface TarSource {
   /** Spans decoded for readers so far. */
   readonly inflated: number
-  /** Fills the start of `target` from `offset` with what is in memory: how much, 0 when that is nothing. */
-  findSome(offset: number, target: Buffer): number
+  /** Up to `length` bytes from `offset`, those that are in memory in one piece; good until anything is awaited. */
+  peekSome(offset: number, length: number): Buffer | undefined
   /** Whether `readSome` would fill anything. */
   covers(offset: number): boolean
   /** Fills the start of `target` from `offset`: resolves to how much, at least one byte; 0 where it does not reach. */
   readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number>
+  /** Brings what lies at `offset` to where `peekSome` finds it; false when it cannot stay there. Absent: never. */
+  load?(offset: number, options: ReadOptions): Promise<boolean>
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
+import { zeros } from '../blob/zeros.js'
 import { inflateSpan } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
@@ -30,16 +31,12 @@ export class TocSource implements TarSource {
     this.#options = options
   }
 
-  findSome(offset: number, target: Buffer): number {
+  peekSome(offset: number, length: number): Buffer | undefined {
     const chunk = this.#find(offset)
-    if (chunk === undefined) return 0
+    if (chunk === undefined) return undefined
     const at = offset - chunk.uncompressedOffset
-    if (chunk.isZeros) {
-      const zeros = Math.min(target.length, chunk.uncompressedLength - at)
-      target.fill(0, 0, zeros)
-      return zeros
-    }
-    return this.#options.memory.peek(this.#keyOf(chunk))?.bytes.copy(target, 0, at) ?? 0
+    if (chunk.isZeros) return zeros(Math.min(length, chunk.uncompressedLength - at))
+    return this.#options.memory.peek(this.#keyOf(chunk))?.bytes.subarray(at, at + length)
   }
 
   covers(offset: number): boolean {
@@ -47,9 +44,10 @@ export class TocSource implements TarSource {
   }
 
   async readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number> {
-    const known = this.findSome(offset, target)
+    const known = this.peekSome(offset, target.length)
+    if (known !== undefined) return known.copy(target)
     const chunk = this.#find(offset)
-    if (known > 0 || chunk === undefined) return known
+    if (chunk === undefined) return 0
     const key = this.#keyOf(chunk)
     const decoding = this.#decoding.run(key, async () => {
       const lease = await this.#decodeTrusted(chunk)

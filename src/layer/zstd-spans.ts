@@ -68,10 +68,10 @@ export class ZstdSpans {
 
   async #fillFromFrame(span: Span, lease: Lease): Promise<void> {
     const offset = span.compressedBitOffset / 8
-    const input = this.#memory.pool.take(span.compressedBitEnd / 8 - offset)
-    const files = await this.#compressed.fillUnchecked(offset, input.bytes)
-    await decodeZstdSpan({ input: input.bytes, files, skipBytes: 0, crc32: span.crc32 }, lease.bytes)
-    input.release()
+    await this.#memory.pool.lend(span.compressedBitEnd / 8 - offset, async (input) => {
+      const files = await this.#compressed.fillUnchecked(offset, input)
+      await decodeZstdSpan({ input, files, skipBytes: 0, crc32: span.crc32 }, lease.bytes)
+    })
   }
 
   async #fillWithin(index: number, span: Span, lease: Lease): Promise<void> {
@@ -111,23 +111,30 @@ export class ZstdSpans {
   async #decodeUpTo(index: number, decoder: Decoder, lease: Lease): Promise<void> {
     while (decoder.next <= index) {
       const passed = this.#spans.get(decoder.next)
-      const isWanted = decoder.next === index
-      const target = isWanted ? lease : this.#memory.pool.take(passed.uncompressedLength)
-      await this.#decode(decoder, target.bytes)
-      if (crc32(target.bytes) !== passed.crc32)
-        throw new RegistryFsError('CORRUPT', 'zstd: the CRC-32 of a span is wrong', {
-          offset: decoder.offset,
-        })
-      if (!passed.atHeader && !passed.zero) {
-        while (this.#decoded.isBusy) await this.#decoded.wait()
-        this.#decoded.keep(decoder.next, target)
-      }
-      if (!isWanted) {
-        this.#memory.put(spanKey(this.#digest, passed.uncompressedOffset), target)
-        target.release()
-      }
-      decoder.next++
+      if (decoder.next === index) await this.#decodeNext(decoder, passed, lease)
+      else await this.#pass(decoder, passed)
     }
+  }
+
+  /** Nobody asked for it, but somebody may. */
+  async #pass(decoder: Decoder, span: Span): Promise<void> {
+    const { pool } = this.#memory
+    const lease = await pool.filled(span.uncompressedLength, async (target) =>
+      this.#decodeNext(decoder, span, target),
+    )
+    this.#memory.put(spanKey(this.#digest, span.uncompressedOffset), lease)
+    lease.release()
+  }
+
+  async #decodeNext(decoder: Decoder, span: Span, target: Lease): Promise<void> {
+    await this.#decode(decoder, target.bytes)
+    if (crc32(target.bytes) !== span.crc32)
+      throw new RegistryFsError('CORRUPT', 'zstd: the CRC-32 of a span is wrong', { offset: decoder.offset })
+    if (!span.atHeader && !span.zero) {
+      while (this.#decoded.isBusy) await this.#decoded.wait()
+      this.#decoded.keep(decoder.next, target)
+    }
+    decoder.next++
   }
 
   async #decode(decoder: Decoder, target: Buffer): Promise<void> {

@@ -28,8 +28,8 @@ export function parseToken(bytes: Buffer, what: string): BearerToken {
 }
 
 /**
- * Where to get a token, `scope` being what we need; a scope that the challenge names goes first. Throws PROTOCOL when
- * the realm is no URL, or plain http where that is not `allowed`.
+ * Where to get a token, `scope` being what we need; the scopes that the challenge names are asked for in its place. Throws
+ * PROTOCOL when the realm is no URL, or plain http where that is not `allowed`.
  */
 export function tokenUrl(
   challenge: AuthChallenge,
@@ -52,8 +52,9 @@ export function tokenUrl(
   }
   const service = challenge.parameters.get('service')
   if (service !== undefined) url.searchParams.set('service', service)
-  // Some token servers read the first scope only.
   const scopes = (challenge.parameters.get('scope') ?? '').split(' ').filter((part) => part !== '')
-  for (const wanted of scopes.length === 0 ? [scope] : scopes) url.searchParams.append('scope', wanted)
+  // Some token servers read the first scope only, so ours is that where it is among them.
+  const inOrder = scopes.length === 0 || scopes.includes(scope) ? [scope, ...scopes] : scopes
+  for (const wanted of new Set(inOrder)) url.searchParams.append('scope', wanted)
   return url
 }

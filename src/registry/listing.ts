@@ -78,15 +78,16 @@ export class Listing {
     })
   }
 
-  /** RFC 8288 `Link: </v2/_catalog?last=x&n=1000>; rel="next"`; must stay at this registry and lead on. */
+  /** RFC 8288 `Link: </v2/_catalog?last=x&n=1000>; rel="next"`; must stay below the registry's API and lead on. */
   #nextPath(response: HttpResponse, host: string, path: string): string | undefined {
     for (const link of headersOf(response, 'link')) {
       const target = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(link)?.[1]
       const here = this.#api.urlOf(host, path)
       if (target === undefined || !URL.canParse(target, here.href)) continue
       const next = new URL(target, here.href)
-      const isHere = next.host === here.host && next.pathname.startsWith('/v2/') && next.href !== here.href
-      return isHere ? `${next.pathname.slice('/v2/'.length)}${next.search}` : undefined
+      const top = this.#api.urlOf(host, '').pathname
+      const isHere = next.host === here.host && next.pathname.startsWith(top) && next.href !== here.href
+      return isHere ? `${next.pathname.slice(top.length)}${next.search}` : undefined
     }
     return undefined
   }

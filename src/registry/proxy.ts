@@ -11,7 +11,8 @@ export interface Proxy {
 
 /**
  * Which proxy an origin is reached through: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in lower case too (which wins, as with
- * curl and Go). This machine itself is never asked for through a proxy.
+ * curl). This machine itself is never asked for through a proxy, whatever NO_PROXY says: so Go does it, and docker, podman
+ * and containerd with it; curl would.
  */
 export class ProxyRules {
   readonly #https: Proxy | undefined

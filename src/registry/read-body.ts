@@ -37,3 +37,21 @@ export async function readBodyStart(response: HttpResponse, limitBytes: number):
   }
   return Buffer.concat(chunks)
 }
+
+/** More of a refusal nobody reads. */
+const detachedBytes = 64 * 1024
+
+/** The same answer with the start of its body in memory: it holds no connection any more. */
+export async function detached(response: HttpResponse): Promise<HttpResponse> {
+  const bytes = await readBodyStart(response, detachedBytes)
+  return {
+    ...response,
+    body: {
+      consume: async (sink) => {
+        sink(bytes)
+        return Promise.resolve('ended')
+      },
+      discard: () => undefined,
+    },
+  }
+}

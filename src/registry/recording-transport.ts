@@ -25,11 +25,12 @@ const maxTokenBytes = 1024 * 1024
 
 /** Remembers answers as they come, for whoever explains afterwards how a registry behaves. */
 export class RecordingTransport implements Transport {
-  readonly exchanges: RecordedExchange[] = []
   readonly #inner: Transport
+  readonly #exchanges: RecordedExchange[]
 
-  constructor(inner: Transport) {
+  constructor(inner: Transport, exchanges: RecordedExchange[]) {
     this.#inner = inner
+    this.#exchanges = exchanges
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
@@ -44,7 +45,7 @@ export class RecordingTransport implements Transport {
       header: (name) => headerOf(response, name),
       tokenLifetimeMs: undefined,
     }
-    if (this.exchanges.length < maxRecorded) this.exchanges.push(exchange)
+    if (this.#exchanges.length < maxRecorded) this.#exchanges.push(exchange)
     if (kind !== 'token' || response.status !== 200) return response
     const take = (token: BearerToken): void => {
       exchange.tokenLifetimeMs = token.lifetimeMs

@@ -75,11 +75,6 @@ export function parseReference(text: string, options: ParseReferenceOptions = {}
   return Object.freeze({ ...repository, tag: tag ?? (digest === undefined ? 'latest' : undefined), digest })
 }
 
-/** `[host/]path` alone, completed like parseReference. Throws INVALID, also for a tag or digest. */
-export function parseRepository(text: string, options: ParseReferenceOptions = {}): Repository {
-  return Object.freeze(splitName(text, text, options))
-}
-
 export function formatRepository(repository: Repository): string {
   return `${repository.host}/${repository.path}`
 }

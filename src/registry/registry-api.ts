@@ -5,6 +5,7 @@ import type { Endpoint } from './mirrors/source.js'
 import { isTransient } from './network-error.js'
 import { readBody } from './read-body.js'
 import { apiHost, type Repository } from './reference.js'
+import { isStaleStatus } from './stale-status.js'
 import { checkStatus } from './status-check.js'
 import type { HttpRequest, HttpResponse, Transport } from './transport.js'
 
@@ -84,8 +85,16 @@ export class RegistryApi {
 
   /** A whole body with status 200; LIMIT when longer, other statuses throw as status-check.ts says. */
   async getDocument(request: ApiRequest, limitBytes: number, signal: AbortSignal): Promise<ApiDocument> {
+    let askedAgain = false
     for (let attempt = 1; ; attempt++) {
-      const response = await checkStatus(await this.send(request, signal), request, [200])
+      const response = await this.send(request, signal)
+      // The registry may know a better place by now.
+      if (response.redirected && isStaleStatus(response.status) && !askedAgain) {
+        askedAgain = true
+        response.body.discard()
+        continue
+      }
+      await checkStatus(response, request, [200])
       try {
         checkEncoding(response, request.what)
         return { bytes: await readBody(response, limitBytes, request.what), response }

@@ -13,13 +13,14 @@ import { InsecureHttpTransport } from './decorators/insecure-http.js'
 import { LoggingTransport } from './decorators/logging.js'
 import { RedirectTransport } from './decorators/redirect.js'
 import { RetryTransport } from './decorators/retry.js'
+import { WarningTransport } from './decorators/warnings.js'
 import type { Descriptor } from './descriptor.js'
 import { ForeignBlob } from './foreign-blob.js'
 import { InsecureHosts } from './insecure-hosts.js'
 import { Lifetime } from './lifetime.js'
 import { Listing } from './listing.js'
 import { ManifestFetcher } from './manifest-fetcher.js'
-import { MirrorConfig } from './mirrors/mirror-config.js'
+import { MirrorConfig, type PulledBy } from './mirrors/mirror-config.js'
 import { MirrorHealth } from './mirrors/mirror-health.js'
 import { MirroredBlob } from './mirrors/mirrored-blob.js'
 import { askInOrder, sitesInOrder } from './mirrors/mirrored-requests.js'
@@ -30,7 +31,7 @@ import { ProxyRules } from './proxy.js'
 import { RangelessHosts } from './rangeless-hosts.js'
 import { formatReference, formatRepository, type Reference, type Repository } from './reference.js'
 import { pullScope, RegistryApi } from './registry-api.js'
-import type { ImageManifest, Registry, RegistryCounters } from './registry.js'
+import type { BlobHome, ImageManifest, Registry, RegistryCounters } from './registry.js'
 import { RemoteBlob } from './remote-blob.js'
 import { budgetOf, type RetryBudget } from './retry-budget.js'
 import { TrustStore, type TrustStoreOptions } from './tls/trust-store.js'
@@ -99,7 +100,6 @@ export class RegistryClient implements Registry {
   readonly #sockets: UndiciTransport
   readonly #api: RegistryApi
   readonly #manifests: ManifestFetcher
-  readonly #listing: Listing
   readonly #fetchingManifests = new SingleFlight<string, ImageManifest>()
   readonly #resolvingTags = new SingleFlight<string, Digest | undefined>()
   readonly #fetchingDocuments = new SingleFlight<Digest, Buffer>()
@@ -112,7 +112,8 @@ export class RegistryClient implements Registry {
 
   constructor(options: RegistryClientOptions) {
     this.#options = options
-    this.#rangelessHosts = new RangelessHosts(options.log)
+    const mostResting = Math.max(1, (options.socketsPerHost ?? socketsPerHost) >> 1)
+    this.#rangelessHosts = new RangelessHosts(options.log, mostResting)
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
     const mirrors = options.mirrors ?? new MirrorConfig([], undefined)
     this.#mirrors = mirrors
@@ -123,7 +124,7 @@ export class RegistryClient implements Registry {
       userAgent: options.userAgent ?? 'registryfs',
       isUnverified: (host) => insecureHosts.isConfigured(host),
       socketsPerHost: options.socketsPerHost ?? socketsPerHost,
-      trust: new TrustStore(options.trust),
+      trust: new TrustStore(options.trust ?? {}, options.log),
       proxies: new ProxyRules(),
       connectTimeoutMs: this.#timeouts.connectMs,
       stallMs: this.#timeouts.stallMs,
@@ -131,7 +132,7 @@ export class RegistryClient implements Registry {
         this.#count(request)
       },
     })
-    const sockets = options.observe?.(this.#sockets) ?? this.#sockets
+    const sockets = new WarningTransport(options.observe?.(this.#sockets) ?? this.#sockets, options.log)
     const transport = this.#decorate(sockets, insecureHosts, options.retry)
     // The next in turn is asked rather than the same once more.
     this.#mirrorTransport = this.#decorate(sockets, insecureHosts, { ...options.retry, attempts: 1 })
@@ -142,7 +143,6 @@ export class RegistryClient implements Registry {
       deadlineMs: this.#timeouts.documentMs,
     })
     this.#manifests = new ManifestFetcher(this.#api, options.documents, options.platform, options.log)
-    this.#listing = new Listing(this.#api, options.log)
   }
 
   async fetchManifest(reference: Reference, options?: ReadOptions): Promise<ImageManifest> {
@@ -165,45 +165,52 @@ export class RegistryClient implements Registry {
     return this.#resolvingTags.run(formatReference(reference), resolve, options)
   }
 
-  async fetchDocument(
-    repository: Repository,
-    descriptor: Descriptor,
-    options?: ReadOptions,
-  ): Promise<Buffer> {
+  async fetchDocument(home: BlobHome, descriptor: Descriptor, options?: ReadOptions): Promise<Buffer> {
     const fetch = async (): Promise<Buffer> =>
-      this.#ask(repository, ['sendsBlobs'], async (site) => this.#fetchDocument(site, descriptor))
+      this.#ask(home, ['pulls'], async (site) => this.#fetchDocument(site, descriptor))
     return this.#fetchingDocuments.run(descriptor.digest, fetch, options)
   }
 
-  openBlob(repository: Repository, descriptor: Descriptor): BlobSource {
+  openBlob(home: BlobHome, descriptor: Descriptor): BlobSource {
     if (descriptor.data !== undefined) return new BytesBlob(descriptor.data)
-    const sites = this.#sitesOf(repository)
+    const sites = this.#sitesOf(home)
     const open = (site: Site): RemoteBlob => this.#openRemote(site, descriptor)
     const only = sites.length === 1 ? sites[0] : undefined
     const blob =
       only !== undefined ? open(only) : new MirroredBlob(descriptor, sites, open, this.#mirrorHealth)
     const urls = (descriptor.urls ?? []).map((url) => new URL(url))
-    const allowed = urls.filter((url) => this.#isAllowed(url, repository))
+    const allowed = urls.filter((url) => this.#isAllowed(url, home))
     if (allowed.length === 0) return blob
-    const primary = this.#primaryOf(repository)
+    const primary = sites.at(-1) as Site
     return new ForeignBlob([blob, ...allowed.map((url) => this.#openRemote(primary, descriptor, url))])
   }
 
   async listRepositories(host: string, options?: ReadOptions): Promise<readonly string[] | undefined> {
-    return this.#listingRepositories.run(host, async () => this.#listing.repositories(host), options)
+    const list = async (): Promise<readonly string[] | undefined> => {
+      const source = this.#mirrors.catalogSourceOf(host)
+      if (source === undefined) return undefined
+      const site = this.#siteOf(source, false)
+      return this.#listingOf(site).repositories(site.repository.host)
+    }
+    return this.#listingRepositories.run(host, list, options)
   }
 
   async listTags(repository: Repository, options?: ReadOptions): Promise<readonly string[] | undefined> {
-    return this.#listingTags.run(
-      formatRepository(repository),
-      async () => this.#listing.tags(repository),
-      options,
-    )
+    const list = async (): Promise<readonly string[] | undefined> => {
+      const primary = this.#primaryOf(repository)
+      return this.#listingOf(primary).tags(primary.repository)
+    }
+    return this.#listingTags.run(formatRepository(repository), list, options)
   }
 
   /** Some registry or mirror has answered a range with the whole blob. */
   get isWithoutRanges(): boolean {
     return this.#rangelessHosts.size > 0
+  }
+
+  /** Names of those that are asked before the primary. Throws DENIED and INVALID. */
+  mirrorsOf(image: BlobHome): readonly string[] {
+    return this.#sitesOf(image).flatMap(({ isMirror, name }) => (isMirror ? [name] : []))
   }
 
   /** For who looks into how the primary of a repository behaves: `path` is below /v2/, or below the repository. */
@@ -234,23 +241,20 @@ export class RegistryClient implements Registry {
     await this.#sockets.close()
   }
 
-  async #ask<T>(
-    repository: Repository,
-    uses: readonly SiteUse[],
-    work: (site: Site) => Promise<T>,
-  ): Promise<T> {
-    const order = sitesInOrder(this.#sitesOf(repository), uses, this.#mirrorHealth)
+  async #ask<T>(image: BlobHome, uses: readonly SiteUse[], work: (site: Site) => Promise<T>): Promise<T> {
+    const order = sitesInOrder(this.#sitesOf(image), uses, this.#mirrorHealth)
     return askInOrder(order, this.#mirrorHealth, work)
   }
 
-  /** The primary last. */
-  #sitesOf(repository: Repository): readonly Site[] {
-    const { mirrors, primary } = this.#mirrors.sourcesOf(repository)
+  /** The primary last. What has a tag is asked for by it, though its digest may be known by now. */
+  #sitesOf(image: BlobHome): readonly Site[] {
+    const pulledBy: PulledBy = image.tag === undefined ? 'digest' : 'tag'
+    const { mirrors, primary } = this.#mirrors.sourcesOf(image, pulledBy)
     return [...mirrors.map((source) => this.#siteOf(source, true)), this.#siteOf(primary, false)]
   }
 
   #primaryOf(repository: Repository): Site {
-    return this.#siteOf(this.#mirrors.sourcesOf(repository).primary, false)
+    return this.#siteOf(this.#mirrors.sourcesOf(repository, 'digest').primary, false)
   }
 
   #siteOf(source: Source, isMirror: boolean): Site {
@@ -269,6 +273,10 @@ export class RegistryClient implements Registry {
         : this.#timeouts.documentMs,
     })
     return { ...source, name, isMirror, api, manifests: new ManifestFetcher(api, documents, platform, log) }
+  }
+
+  #listingOf(site: Site): Listing {
+    return new Listing(site.api, this.#options.log)
   }
 
   #openRemote(site: Site, descriptor: Descriptor, foreignUrl?: URL): RemoteBlob {

@@ -16,6 +16,9 @@ export interface ImageManifest {
   readonly layers: readonly Descriptor[]
 }
 
+/** A repository, by the way of one of its images: some mirrors are for tags only, others for digests. */
+export type BlobHome = Repository & Partial<Pick<Reference, 'tag'>>
+
 /** Where images come from: registries, or places on this machine. Errors are RegistryFsError. */
 export interface ImageSource {
   /** Tag or digest to image manifest. A digest is answered from the document store without any request. */
@@ -25,10 +28,10 @@ export interface ImageSource {
   resolveTag(reference: Reference, options?: ReadOptions): Promise<Digest | undefined>
 
   /** A small blob whole (a config), verified against its digest; LIMIT above 4 MiB. */
-  fetchDocument(repository: Repository, descriptor: Descriptor, options?: ReadOptions): Promise<Buffer>
+  fetchDocument(home: BlobHome, descriptor: Descriptor, options?: ReadOptions): Promise<Buffer>
 
   /** Ranged access to a layer; makes no request by itself. */
-  openBlob(repository: Repository, descriptor: Descriptor): BlobSource
+  openBlob(home: BlobHome, descriptor: Descriptor): BlobSource
 }
 
 /** What the rest of registryfs asks of registries. Implemented by RegistryClient. */

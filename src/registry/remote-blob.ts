@@ -6,11 +6,12 @@ import type { Logger } from '../util/log.js'
 import { checkPartial, checkWhole, formatRange, unsatisfiable } from './content-range.js'
 import type { Descriptor } from './descriptor.js'
 import { isTransient } from './network-error.js'
-import { PendingFill } from './pending-fill.js'
+import { PendingFill, type AskedAgain } from './pending-fill.js'
 import type { RangelessHosts } from './rangeless-hosts.js'
 import type { Repository } from './reference.js'
 import { pullScope, type RegistryApi } from './registry-api.js'
 import type { RegistryCounters } from './registry.js'
+import { isStaleStatus } from './stale-status.js'
 import { statusError } from './status-check.js'
 import type { HttpRequest, HttpResponse } from './transport.js'
 import { WholeBlobStream } from './whole-blob-stream.js'
@@ -30,8 +31,6 @@ export interface RemoteBlobOptions {
   readonly foreignUrl?: URL
 }
 
-/** What a storage answers when a signed URL has expired (S3 400 and 403, R2 403, Azure 401), or the object moved. */
-const staleStatuses: readonly number[] = [400, 401, 403, 404, 410]
 /** Less than this between two breaks is no progress: a server that sends byte by byte must not hold us for good. */
 const progressBytes = 16 * 1024
 /** Of servers that know no ranges: one for a first pass, one for a reader behind it. */
@@ -164,6 +163,7 @@ export class RemoteBlob implements BlobSource {
       if (response.status === 200) this.#adopt(response, fill)
       else if (fill.missingBytes < this.size) this.#options.rangelessHosts.remove(response.url.host)
       this.#location ??= response.redirected ? response.url : this.#url
+      fill.foundPlace()
       return response.status === 200 ? undefined : response
     } finally {
       release?.()
@@ -177,12 +177,17 @@ export class RemoteBlob implements BlobSource {
     try {
       response = await this.#options.api.transport.send(this.#requestOf(fill, location ?? this.#url))
     } catch (error) {
-      if (isRemembered && !fill.signal.aborted && isTransient(error) && this.#forget(fill, location))
+      if (
+        isRemembered &&
+        !fill.signal.aborted &&
+        isTransient(error) &&
+        this.#forget(fill, location, 'unreachable')
+      )
         return undefined
       throw error
     }
     const isElsewhere = isRemembered || response.redirected
-    if (isElsewhere && staleStatuses.includes(response.status) && this.#forget(fill, location)) {
+    if (isElsewhere && isStaleStatus(response.status) && this.#forget(fill, location, 'stale')) {
       response.body.discard()
       return undefined
     }
@@ -190,10 +195,9 @@ export class RemoteBlob implements BlobSource {
     return isRemembered ? { ...response, redirected: true } : response
   }
 
-  #forget(fill: PendingFill, location: URL | undefined): boolean {
+  #forget(fill: PendingFill, location: URL | undefined, why: AskedAgain): boolean {
     if (this.#location === location) this.#location = undefined
-    if (fill.askedAgain) return false
-    fill.askedAgain = true
+    if (!fill.askAgain(why)) return false
     this.#options.counters.retries++
     return true
   }
@@ -242,7 +246,7 @@ export class RemoteBlob implements BlobSource {
       return true
     } catch (error) {
       response.body.discard()
-      if (response.status === 206 && this.#forget(fill, location)) return false
+      if (response.status === 206 && this.#forget(fill, location, 'wrong')) return false
       throw error
     }
   }
@@ -265,7 +269,10 @@ export class RemoteBlob implements BlobSource {
       response.body.discard()
       return
     }
-    this.#streams = [...this.#streams, new WholeBlobStream(response, this.size, this.#what)]
+    this.#streams = [
+      ...this.#streams,
+      new WholeBlobStream(response, this.size, this.#what, this.#options.rangelessHosts),
+    ]
     if (this.#streams.length <= maxStreams) return
     this.#streams[0]?.retire()
     this.#streams = this.#streams.slice(1)

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache'
-import { Pool, ProxyAgent, type Dispatcher } from 'undici'
+import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import { Exchange } from './exchange.js'
 import { networkError } from './network-error.js'
 import type { Proxy, ProxyRules } from './proxy.js'
-import type { TrustStore } from './tls/trust-store.js'
+import { onread, readingAtOnce } from './shared-read-buffer.js'
+import type { Trusted, TrustStore } from './tls/trust-store.js'
 import type { ConnectionSettings, HttpRequest, HttpResponse, Transport } from './transport.js'
 
 export interface UndiciTransportOptions {
@@ -92,11 +93,13 @@ export class UndiciTransport implements Transport {
   #routeTo(request: HttpRequest, settings: ConnectionSettings | undefined): Route {
     const { url } = request
     const isUnverified = settings?.skipVerify === true || this.#options.isUnverified(url.host)
-    const key = `${url.origin} ${isUnverified ? 'unverified' : ''} ${settings?.id ?? ''}`
-    const known = this.#routes.get(key)
-    if (known !== undefined) return known
     try {
-      const route = this.#makeRoute(url, isUnverified, settings)
+      const trusted =
+        url.protocol === 'https:' ? this.#options.trust.trustedAt(url.host, settings) : undefined
+      const key = `${url.origin} ${isUnverified ? 'unverified' : ''} ${settings?.id ?? ''} ${String(trusted?.version)}`
+      const known = this.#routes.get(key)
+      if (known !== undefined) return known
+      const route = this.#makeRoute(url, isUnverified, settings, trusted)
       this.#routes.set(key, route)
       return route
     } catch (error) {
@@ -105,16 +108,16 @@ export class UndiciTransport implements Transport {
     }
   }
 
-  #makeRoute(url: URL, isUnverified: boolean, settings: ConnectionSettings | undefined): Route {
+  #makeRoute(
+    url: URL,
+    isUnverified: boolean,
+    settings: ConnectionSettings | undefined,
+    trusted: Trusted | undefined,
+  ): Route {
     const proxy = this.#options.proxies.find(url)
     const timeout = settings?.connectTimeoutMs ?? this.#options.connectTimeoutMs
     const tls =
-      url.protocol === 'https:'
-        ? {
-            rejectUnauthorized: !isUnverified,
-            secureContext: this.#options.trust.contextOf(url.host, settings),
-          }
-        : {}
+      trusted === undefined ? {} : { rejectUnauthorized: !isUnverified, secureContext: trusted.context }
     const pool = {
       connections: this.#options.socketsPerHost,
       allowH2: false,
@@ -124,12 +127,13 @@ export class UndiciTransport implements Transport {
       keepAliveTimeout: keepAliveMs,
     }
     if (proxy === undefined) {
-      const dispatcher = new Pool(url.origin, { ...pool, connect: { timeout, ...tls } })
+      const connect = readingAtOnce(buildConnector({ timeout, ...tls, onread }))
+      const dispatcher = new Pool(url.origin, { ...pool, connect })
       return { dispatcher, proxy, forwards: false }
     }
     const proxyTls =
       proxy.url.protocol === 'https:'
-        ? { secureContext: this.#options.trust.contextOf(proxy.url.host, undefined) }
+        ? { secureContext: this.#options.trust.trustedAt(proxy.url.host, undefined).context }
         : {}
     if (url.protocol === 'http:') {
       // As all proxies take it; many allow tunnels to port 443 only.

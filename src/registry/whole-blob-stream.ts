@@ -1,6 +1,7 @@
 import { abortable } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { PendingFill } from './pending-fill.js'
+import type { RangelessHosts } from './rangeless-hosts.js'
 import type { HttpResponse } from './transport.js'
 
 /** A stream that nobody goes on with holds one of the host's sockets no longer than this. */
@@ -19,8 +20,11 @@ export class WholeBlobStream {
   #rest: Buffer = Buffer.alloc(0)
   #turn: Promise<unknown> = Promise.resolve()
   #idle: NodeJS.Timeout | undefined
+  readonly #hosts: RangelessHosts
+  #wake = (): void => undefined
 
-  constructor(response: HttpResponse, size: number, what: string) {
+  constructor(response: HttpResponse, size: number, what: string, hosts: RangelessHosts) {
+    this.#hosts = hosts
     this.#response = response
     this.#size = size
     this.#what = what
@@ -72,12 +76,12 @@ export class WholeBlobStream {
   close(): void {
     this.#over = true
     this.#rest = Buffer.alloc(0)
-    clearTimeout(this.#idle)
+    this.#endIdle()
     this.#response.body.discard()
   }
 
   async #flow(fill: PendingFill): Promise<void> {
-    clearTimeout(this.#idle)
+    this.#endIdle()
     const onAbort = (): void => {
       this.close()
     }
@@ -112,10 +116,18 @@ export class WholeBlobStream {
   }
 
   #startIdle(): void {
-    clearTimeout(this.#idle)
-    this.#idle = setTimeout(() => {
+    this.#endIdle()
+    const close = (): void => {
       this.close()
-    }, idleMs)
+    }
+    this.#idle = setTimeout(close, idleMs)
     this.#idle.unref()
+    this.#wake = this.#hosts.rest(this.#response.url.host, close)
+  }
+
+  #endIdle(): void {
+    clearTimeout(this.#idle)
+    this.#wake()
+    this.#wake = () => undefined
   }
 }

@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url'
 import { findMount } from '../../src/fuse/mountinfo.js'
 import { packageRoot } from '../../src/util/package-root.js'
 import { bindings } from '../support/bindings.js'
+import { heldShell } from '../support/held-shell.js'
 import { emptyMountPoint, mountMemory, output, run, type Ran } from '../support/mounted.js'
+import { waitingReader } from '../support/waiting-reader.js'
 
 const options = { timeout: 60_000 }
 const program = fileURLToPath(new URL('../support/memory-mount.js', import.meta.url))
@@ -23,9 +25,8 @@ async function refused(...args: string[]): Promise<Ran> {
 }
 
 async function reader(t: TestContext, path: string): Promise<{ kill(): void; ended: Promise<unknown> }> {
-  const child = spawn('cat', [path], { stdio: 'ignore' })
-  t.after(() => child.kill('SIGKILL'))
-  await pause(300)
+  const child = await waitingReader(t, 'cat', path)
+  assert.equal(child.exitCode, null)
   return { kill: () => child.kill('SIGKILL'), ended: once(child, 'exit') }
 }
 
@@ -48,15 +49,9 @@ for (const { binding, flags } of bindings) {
     options,
     async (t) => {
       const mount = await mountMemory(t, { args: flags })
-      const slow = spawn('sh', ['-c', `exec < ${mount.path}/${image}/large; read x; sleep 2; cat | wc -c`])
-      let counted = ''
-      slow.stdout.on('data', (text: Buffer) => {
-        counted += text.toString()
-      })
-      await pause(500)
+      const slow = await heldShell(t, `exec 3< ${mount.path}/${image}/large`, 'cat <&3 | wc -c')
       await output('umount', '-l', mount.path)
-      await once(slow, 'exit')
-      assert.ok(Number(counted) > 7 * 2 ** 20, counted)
+      assert.equal(await slow.goOn(), `${String(8 * 2 ** 20)}\n`)
       assert.equal(await mount.exited, 0)
     },
   )
@@ -118,13 +113,12 @@ for (const { binding, flags } of bindings) {
   })
 
   test(`${binding}: requests that wait do not hold up others, however many`, options, async (t) => {
-    const mount = await mountMemory(t, { args: ['--short-deadline', ...flags] })
-    const stuck = Array.from({ length: 40 }, (_, n) =>
-      spawn('cat', [`${mount.path}/${image}/waiting/${String(n)}`], { stdio: 'ignore' }),
-    )
-    await pause(400)
+    const mount = await mountMemory(t, { args: flags })
+    const names = Array.from({ length: 40 }, (_, n) => `${mount.path}/${image}/waiting/${String(n)}`)
+    const stuck = await Promise.all(names.map(async (name) => reader(t, name)))
     assert.equal(await output('cat', `${mount.path}/${image}/hello`), 'hello\n')
-    await Promise.all(stuck.map(async (one) => once(one, 'exit')))
+    assert.equal(await mount.stop(), 0)
+    await Promise.all(stuck.map(async ({ ended }) => ended))
   })
 }
 

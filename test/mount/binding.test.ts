@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { bindings } from '../support/bindings.js'
+import { heldShell } from '../support/held-shell.js'
 import { mountMemory, output, run } from '../support/mounted.js'
 import { patternSource } from '../support/memory-images.js'
 
@@ -195,10 +196,10 @@ for (const { binding, flags } of bindings) {
       const mount = await mountMemory(t, { args: flags })
       const path = `${mount.path}/127.0.0.1:5000/moving:1/version`
       assert.equal(await output('cat', path), '1\n')
-      const open = run('sh', ['-c', `exec 3< ${path}; sleep 2; cat <&3; cat ${path}`])
-      await new Promise((resolve) => setTimeout(resolve, 700))
+      const open = await heldShell(t, `exec 3< ${path}`, `cat <&3; cat ${path}`)
       mount.signal('SIGUSR2')
-      assert.equal((await open).stdout, '1\n1\n')
+      await new Promise((resolve) => setTimeout(resolve, 1_200))
+      assert.equal(await open.goOn(), '1\n1\n')
       await new Promise((resolve) => setTimeout(resolve, 1_200))
       // The kernel must not cut the longer file off at the old size.
       assert.equal(await output('cat', path), 'version two\n')

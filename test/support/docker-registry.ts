@@ -22,6 +22,8 @@ export interface DockerRegistry {
   stop(): Promise<void>
   /** At the same address, with what it had. */
   restart(): Promise<void>
+  /** What registryfs has asked it for so far: `GET /v2/disk/manifests/latest 200 1234`, with the bytes of the body. */
+  readonly accessLog: () => readonly string[]
 }
 
 export interface DockerRegistryOptions {
@@ -51,17 +53,18 @@ export async function dockerRegistry(
   await writeFile(
     join(directory, 'config.yml'),
     `version: 0.1
-log: {level: error, accesslog: {disabled: true}}
+log: {level: error}
 storage: {filesystem: {rootdirectory: ${storage}}, delete: {enabled: true}}
 http: {addr: '${host}', secret: test${http === '' ? '' : `, ${http}`}}
 ${config}
 `,
   )
   let log = ''
+  let accesses = ''
   let child: ChildProcess | undefined
   const start = async (): Promise<void> => {
     const started = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env['PATH'],
         ...(options.caFile === undefined ? {} : { SSL_CERT_FILE: options.caFile }),
@@ -69,6 +72,9 @@ ${config}
     })
     started.stderr.setEncoding('utf8').on('data', (text: string) => {
       log += text
+    })
+    started.stdout.setEncoding('utf8').on('data', (text: string) => {
+      accesses += text
     })
     child = started
     await answering(host, started, () => log)
@@ -93,6 +99,11 @@ ${config}
     },
     stop,
     restart: start,
+    // Apache's combined format.
+    accessLog: () =>
+      [...accesses.matchAll(/"([A-Z]+ \S+) HTTP\/[\d.]+" (\d+) (\d+) "[^"]*" "registryfs\/[^"]*"/g)].map(
+        ([, asked = '', status = '', bytes = '']) => `${asked} ${status} ${bytes}`,
+      ),
   }
 }
 
@@ -179,11 +190,27 @@ async function listen(server: Server): Promise<string> {
   return `127.0.0.1:${String((server.address() as AddressInfo).port)}`
 }
 
+/**
+ * Below those that the kernel gives to connections (net.ipv4.ip_local_port_range): until its server listens nobody else
+ * comes to have it.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  const host = await listen(server)
-  await stopServer(server, new Set())
-  return Number(host.split(':')[1])
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const server = createServer()
+    const isFree = new Promise<boolean>((resolve) => {
+      server.once('listening', () => {
+        resolve(true)
+      })
+      server.once('error', () => {
+        resolve(false)
+      })
+    })
+    server.listen(port, '127.0.0.1')
+    if (!(await isFree)) continue
+    await stopServer(server, new Set())
+    return port
+  }
 }
 
 async function accepts(host: string): Promise<boolean> {

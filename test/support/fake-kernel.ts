@@ -30,6 +30,8 @@ export function fakeKernel(given: Partial<FuseOperations> = {}, refusal = 0): Fa
   const inits: (RegistryFsError | undefined)[] = []
   let log = ''
   const base: Partial<FuseOperations> = {
+    peek: () => undefined,
+    load: async () => Promise.resolve(),
     forget: (inode, count) => {
       forgotten.push([inode, count])
     },

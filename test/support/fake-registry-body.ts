@@ -1,17 +1,26 @@
 import type { ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
 import type { Faults, FakeRequest } from './fake-registry-faults.js'
 
-/** Sends a blob or a part of it the way the faults want it. */
+/** Sends a blob or a part of it the way the faults want it; `rate` is asked for the bytes per second all the time. */
 export async function sendBlob(
   response: ServerResponse,
   entry: FakeRequest,
   blob: Buffer,
   faults: Faults,
+  rate: () => number | undefined,
 ): Promise<void> {
-  const range = faults.ranges === 'ignored' ? undefined : entry.range
+  const { acceptEncoding = '' } = entry
+  if (faults.gzipIfAccepted === true && /gzip|\*/.test(acceptEncoding)) {
+    await sendBody(response, entry, 200, { 'content-encoding': 'gzip' }, gzipSync(blob), faults, rate)
+    return
+  }
+  const isIgnored =
+    faults.ranges === 'ignored' && (faults.rangesTimes === undefined || faults.rangesTimes-- > 0)
+  const range = isIgnored ? undefined : entry.range
   if (range === undefined) {
-    await sendBody(response, entry, 200, {}, blob, faults)
+    await sendBody(response, entry, 200, {}, blob, faults, rate)
     return
   }
   const match = /^bytes=(\d+)-(\d+)$/.exec(range)
@@ -24,7 +33,8 @@ export async function sendBlob(
     return
   }
   const part = blob.subarray(first, last + 1)
-  await sendBody(response, entry, 206, rangeHeaders(first, last, blob.length, faults), part, faults)
+  const headers = rangeHeaders(first, last, blob.length, faults)
+  await sendBody(response, entry, 206, headers, part, faults, rate)
 }
 
 function rangeHeaders(first: number, last: number, size: number, faults: Faults): Record<string, string> {
@@ -55,6 +65,7 @@ async function sendBody(
   headers: Record<string, string>,
   whole: Buffer,
   faults: Faults,
+  rate: () => number | undefined,
 ): Promise<void> {
   const isShort = use(faults.shortBy)
   const body = isShort === undefined ? whole : whole.subarray(0, Math.max(0, whole.length - isShort.bytes))
@@ -71,7 +82,7 @@ async function sendBody(
   const stall = use(faults.stallAfter, body.length)
   const end = Math.min(body.length, reset?.bytes ?? Infinity, stall?.bytes ?? Infinity)
   response.flushHeaders()
-  await write(response, entry, body.subarray(0, end), faults.bytesPerSecond)
+  await write(response, entry, body.subarray(0, end), rate)
   if (reset !== undefined) response.socket?.resetAndDestroy()
   else if (stall === undefined) response.end()
 }
@@ -90,13 +101,15 @@ async function write(
   response: ServerResponse,
   entry: FakeRequest,
   bytes: Buffer,
-  bytesPerSecond: number | undefined,
+  rate: () => number | undefined,
 ): Promise<void> {
-  const step = bytesPerSecond === undefined ? 256 * 1024 : Math.max(1, Math.ceil(bytesPerSecond / 100))
   // Once for all pieces: a listener each would add up.
   const closed = new Promise((resolve) => response.once('close', resolve))
-  for (let at = 0; at < bytes.length && !response.destroyed; at += step) {
+  for (let at = 0; at < bytes.length && !response.destroyed;) {
+    const bytesPerSecond = rate()
+    const step = bytesPerSecond === undefined ? 256 * 1024 : Math.max(1, Math.ceil(bytesPerSecond / 100))
     const piece = bytes.subarray(at, at + step)
+    at += piece.length
     const written = new Promise<void>((resolve) => {
       response.write(piece, () => {
         resolve()

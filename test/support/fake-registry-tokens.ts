@@ -31,8 +31,10 @@ export class FakeTokens {
 
   issue(query: URLSearchParams): string {
     const scopes = query.getAll('scope').flatMap((scope) => scope.split(' '))
+    const { grantsLess, firstScopeOnly } = this.#auth
+    const granted = grantsLess === true ? [] : firstScopeOnly === true ? scopes.slice(0, 1) : scopes
     const token = `secret-token-${randomBytes(8).toString('hex')}`
-    this.#issued.set(token, { at: performance.now(), scopes: this.#auth.grantsLess === true ? [] : scopes })
+    this.#issued.set(token, { at: performance.now(), scopes: granted })
     const { field = 'token', expiresIn, ttlMs = 300_000 } = this.#auth
     const life = expiresIn === 'missing' ? {} : { expires_in: expiresIn ?? ttlMs / 1000 }
     return JSON.stringify({ [field]: token, ...life })
@@ -57,8 +59,9 @@ export class FakeTokens {
     return performance.now() - issued.at < (this.#auth.ttlMs ?? 300_000) && issued.scopes.includes(scope)
   }
 
-  challenge(realm: string, scope: string | undefined): string | undefined {
+  challenge(realm: string, scope: string | undefined, hadToken: boolean): string | undefined {
     if (this.#auth.scheme === 'basic') return 'Basic realm="fake, registry"'
+    if (this.#auth.basicOnceExpired === true && hadToken) return 'Basic realm="harbor"'
     const bearer = `Bearer realm="${this.#auth.realm ?? realm}",service="fake, registry"`
     const scoped = scope === undefined ? bearer : `${bearer},scope="${scope}"`
     switch (this.#auth.challenge) {
@@ -66,6 +69,8 @@ export class FakeTokens {
         return undefined
       case 'without-scope':
         return bearer
+      case 'many-scopes':
+        return `${bearer},scope="repository:somebody/else:pull ${scope ?? ''}"`
       case 'several':
         return `Negotiate YWJj==, Basic realm="a, \\"b\\"", ${scoped}, error="invalid_token"`
       default:

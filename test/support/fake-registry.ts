@@ -1,12 +1,22 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '../../src/util/digest.js'
 import { digestOf } from '../../src/util/digest.js'
 import { sendBlob } from './fake-registry-body.js'
 import type { FakeAuth, FakeRequest, Faults } from './fake-registry-faults.js'
+import { answerList } from './fake-registry-listing.js'
 import { kindOf, scopeOf } from './fake-registry-paths.js'
+import { reply, replyError } from './fake-registry-reply.js'
 import { FakeTokens } from './fake-registry-tokens.js'
 import { imageOf, indexOf, type ImageContents, type IndexMember, type PackedImage } from './images.js'
 
@@ -14,12 +24,19 @@ export interface FakeRegistryOptions {
   /** Undefined: anybody may pull. */
   auth?: FakeAuth
   faults?: Faults
+  /** https, with these in PEM; the CDN too. */
+  tls?: { key: Buffer; cert: Buffer }
+  /** 127.0.0.1 unless told. */
+  address?: '127.0.0.1' | '::1'
 }
 
 interface StoredManifest {
   readonly bytes: Buffer
   readonly mediaType: string
 }
+
+/** As Amazon's ECR says it. */
+const expiredAtEcr = 'Your authorization token has expired. Reauthenticate and try again.'
 
 /**
  * A registry over real HTTP in the test's own process, with a second server for redirected blobs ("the CDN"), a log of
@@ -36,8 +53,9 @@ export class FakeRegistry {
   readonly #manifests = new Map<string, StoredManifest>()
   readonly #tags = new Map<string, Map<string, Digest>>()
   readonly #blobs = new Map<string, Buffer>()
-  readonly #api: Server
-  readonly #cdn: Server
+  readonly #api: Server | TlsServer
+  readonly #cdn: Server | TlsServer
+  readonly #scheme: 'http' | 'https'
   readonly #urlKey = randomBytes(16)
   #urlEpoch = 0
   readonly #urlUses = new Map<string, number>()
@@ -46,14 +64,18 @@ export class FakeRegistry {
     this.faults = options.faults ?? {}
     this.#auth = options.auth
     this.tokens = new FakeTokens(options.auth ?? {})
-    this.#api = createServer(this.#handler('registry'))
-    this.#cdn = createServer(this.#handler('cdn'))
+    const { tls } = options
+    this.#scheme = tls === undefined ? 'http' : 'https'
+    const serve = (handler: RequestListener): Server | TlsServer =>
+      tls === undefined ? createServer(handler) : createTlsServer(tls, handler)
+    this.#api = serve(this.#handler('registry'))
+    this.#cdn = serve(this.#handler('cdn'))
   }
 
   static async start(options: FakeRegistryOptions = {}): Promise<FakeRegistry> {
     const registry = new FakeRegistry(options)
-    registry.host = await listen(registry.#api)
-    registry.cdnHost = await listen(registry.#cdn)
+    registry.host = await listen(registry.#api, options.address)
+    registry.cdnHost = await listen(registry.#cdn, options.address)
     return registry
   }
 
@@ -138,6 +160,7 @@ export class FakeRegistry {
         query: url.search,
         range: request.headers.range,
         authorized: request.headers.authorization !== undefined,
+        acceptEncoding: request.headers['accept-encoding']?.toString(),
         userAgent: request.headers['user-agent'],
         status: 0,
         bytesSent: 0,
@@ -155,8 +178,9 @@ export class FakeRegistry {
     url: URL,
     entry: FakeRequest,
   ): Promise<void> {
-    const { latencyMs, failing, html } = this.faults
+    const { latencyMs, failing, html, namespace } = this.faults
     if (latencyMs !== undefined) await sleep(latencyMs)
+    this.#setCommonHeaders(response, entry)
     if (html === true) {
       reply(response, entry, 200, '<!doctype html><title>Welcome</title>', { 'content-type': 'text/html' })
     } else if (
@@ -171,9 +195,23 @@ export class FakeRegistry {
     } else if (entry.kind === 'token') {
       const [status, body] = await this.tokens.answer(request, url.searchParams)
       reply(response, entry, status, body, { 'content-type': 'application/json' })
+    } else if (namespace !== undefined && url.searchParams.get('ns') !== namespace) {
+      replyError(response, entry, 404, 'NAME_UNKNOWN')
     } else if (this.#isAllowed(request, response, url, entry)) {
       await this.#answerApi(request, response, url, entry)
     }
+  }
+
+  #setCommonHeaders(response: ServerResponse, { kind }: FakeRequest): void {
+    const { clockAheadMs, warning, rateLimit, acceptRanges } = this.faults
+    if (clockAheadMs !== undefined)
+      response.setHeader('date', new Date(Date.now() + clockAheadMs).toUTCString())
+    if (acceptRanges === true) response.setHeader('accept-ranges', 'bytes')
+    if (kind === 'cdn') return
+    if (warning !== undefined) response.setHeader('warning', warning)
+    if (rateLimit === undefined || kind !== 'manifest') return
+    response.setHeader('ratelimit-limit', `${String(rateLimit.limit)};w=21600`)
+    response.setHeader('ratelimit-remaining', `${String(rateLimit.remaining)};w=21600`)
   }
 
   #isAllowed(request: IncomingMessage, response: ServerResponse, url: URL, entry: FakeRequest): boolean {
@@ -182,7 +220,7 @@ export class FakeRegistry {
     // What a relative redirect leads to is allowed by its signature.
     if (this.#auth === undefined || entry.kind === 'other') return true
     if (entry.kind !== 'ping' && this.tokens.accepts(authorization, scope)) return true
-    const realm = `http://${this.host}/token`
+    const realm = `${this.#scheme}://${this.host}/token`
     const status = authorization === undefined ? 401 : (this.#auth.refusal ?? 401)
     const challenge =
       entry.kind === 'ping'
@@ -190,9 +228,11 @@ export class FakeRegistry {
           ? 'Basic realm="x"'
           : `Bearer realm="${realm}",service="fake"`
         : status === 401
-          ? this.tokens.challenge(realm, scope)
+          ? this.tokens.challenge(realm, scope, authorization !== undefined)
           : undefined
-    replyError(response, entry, status, 'UNAUTHORIZED', { 'www-authenticate': challenge })
+    const headers = { 'www-authenticate': challenge }
+    if (status === 403) replyError(response, entry, status, 'DENIED', headers, expiredAtEcr)
+    else replyError(response, entry, status, 'UNAUTHORIZED', headers)
     return false
   }
 
@@ -215,7 +255,14 @@ export class FakeRegistry {
         await this.#answerBlob(response, url, entry, name)
         break
       case 'list':
-        this.#answerList(response, url, entry)
+        answerList(response, url, entry, this.#tags, this.faults)
+        break
+      case 'referrers':
+        if (this.faults.noReferrers === true) replyError(response, entry, 404, 'NOT_FOUND')
+        else
+          reply(response, entry, 200, '{"schemaVersion":2,"manifests":[]}', {
+            'content-type': 'application/vnd.oci.image.index.v1+json',
+          })
         break
       default:
         await this.#answerCdn(response, url, entry)
@@ -272,15 +319,17 @@ export class FakeRegistry {
       case undefined:
         return undefined
       case 'cdn':
-        return `http://${this.cdnHost}${signed}`
+        return `${this.#scheme}://${this.cdnHost}${signed}`
       case 'relative':
         return signed
       case 'chain':
-        return `http://${this.cdnHost}/hop/2${signed}`
+        return `${this.#scheme}://${this.cdnHost}/hop/2${signed}`
       case 'loop':
         return url.href
       case 'https-elsewhere':
         return `https://${this.cdnHost}${signed}`
+      case 'http-elsewhere':
+        return `http://cdn.example${signed}`
     }
   }
 
@@ -320,69 +369,17 @@ export class FakeRegistry {
 
   async #sendStored(response: ServerResponse, entry: FakeRequest, digest: string): Promise<void> {
     const stored = this.#blobs.get(digest) ?? Buffer.alloc(0)
-    const blob = this.faults.corruptBlobs === true ? Buffer.from(stored) : stored
-    if (this.faults.corruptBlobs === true && blob.length > 0)
-      blob[blob.length >> 1] = (blob[blob.length >> 1] ?? 0) ^ 1
-    await sendBlob(response, entry, blob, this.faults)
-  }
-
-  #answerList(response: ServerResponse, url: URL, entry: FakeRequest): void {
-    const tagsOf = /^\/v2\/(.+)\/tags\/list$/.exec(url.pathname)?.[1]
-    const tags = tagsOf === undefined ? undefined : this.#tags.get(tagsOf)
-    if (tagsOf === undefined ? this.faults.noCatalog === true : tags === undefined) {
-      replyError(response, entry, 404, tagsOf === undefined ? 'UNSUPPORTED' : 'NAME_UNKNOWN')
-      return
-    }
-    const all = [...(tags ?? this.#tags).keys()].sort()
-    const last = url.searchParams.get('last') ?? ''
-    const size = this.faults.pageSize ?? 1000
-    const names = all.filter((name) => name > last).slice(0, size)
-    const isLast = names.at(-1) === all.at(-1)
-    const link = `<${url.pathname}?last=${encodeURIComponent(names.at(-1) ?? '')}&n=${String(size)}>; rel="next"`
-    const body = JSON.stringify(
-      tagsOf === undefined ? { repositories: names } : { name: tagsOf, tags: names },
-    )
-    reply(response, entry, 200, body, { 'content-type': 'application/json', link: isLast ? undefined : link })
+    const { corruptBlobs = false } = this.faults
+    const isCorrupt = typeof corruptBlobs === 'boolean' ? corruptBlobs : corruptBlobs.has(digest)
+    const blob = isCorrupt ? Buffer.from(stored) : stored
+    if (isCorrupt && blob.length > 0) blob[blob.length >> 1] = (blob[blob.length >> 1] ?? 0) ^ 1
+    await sendBlob(response, entry, blob, this.faults, () => this.faults.bytesPerSecond)
   }
 }
 
-function reply(
-  response: ServerResponse,
-  entry: FakeRequest,
-  status: number,
-  body: string | Buffer,
-  headers: Record<string, string | undefined> = {},
-): void {
-  entry.status = status
-  const bytes = Buffer.from(body)
-  response.setHeader('content-length', String(bytes.length))
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && value !== '') response.setHeader(name, value)
-  }
-  if (entry.method !== 'HEAD') entry.bytesSent += bytes.length
-  response.writeHead(status)
-  response.end(entry.method === 'HEAD' ? undefined : bytes)
-}
-
-function replyError(
-  response: ServerResponse,
-  entry: FakeRequest,
-  status: number,
-  code: string,
-  headers: Record<string, string | undefined> = {},
-): void {
-  const message = code.toLowerCase().replace('_', ' ')
-  reply(response, entry, status, JSON.stringify({ errors: [{ code, message, detail: null }] }), {
-    'content-type': 'application/json',
-    ...headers,
-  })
-}
-
-async function listen(server: Server): Promise<string> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      resolve(`127.0.0.1:${String((server.address() as AddressInfo).port)}`)
-    })
-  })
+async function listen(server: Server | TlsServer, address = '127.0.0.1'): Promise<string> {
+  server.listen(0, address)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return `${address.includes(':') ? `[${address}]` : address}:${String(port)}`
 }

@@ -14,7 +14,7 @@ export interface Ran {
 }
 
 /** Everything that looks at a mount is a child process with a time limit: a hung mount must not hang the tests. */
-export async function run(command: string, args: readonly string[], timeoutMs = 30_000): Promise<Ran> {
+export async function run(command: string, args: readonly string[], timeoutMs = 120_000): Promise<Ran> {
   const options = {
     timeout: timeoutMs,
     killSignal: 'SIGKILL',
@@ -100,7 +100,7 @@ export async function mounted(test: TestContext, options: MountedOptions): Promi
     await exited
     await clear(path)
   })
-  await answering(path, exited, options.timeoutMs ?? 20_000, () => log)
+  await answering(path, exited, options.timeoutMs ?? 60_000, () => log)
   return {
     path,
     pid: child.pid ?? 0,

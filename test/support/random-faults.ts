@@ -11,6 +11,9 @@ export function seededRandom(seed: number): () => number {
   }
 }
 
+/** One request may find one token expired, or one URL, and no second one: on a slow machine it takes so long. */
+const expiryPauseMs = 2_000
+
 /** What of it happened, for the report. */
 export type FaultCounts = Record<string, number>
 
@@ -81,8 +84,11 @@ export function startRandomFaults(registry: FakeRegistry, seed: number): { stop(
     },
   }
   let timer: NodeJS.Timeout
+  let expiredAt = Number.NEGATIVE_INFINITY
   const next = (): void => {
-    const name = pick(Object.keys(faults))
+    const isSoon = performance.now() - expiredAt < expiryPauseMs
+    const name = pick(Object.keys(faults).filter((each) => !isSoon || !each.startsWith('expired')))
+    if (name.startsWith('expired')) expiredAt = performance.now()
     counts[name] = (counts[name] ?? 0) + 1
     faults[name]?.()
     timer = setTimeout(

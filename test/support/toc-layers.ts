@@ -37,7 +37,7 @@ const types: Readonly<Record<TarMember['type'], string>> = {
 /** The same tar as an eStargz writer lays it out: a gzip member begins at each chunk of each file. */
 export async function estargzOf(tar: Buffer, options: TocOptions = {}): Promise<TocLayer> {
   const { parts, json, offset } = await packed(tar, options, async (bytes) =>
-    Promise.resolve(gzipSync(bytes)),
+    Promise.resolve(gzipSync(bytes, { level: 1 })),
   )
   const footer = Buffer.concat([
     Buffer.from([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 26, 0]),

@@ -63,7 +63,8 @@ export function explainRedirects(exchanges: readonly RecordedExchange[], finding
   const last = hops.at(-1)
   const location = last?.header('location') ?? ''
   if (last === undefined || !URL.canParse(location, last.url.href)) {
-    findings.ok('redirect', 'none: the registry sends blobs itself')
+    const isAnswered = exchanges.some(({ kind, status }) => kind === 'blob' && status >= 200 && status < 300)
+    if (isAnswered) findings.ok('redirect', 'none: the registry sends blobs itself')
     return
   }
   const target = new URL(location, last.url.href)

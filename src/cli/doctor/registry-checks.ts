@@ -5,12 +5,11 @@ import type { Descriptor } from '../../registry/descriptor.js'
 import { parseConfig } from '../../registry/image-config.js'
 import { formatPlatform } from '../../registry/platform.js'
 import { ProxyRules } from '../../registry/proxy.js'
-import { RecordingTransport } from '../../registry/recording-transport.js'
+import { RecordingTransport, type RecordedExchange } from '../../registry/recording-transport.js'
 import { formatReference, type Reference } from '../../registry/reference.js'
 import type { RegistryClient } from '../../registry/registry-client.js'
 import type { ImageManifest } from '../../registry/registry.js'
-import type { HttpResponse } from '../../registry/transport.js'
-import { headersOf } from '../../registry/transport.js'
+import { headersOf, type HttpResponse, type Transport } from '../../registry/transport.js'
 import type { Digest } from '../../util/digest.js'
 import { describeError, hasCode } from '../../util/errors.js'
 import { formatBytes } from '../../util/range.js'
@@ -36,30 +35,46 @@ export async function checkRegistry(
       return Promise.resolve()
     },
   }
-  let recorder: RecordingTransport | undefined
-  const client = await openRegistry(config, documents, mirrorWarnings(findings), (sockets) => {
-    recorder ??= new RecordingTransport(sockets)
-    return recorder
-  })
-  const exchanges = (): RecordingTransport['exchanges'] => recorder?.exchanges ?? []
-  const check = 'registry'
+  const exchanges: RecordedExchange[] = []
+  const observe = (sockets: Transport): Transport => new RecordingTransport(sockets, exchanges)
+  let client: RegistryClient | undefined
+  let check = 'configuration'
+  const begin = (next: string): void => {
+    check = next
+  }
+  try {
+    client = await openRegistry(config, documents, warnings(findings), observe)
+    begin('registry')
+    await checkPing(client, reference, findings)
+    begin('manifest')
+    const manifest = await checkManifest(client, reference, findings).finally(() => {
+      explainTokens(exchanges, findings)
+      explainRateLimit(exchanges, findings)
+    })
+    begin('range')
+    await checkBlob(client, reference, manifest, findings)
+    begin('referrers')
+    await checkReferrers(client, reference, manifest.topDigest, findings)
+  } catch (error) {
+    findings.fail(check, describeError(error), adviceFor(error, check, reference), exitCodeOf(error))
+  } finally {
+    explainRedirects(exchanges, findings)
+    await client?.close()
+  }
+}
+
+async function checkPing(client: RegistryClient, reference: Reference, findings: Findings): Promise<void> {
+  const mirrors = client.mirrorsOf(reference)
+  if (mirrors.length > 0) findings.info('mirrors', `asked first, in this order: ${mirrors.join(', ')}`)
   try {
     const ping = await client.probe(reference, '', { anonymous: true })
     explainPing(ping, findings)
     const proxy = new ProxyRules().find(ping.url)
     if (proxy !== undefined) findings.info('proxy', `${ping.url.host} is reached through ${proxy.url.host}`)
     checkClock(ping, findings)
-    const manifest = await checkManifest(client, reference, findings)
-    explainTokens(exchanges(), findings)
-    explainRateLimit(exchanges(), findings)
-    await checkBlob(client, reference, manifest, findings)
-    explainRedirects(exchanges(), findings)
-    await checkReferrers(client, reference, manifest.topDigest, findings)
   } catch (error) {
-    explainTokens(exchanges(), findings)
-    findings.fail(check, describeError(error), adviceFor(error, reference), exitCodeOf(error))
-  } finally {
-    await client.close()
+    if (mirrors.length === 0) throw error
+    findings.warn('registry', describeError(error), 'what follows comes from its mirrors, or fails')
   }
 }
 
@@ -141,12 +156,14 @@ async function checkReferrers(
   digest: Digest,
   findings: Findings,
 ): Promise<void> {
-  const { status } = await client.probe(reference, `referrers/${digest}`, { anonymous: false })
-  if (status === 200) findings.ok('referrers', 'the registry has the referrers API')
-  else findings.info('referrers', `no referrers API (${String(status)}); registryfs does not need it`)
+  const answer = await client
+    .probe(reference, `referrers/${digest}`, { anonymous: false })
+    .then(({ status }) => String(status), describeError)
+  if (answer === '200') findings.ok('referrers', 'the registry has the referrers API')
+  else findings.info('referrers', `no referrers API (${answer}); registryfs does not need it`)
 }
 
-function adviceFor(error: unknown, { host }: Reference): string {
+function adviceFor(error: unknown, check: string, { host }: Reference): string {
   if (hasCode(error, 'UNAUTHORIZED', 'DENIED'))
     return `podman login ${host} or docker login ${host} as the user that mounts, and check that it may pull this`
   if (hasCode(error, 'NOT_FOUND', 'GONE'))
@@ -155,22 +172,39 @@ function adviceFor(error: unknown, { host }: Reference): string {
   if (hasCode(error, 'UNAVAILABLE', 'TIMEOUT'))
     return 'check name, network, firewall, and HTTPS_PROXY and NO_PROXY'
   if (hasCode(error, 'INVALID')) return 'correct that file or value'
+  if (check === 'range')
+    return 'nothing can be read from there until it is mended; is there a proxy or cache in between?'
   return 'what it says there; is this the address of a registry?'
 }
 
-/** The client warns of mirrors that fail; nothing else that it logs is news here. */
-function mirrorWarnings(findings: Findings): Logger {
+interface Warned {
+  readonly mirror?: string
+  readonly reason?: string
+  readonly mirrors?: number
+  readonly asked?: number
+  readonly warning?: string
+}
+
+/** Of what the client logs this is news here: mirrors that fail, and what the registry itself warns of. */
+function warnings(findings: Findings): Logger {
   return {
     ...silentLogger,
     warn: (...args: unknown[]) => {
       const [fields] = args as [unknown]
-      if (typeof fields !== 'object' || fields === null || !('mirror' in fields)) return
-      const { mirror, reason } = fields as { mirror: string; reason?: string }
-      findings.warn(
-        'mirror',
-        `${mirror}: ${reason ?? 'failed'}`,
-        'correct the mirror, or take it out of its file',
-      )
+      if (typeof fields !== 'object' || fields === null) return
+      const { mirror, reason, warning, mirrors, asked } = fields as Warned
+      if (mirror !== undefined) {
+        const advice = 'correct the mirror, or take it out of its file'
+        findings.warn('mirror', `${mirror}: ${reason ?? 'failed'}`, advice)
+      }
+      if (mirrors !== undefined)
+        findings.warn(
+          'mirrors',
+          `there are ${String(mirrors)}, and only the first ${String(asked)} are asked`,
+          'take those out that nobody needs',
+        )
+      if (warning !== undefined)
+        findings.warn('warning', `the registry says: ${warning}`, 'ask whoever runs it')
     },
   }
 }

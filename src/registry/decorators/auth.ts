@@ -10,6 +10,7 @@ import {
   type FoundCredential,
 } from '../credentials/credential.js'
 import type { Lifetime } from '../lifetime.js'
+import { detached } from '../read-body.js'
 import type { Repository } from '../reference.js'
 import { statusError } from '../status-check.js'
 import { fetchToken } from '../token-exchange.js'
@@ -85,13 +86,14 @@ export class AuthTransport implements Transport {
     const needed = request.authorization
     if (needed === undefined) return this.#inner.send(request)
     const held = await this.#current(request, needed)
-    const response = await this.#inner.send(authorized(request, held))
-    if (!isRefusal(response.status, held)) return response
+    const answer = await this.#inner.send(authorized(request, held))
+    if (!isRefusal(answer.status, held)) return answer
+    // Its socket must be free again: the token server may be behind the same few, with each of them refused right now.
+    const response = await detached(answer)
     const challenge = await this.#challengeOf(request, response, held)
     if (challenge === undefined) return response
     const grant = await this.#replace(request, needed, challenge, held)
     if (grant === undefined) return response
-    response.body.discard()
     const again = await this.#inner.send(authorized(request, grant))
     const { problem } = grant.found
     if (problem === undefined || !isRefusal(again.status, undefined)) return again

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileStamp } from '../../util/file-stamp.js'
 import { certificateFilesIn } from '../tls/certificate-directories.js'
 import { parseHostsFile, type HostsFile } from './hosts-toml.js'
 import { readTomlFile } from './toml-file.js'
@@ -9,9 +10,7 @@ import { readTomlFile } from './toml-file.js'
  * hosts.toml, else with its certificates (containerd core/remotes/docker/config/hosts.go). Throws INVALID.
  */
 export function loadHostsDirectory(root: string, host: string, defaultServer: string): HostsFile | undefined {
-  const directory = namesOf(host)
-    .map((name) => join(root, name))
-    .find(isDirectory)
+  const directory = directoryOf(root, host)
   if (directory === undefined) return undefined
   const path = join(directory, 'hosts.toml')
   const document = readTomlFile(path)
@@ -29,6 +28,19 @@ export function loadHostsDirectory(root: string, host: string, defaultServer: st
     },
     hosts: [],
   }
+}
+
+/** Another text whenever `loadHostsDirectory` may give something else; what certificates hold is looked at elsewhere. */
+export function hostsStamp(root: string, host: string): string {
+  const directory = directoryOf(root, host)
+  if (directory === undefined) return ''
+  return [directory, fileStamp(directory), fileStamp(join(directory, 'hosts.toml'))].join(' ')
+}
+
+function directoryOf(root: string, host: string): string | undefined {
+  return namesOf(host)
+    .map((name) => join(root, name))
+    .find(isDirectory)
 }
 
 function namesOf(host: string): readonly string[] {

@@ -108,7 +108,7 @@ export class MirroredBlob implements BlobSource {
   #order(): readonly Supplier[] {
     const now = performance.now()
     const bySite = new Map(this.#suppliersBySite.map((supplier) => [supplier.site, supplier]))
-    return sitesInOrder([...bySite.keys()], ['sendsBlobs'], this.#health).flatMap((site) => {
+    return sitesInOrder([...bySite.keys()], ['pulls'], this.#health).flatMap((site) => {
       const supplier = bySite.get(site)
       return supplier === undefined || supplier.isDistrusted || supplier.missingUntil > now ? [] : [supplier]
     })

@@ -15,6 +15,7 @@ export interface RegistryRule {
 export interface MirrorRule {
   readonly location: string
   readonly insecure: boolean
+  /** What an image must be asked for by, for this mirror to have a part in it: its manifests and its blobs. */
   readonly pulls: 'all' | 'digest-only' | 'tag-only'
 }
 
@@ -22,7 +23,16 @@ export interface MirrorRule {
 export function parseRegistriesConf(document: TomlValue): readonly RegistryRule[] {
   if (!document.get('registries').isAbsent)
     throw document.get('registries').invalid('is the format of version 1; write [[registry]] tables')
-  return document.get('registry').list().map(parseRule)
+  const seen = new Set<string>()
+  return document
+    .get('registry')
+    .list()
+    .map((value) => {
+      const rule = parseRule(value)
+      if (seen.has(rule.prefix)) throw value.invalid(`has the prefix ${rule.prefix}, which is there twice`)
+      seen.add(rule.prefix)
+      return rule
+    })
 }
 
 function parseRule(value: TomlValue): RegistryRule {

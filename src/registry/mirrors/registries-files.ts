@@ -21,13 +21,7 @@ export function loadRegistriesConf(
   const load = (path: string): boolean => {
     const document = readTomlFile(path)
     if (document === undefined) return false
-    const seen = new Set<string>()
-    for (const rule of parseRegistriesConf(document)) {
-      if (seen.has(rule.prefix))
-        throw new RegistryFsError('INVALID', `${path}: the prefix ${rule.prefix} is there twice`)
-      seen.add(rule.prefix)
-      rules.set(rule.prefix, rule)
-    }
+    for (const rule of parseRegistriesConf(document)) rules.set(rule.prefix, rule)
     return true
   }
   if (explicit !== undefined) {

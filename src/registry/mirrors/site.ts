@@ -14,4 +14,4 @@ export interface Site extends Source {
 }
 
 /** What a site is asked for. */
-export type SiteUse = 'resolves' | 'pulls' | 'sendsBlobs'
+export type SiteUse = 'resolves' | 'pulls'

@@ -17,10 +17,8 @@ export interface Source {
   readonly endpoint: Endpoint | undefined
   /** May say what a tag means. */
   readonly resolves: boolean
-  /** May give manifests by digest. */
+  /** May give manifests by digest, and blobs. */
   readonly pulls: boolean
-  /** May give blobs. */
-  readonly sendsBlobs: boolean
 }
 
 /** In the order in which they are asked, the primary last. */
@@ -31,5 +29,5 @@ export interface Sources {
 
 export function plainSource(repository: Repository): Source {
   const { host, path } = repository
-  return { repository: { host, path }, endpoint: undefined, resolves: true, pulls: true, sendsBlobs: true }
+  return { repository: { host, path }, endpoint: undefined, resolves: true, pulls: true }
 }

@@ -1,19 +1,29 @@
 import { readFileSync } from 'node:fs'
 import { parse, TomlError } from 'smol-toml'
 import { RegistryFsError } from '../../util/errors.js'
+import { lineOf, type TomlPath } from './toml-line.js'
 
 const maxFileBytes = 4 * 1024 * 1024
 
-/** A value of a TOML file with its place in it, `hosts.toml: host."https://m".ca`, for errors. */
+interface TomlFile {
+  readonly path: string
+  readonly text: string
+}
+
+/** A value of a TOML file with its place in it, `hosts.toml:3: host."https://m".ca`, for errors. */
 export class TomlValue {
-  readonly file: string
-  readonly #place: string
+  readonly #file: TomlFile
+  readonly #place: TomlPath
   readonly #value: unknown
 
-  constructor(file: string, place: string, value: unknown) {
-    this.file = file
+  constructor(file: TomlFile, place: TomlPath, value: unknown) {
+    this.#file = file
     this.#place = place
     this.#value = value
+  }
+
+  get file(): string {
+    return this.#file.path
   }
 
   get isAbsent(): boolean {
@@ -23,12 +33,7 @@ export class TomlValue {
   /** Undefined parts of it are values that are absent. */
   get(key: string): TomlValue {
     const table = this.#table()
-    const shown = /^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key)
-    return new TomlValue(
-      this.file,
-      this.#place === '' ? shown : `${this.#place}.${shown}`,
-      Object.hasOwn(table, key) ? table[key] : undefined,
-    )
+    return this.#child(key, Object.hasOwn(table, key) ? table[key] : undefined)
   }
 
   /** In the order of the file. */
@@ -39,7 +44,7 @@ export class TomlValue {
   list(): readonly TomlValue[] {
     if (this.#value === undefined) return []
     if (!Array.isArray(this.#value)) throw this.invalid('must be a list')
-    return this.#value.map((value, i) => new TomlValue(this.file, `${this.#place}[${String(i)}]`, value))
+    return this.#value.map((value, i) => this.#child(i, value))
   }
 
   /** A list, or one value as a list of one. */
@@ -64,8 +69,14 @@ export class TomlValue {
   }
 
   invalid(reason: string): RegistryFsError {
-    const place = this.#place === '' ? '' : ` ${this.#place}`
-    return new RegistryFsError('INVALID', `${this.file}:${place} ${reason}`)
+    const line = lineOf(this.#file.text, this.#place)
+    const at = line === undefined ? '' : `:${String(line)}`
+    const place = this.#place.length === 0 ? '' : ` ${shown(this.#place)}`
+    return new RegistryFsError('INVALID', `${this.file}${at}:${place} ${reason}`)
+  }
+
+  #child(key: string | number, value: unknown): TomlValue {
+    return new TomlValue(this.#file, [...this.#place, key], value)
   }
 
   #table(): Readonly<Record<string, unknown>> {
@@ -74,6 +85,14 @@ export class TomlValue {
       throw this.invalid('must be a table')
     return this.#value as Readonly<Record<string, unknown>>
   }
+}
+
+function shown(place: TomlPath): string {
+  const parts = place.map((part) => {
+    if (typeof part === 'number') return `[${String(part)}]`
+    return /^[A-Za-z0-9_-]+$/.test(part) ? `.${part}` : `.${JSON.stringify(part)}`
+  })
+  return parts.join('').slice(1)
 }
 
 /** Undefined where there is no such file. Throws INVALID with the file, and line and column where TOML is broken. */
@@ -90,12 +109,12 @@ export function readTomlFile(path: string): TomlValue | undefined {
   return parseToml(text, path)
 }
 
-export function parseToml(text: string, file: string): TomlValue {
+export function parseToml(text: string, path: string): TomlValue {
   try {
-    return new TomlValue(file, '', parse(text))
+    return new TomlValue({ path, text }, [], parse(text))
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
     const reason = (error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '')
-    throw new RegistryFsError('INVALID', `${file}:${String(error.line)}:${String(error.column)}: ${reason}`)
+    throw new RegistryFsError('INVALID', `${path}:${String(error.line)}:${String(error.column)}: ${reason}`)
   }
 }

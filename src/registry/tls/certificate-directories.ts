@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { RegistryFsError } from '../../util/errors.js'
+import { fileStamp } from '../../util/file-stamp.js'
 import type { ClientCertificateFiles } from '../transport.js'
 
 /** PEM files that count for one host. */
@@ -17,21 +18,19 @@ export function certificateRoots(): readonly string[] {
   return [join(config, 'containers/certs.d'), '/etc/containers/certs.d', '/etc/docker/certs.d']
 }
 
-/** `<root>/<host[:port]>/` with `*.crt` (authorities), `x.cert` and `x.key` (containers-certs.d(5)). Throws INVALID. */
-export function findCertificateFiles(
-  roots: readonly string[],
-  names: readonly string[],
-): CertificateFiles | undefined {
-  for (const root of roots) {
-    for (const name of names) {
-      const found = certificateFilesIn(join(root, name))
-      if (found !== undefined) return found
-    }
-  }
-  return undefined
+/** The first `<root>/<host[:port]>/` that is there (containers-certs.d(5)). Throws INVALID. */
+export function certificateDirectory(roots: readonly string[], names: readonly string[]): string | undefined {
+  const directories = roots.flatMap((root) => names.map((name) => join(root, name)))
+  return directories.find((directory) => list(directory) !== undefined)
 }
 
-/** Undefined where there is no such directory. Throws INVALID for half a client certificate. */
+/** Another text whenever `certificateFilesIn` may give something else, or other content in the same files. */
+export function certificateStamp(directory: string): string {
+  const files = (list(directory) ?? []).filter((file) => /\.(crt|cert|key)$/.test(file)).sort()
+  return files.map((file) => `${file} ${fileStamp(join(directory, file))}`).join('\n')
+}
+
+/** `*.crt` are authorities, `x.cert` and `x.key` ours. Undefined where there is no such directory. Throws INVALID for half of one. */
 export function certificateFilesIn(directory: string): CertificateFiles | undefined {
   const files = list(directory)
   if (files === undefined) return undefined

@@ -10,6 +10,16 @@ const bundles = [
   '/etc/ssl/cert.pem',
 ]
 
+/** Where `systemAuthorities` looks. */
+export function systemAuthorityFiles(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
+  const named = environment['SSL_CERT_FILE']
+  const extra = environment['NODE_EXTRA_CA_CERTS']
+  return [
+    ...(named === undefined || named === '' ? bundles : [named]),
+    ...(extra === undefined ? [] : [extra]),
+  ]
+}
+
 /**
  * What this machine trusts, in PEM: SSL_CERT_FILE, else the distribution's bundle, else what Node has built in; and
  * NODE_EXTRA_CA_CERTS, which Node itself only adds to its own.

@@ -1,10 +1,19 @@
+import { LRUCache } from 'lru-cache'
 import { createSecureContext, type SecureContext } from 'node:tls'
-import { RegistryFsError } from '../../util/errors.js'
+import { describeError, RegistryFsError } from '../../util/errors.js'
+import { fileStamp } from '../../util/file-stamp.js'
+import type { Logger } from '../../util/log.js'
 import { redactText } from '../redact.js'
 import type { ConnectionSettings } from '../transport.js'
-import { certificateRoots, findCertificateFiles, type CertificateFiles } from './certificate-directories.js'
+import {
+  certificateDirectory,
+  certificateFilesIn,
+  certificateRoots,
+  certificateStamp,
+  type CertificateFiles,
+} from './certificate-directories.js'
 import { readPem } from './pem-file.js'
-import { systemAuthorities } from './system-authorities.js'
+import { systemAuthorities, systemAuthorityFiles } from './system-authorities.js'
 
 export interface TrustStoreOptions {
   /** Authorities that count for every host, in addition. */
@@ -13,35 +22,88 @@ export interface TrustStoreOptions {
   readonly certificateRoots?: readonly string[] | undefined
 }
 
-/** Whom to believe, and who to be, at each host. Files are read when the host is first connected to. */
+export interface Trusted {
+  readonly context: SecureContext
+  /** Another one each time that files were read anew. */
+  readonly version: number
+}
+
+interface Known extends Trusted {
+  readonly stamp: string
+  readonly checkedAt: number
+}
+
+/** Certificates are renewed every some weeks; a look at the files costs some stat(2). */
+const recheckMs = 5_000
+/** Whoever uses the mount can name any host. */
+const maxHosts = 1_000
+
+/** Whom to believe, and who to be, at each host. Files are read when the host is first connected to, and when they change. */
 export class TrustStore {
   readonly #roots: readonly string[]
   readonly #caFile: string | undefined
-  #common: readonly string[] | undefined
-  #usual: SecureContext | undefined
+  readonly #log: Logger
+  readonly #now: () => number
+  readonly #known = new LRUCache<string, Known>({ max: maxHosts })
+  /** For hosts without files of their own; with the stamp of what it was made from. */
+  #usual: { readonly context: SecureContext; readonly stamp: string } | undefined
 
-  constructor(options: TrustStoreOptions = {}) {
+  constructor(options: TrustStoreOptions, log: Logger, now: () => number = () => performance.now()) {
     this.#roots = options.certificateRoots ?? certificateRoots()
     this.#caFile = options.caFile
+    this.#log = log
+    this.#now = now
   }
 
-  /** Throws INVALID when a file that counts there is no good. */
-  contextOf(host: string, settings: ConnectionSettings | undefined): SecureContext {
-    const found = findCertificateFiles(this.#roots, directoryNames(host))
+  /**
+   * Throws INVALID when a file that counts there is no good. One that was, and is changed, is no reason to fail: certificate
+   * and key are never replaced at the same moment, so what was good before counts until all is good again.
+   */
+  trustedAt(host: string, settings: ConnectionSettings | undefined): Trusted {
+    const key = `${host} ${settings?.id ?? ''}`
+    const known = this.#known.get(key)
+    const checkedAt = this.#now()
+    if (known !== undefined && checkedAt - known.checkedAt < recheckMs) return known
+    let stamp = ''
+    let latest: Trusted
+    try {
+      const directory = certificateDirectory(this.#roots, directoryNames(host))
+      stamp = this.#stampOf(directory, settings)
+      latest =
+        known?.stamp === stamp
+          ? known
+          : { context: this.#contextOf(directory, settings), version: (known?.version ?? 0) + 1 }
+    } catch (error) {
+      if (known === undefined || !(error instanceof RegistryFsError)) throw error
+      const reason = describeError(error)
+      this.#log.warn({ host, reason }, 'certificates have changed and are no good: those from before count')
+      latest = known
+    }
+    if (known !== undefined && known.version !== latest.version)
+      this.#log.info({ host }, 'certificates have changed and were read again')
+    this.#known.set(key, { context: latest.context, version: latest.version, stamp, checkedAt })
+    return latest
+  }
+
+  #contextOf(directory: string | undefined, settings: ConnectionSettings | undefined): SecureContext {
+    const found = directory === undefined ? undefined : certificateFilesIn(directory)
     const caFiles = [...(found?.caFiles ?? []), ...(settings?.caFiles ?? [])]
     const clientCertificates = [...(settings?.clientCertificates ?? []), ...(found?.clientCertificates ?? [])]
     if (caFiles.length > 0 || clientCertificates.length > 0)
       return this.#make({ caFiles, clientCertificates })
-    this.#usual ??= this.#make({ caFiles, clientCertificates })
-    return this.#usual
+    const stamp = this.#commonStamp()
+    if (this.#usual?.stamp !== stamp)
+      this.#usual = { context: this.#make({ caFiles, clientCertificates }), stamp }
+    return this.#usual.context
   }
 
   #make({ caFiles, clientCertificates }: CertificateFiles): SecureContext {
-    this.#common ??= [
+    const ca = [
       ...systemAuthorities(),
-      ...(this.#caFile === undefined ? [] : [readPem(this.#caFile, 'CERTIFICATE')]),
+      ...[...(this.#caFile === undefined ? [] : [this.#caFile]), ...caFiles].map((path) =>
+        readPem(path, 'CERTIFICATE'),
+      ),
     ]
-    const ca = [...this.#common, ...caFiles.map((path) => readPem(path, 'CERTIFICATE'))]
     const cert = clientCertificates.map(({ certificate }) => readPem(certificate, 'CERTIFICATE'))
     const key = clientCertificates.map(({ certificate, key: path }) =>
       readPem(path ?? certificate, 'PRIVATE KEY'),
@@ -56,6 +118,19 @@ export class TrustStore {
         `these certificates or their keys are no good: ${[...files, this.#caFile ?? ''].join(' ').trim()} (${reason})`,
       )
     }
+  }
+
+  #stampOf(directory: string | undefined, settings: ConnectionSettings | undefined): string {
+    const own = [
+      ...(settings?.caFiles ?? []),
+      ...(settings?.clientCertificates ?? []).flatMap(({ certificate, key }) => [certificate, key ?? '']),
+    ]
+    const found = directory === undefined ? '' : certificateStamp(directory)
+    return [this.#commonStamp(), found, ...own.map(fileStamp)].join('\n')
+  }
+
+  #commonStamp(): string {
+    return [...systemAuthorityFiles(), this.#caFile ?? ''].map(fileStamp).join('\n')
   }
 }
 

@@ -3,17 +3,15 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdlib>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "../../../native/copy_pass.h"
 #include "../../../native/span_inflater.h"
 #include "../../../native/zstd_frames.h"
 #include "../../../native/zstd_pass.h"
+#include "../pass_consumer.h"
 
 namespace {
 
@@ -27,32 +25,11 @@ void Require(bool good) {
   if (!good) std::abort();
 }
 
-class Consumer : public registryfs::EventSink {
- public:
-  void Emit(Event event) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    events_.push_back(std::move(event));
-    changed_.notify_one();
-  }
-  Event Next() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return !events_.empty(); });
-    Event event = std::move(events_.front());
-    events_.pop_front();
-    return event;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Event> events_;
-};
-
 std::unique_ptr<registryfs::InflatePass> MakePass(int codec, registryfs::PassParameters parameters,
-                                                  Consumer* consumer) {
-  if (codec == 0) return std::make_unique<registryfs::InflatePass>(std::move(parameters), consumer);
-  if (codec == 1) return std::make_unique<registryfs::ZstdPass>(std::move(parameters), consumer);
-  return std::make_unique<registryfs::CopyPass>(std::move(parameters), consumer);
+                                                  registryfs::EventSink* sink) {
+  if (codec == 0) return std::make_unique<registryfs::InflatePass>(std::move(parameters), sink);
+  if (codec == 1) return std::make_unique<registryfs::ZstdPass>(std::move(parameters), sink);
+  return std::make_unique<registryfs::CopyPass>(std::move(parameters), sink);
 }
 
 void CheckSpan(int codec, const Bytes& blob, const Event& span) {
@@ -93,7 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
   std::vector<Bytes> slots(3, Bytes(registryfs::kSlotHeadBytes + kSlotBytes + registryfs::kSlotTailBytes));
   registryfs::PassParameters parameters = {6000, 100, 20000, 30000, 6400, {}, kSlotBytes, data[1] % 2 == 1};
   for (Bytes& slot : slots) parameters.slots.push_back(slot.data() + registryfs::kSlotHeadBytes);
-  Consumer consumer;
+  registryfs::PassConsumer consumer;
   const auto pass = MakePass(codec, std::move(parameters), &consumer);
   pass->Start();
   for (size_t offset = 0; offset < blob.size(); offset += pieceBytes)

@@ -71,6 +71,22 @@ test('a read at a random place fetches the chunks that it touches and no more', 
   assert.equal(blob.fetchedBytes, 3 * chunkBytes)
 })
 
+test('missing chunks side by side are one range, around those that are there', async (t) => {
+  const { blob, source } = await setUp(t)
+  await source.read(3 * chunkBytes, chunkBytes)
+  blob.ranges.length = 0
+  const bytes = await source.read(chunkBytes + 5, 6 * chunkBytes)
+  assert.deepEqual(bytes, content.subarray(chunkBytes + 5, 7 * chunkBytes + 5))
+  const chunks = blob.ranges.map(({ offset, length }) => [offset / chunkBytes, length / chunkBytes])
+  assert.deepEqual(
+    chunks.sort(([a = 0], [b = 0]) => a - b),
+    [
+      [1, 2],
+      [4, 4],
+    ],
+  )
+})
+
 test('a reader that goes forward gets larger ranges, and every byte once', async (t) => {
   const { blob, source } = await setUp(t)
   for (let offset = 0; offset < content.length; offset += 128 << 10) await source.read(offset, 128 << 10)

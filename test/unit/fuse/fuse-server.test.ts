@@ -364,6 +364,17 @@ test('xattrs that only the kernel asks for are answered at once, and from what i
   )
 })
 
+test('a read of what is in memory is answered with the pieces as they lie there', async () => {
+  const { ask } = fakeKernel({
+    ...stuckRead,
+    peek: (handle, offset, length) => [
+      Buffer.from(`${String(handle)} ${String(offset)} ${String(length)},`),
+      Buffer.from('and more'),
+    ],
+  })
+  assert.equal((await ask(readRequest(2)))[0]?.body.toString(), '3 0 10,and more')
+})
+
 test('a read is never longer than the longest, and its memory is used again only when it went well', async () => {
   const scratches: (Buffer | undefined)[] = []
   let fails = false

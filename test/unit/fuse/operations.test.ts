@@ -122,7 +122,7 @@ test('a first pass that gets on extends the deadline, one that has stalled does 
   }, 250)
   await assert.rejects(operations.read(handle, 0, 4), code('TIMEOUT'))
   const took = Date.now() - begun
-  assert.ok(took > 200 && took < 1_000, String(took))
+  assert.ok(took > 200, String(took))
 })
 
 test('stop gives up what waits, and an aborted signal its own request', async () => {

@@ -69,6 +69,20 @@ test('a name is answered long before the pass ends, and its first bytes too', as
   assert.equal(await layer.until((tree) => tree.root.children?.get('no such')), undefined)
 })
 
+test('what is in memory is looked at where it lies, all of it or nothing', async (t) => {
+  const fixture = await layerFixture(t, tar)
+  const layer = await fixture.open()
+  assert.equal(layer.peek(start, 10), undefined)
+  await layer.ready()
+  for (const offset of [20_000_000, start, 9_876_543, tar.length - 2_500_000]) {
+    const expected = tar.subarray(offset, offset + 2_500_000)
+    await layer.read(offset, expected.length)
+    assert.ok(Buffer.concat(layer.peek(offset, expected.length) ?? []).equals(expected), String(offset))
+  }
+  assert.equal(layer.peek(tar.length - 100, 200), undefined)
+  assert.deepEqual(layer.peek(start, 0), [])
+})
+
 test('a second process needs the index and the chunks only', async (t) => {
   const fixture = await layerFixture(t, tar)
   await (await fixture.open()).ready()
@@ -159,6 +173,15 @@ test('bytes that do not have the digest are taken back, and nothing of them is k
   assert.equal((await layer.status()).cachedBytes, 0)
 })
 
+test('nobody has read all of a layer that turns out wrong at its last byte', async (t) => {
+  const wrong = gzipSync(tar)
+  wrong.writeUInt32LE((wrong.readUInt32LE(wrong.length - 8) ^ 1) >>> 0, wrong.length - 8)
+  const fixture = await layerFixture(t, tar, wrong)
+  const layer = await fixture.open()
+  assert.ok((await layer.read(0, 4096)).equals(tar.subarray(0, 4096)))
+  await assert.rejects(layer.read(0, tar.length), { code: 'CORRUPT', message: /CRC-32/ })
+})
+
 test('a tar that does not have the diff ID is refused', async (t) => {
   const fixture = await layerFixture(t, tar)
   const wrong = digestOf(Buffer.from('other')) as string as DiffId
@@ -184,8 +207,15 @@ test('a pass that was stopped continues: no byte is fetched twice, and the resul
   const fixture = await layerFixture(t, tarOf(file('a', sampleData('random', 96 << 20)), file('b', 'b')))
   const first = await fixture.open()
   const half = fixture.blob.size * 0.5
+  // Whatever is slow here, the end does not come before it is closed.
+  let closed = (): void => undefined
+  const closing = new Promise<void>((resolve) => (closed = resolve))
+  fixture.blob.before = async (offset) => (offset < fixture.blob.size * 0.7 ? undefined : closing)
   await first.until(() => undefined, { signal: stopAt(first, half) }).catch(() => undefined)
-  await first.close()
+  const close = first.close()
+  closed()
+  await close
+  fixture.blob.before = () => undefined
   const fetched = fixture.blob.fetchedBytes
   assert.ok(fetched >= half && fetched < fixture.blob.size)
   const second = await fixture.open()

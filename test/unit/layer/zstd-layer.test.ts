@@ -64,6 +64,24 @@ for (const [what, blob] of [
   })
 }
 
+test('a reader behind the first pass has frames decoded as what they are', async (t) => {
+  const fixture = await zstdFixture(t, zstdFrames(tar, 700_000))
+  let letGo = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  fixture.blob.before = async (offset) => (offset > 0 ? gate : undefined)
+  // Too little memory for any span to be kept.
+  const store = diskOf(fixture, false)
+  await store.scan()
+  const layer = await fixture.open({ cache: new ChunkCache(new MemoryCache(1 << 20), store) })
+  assert.ok((await layer.read(0, 4 << 20)).equals(tar.subarray(0, 4 << 20)))
+  assert.ok((await layer.read(100_000, 1 << 20)).equals(tar.subarray(100_000, 100_000 + (1 << 20))))
+  assert.equal((await layer.status()).state, 'reading')
+  assert.ok((await layer.status()).spansInflated > 0)
+  letGo()
+  await layer.ready()
+  assert.equal(fixture.blob.fetchedBytes, fixture.blob.size)
+})
+
 test('spans within one frame are kept decoded, and found again after a restart', async (t) => {
   const fixture = await zstdFixture(t, singleFrame)
   await (await fixture.open()).ready()
@@ -126,14 +144,17 @@ test('the window of a zstd frame is part of the memory budget for as long as it 
 })
 
 function withoutDisk(fixture: LayerFixture): ChunkCache {
-  const disk = new DiskChunkStore({
-    directory: join(fixture.directory, 'none'),
-    maximumBytes: 0,
+  return new ChunkCache(new MemoryCache(64 << 20), diskOf(fixture, true))
+}
+
+function diskOf(fixture: LayerFixture, readOnly: boolean): DiskChunkStore {
+  return new DiskChunkStore({
+    directory: join(fixture.directory, 'other'),
+    maximumBytes: readOnly ? 0 : 1 << 30,
     freeReserveBytes: 0,
-    readOnly: true,
+    readOnly,
     log: silentLogger,
   })
-  return new ChunkCache(new MemoryCache(64 << 20), disk)
 }
 
 for (const [what, damage, code, message] of [

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { test, type TestContext } from 'node:test'
@@ -68,6 +68,46 @@ test('a new login counts at the next refusal, without a remount', async (t) => {
   await assert.rejects(client.resolveTag(reference('a:1')), { code: 'UNAUTHORIZED' })
   await logIn(entryOf('robot', 'another'))
   assert.notEqual(await client.resolveTag(reference('a:1')), undefined)
+})
+
+test('a password of ECR that has expired, which is a 403, is had anew from its helper', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const before = process.env['PATH']
+  process.env['PATH'] = `${directory}:${before ?? ''}`
+  t.after(() => {
+    process.env['PATH'] = before
+  })
+  const renew = async (secret: string): Promise<void> => {
+    const answer = JSON.stringify({ ServerURL: 'x', Username: 'AWS', Secret: secret })
+    const program = join(directory, 'docker-credential-cloud')
+    await writeFile(program, `#!/bin/sh\necho '${answer}'\n`)
+    await chmod(program, 0o755)
+  }
+  const path = join(directory, 'config.json')
+  await writeFile(path, JSON.stringify({ credsStore: 'cloud' }))
+  await renew('first')
+  const log = recordingLogger([])
+  const credentials = new CredentialStore({ files: [{ path, isLegacy: false, isRequired: true }], log })
+  const changing = new Map([['AWS', 'first']])
+  const auth = { users: changing, scheme: 'basic', refusal: 403 } as const
+  const { registry, client, reference } = await setUp(t, { auth }, { credentials })
+  registry.addImage('a', '1', { layers: [] })
+  await client.resolveTag(reference('a:1'))
+  changing.set('AWS', 'second')
+  // Nothing else to say: the refusal, in ECR's words.
+  await assert.rejects(client.fetchManifest(reference('a:1')), {
+    code: 'DENIED',
+    message: /token has expired/,
+  })
+  await renew('second')
+  registry.forgetRequests()
+  await client.resolveTag(reference('a:1'))
+  assert.deepEqual(registry.trace.slice(-1), ['HEAD manifest 200'])
+  changing.set('AWS', 'third')
+  await renew('third')
+  registry.forgetRequests()
+  await client.resolveTag(reference('a:1'))
+  assert.deepEqual(registry.trace, ['HEAD manifest 403', 'HEAD manifest 200'])
 })
 
 test('credentials that have not changed are not sent a second time after a refusal', async (t) => {

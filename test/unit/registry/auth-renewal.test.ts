@@ -10,11 +10,13 @@ import { silentLogger } from '../../../src/util/log.js'
 class TokenGiver implements Transport {
   readonly seen: string[] = []
   tokens = 0
+  tries = 0
   failing = false
 
   async send(request: HttpRequest): Promise<HttpResponse> {
     await Promise.resolve()
     if (request.kind === 'token') {
+      this.tries++
       if (this.failing) throw new RegistryFsError('UNAVAILABLE', 'no token now')
       return answer(request, 200, JSON.stringify({ token: `t${String(++this.tokens)}`, expires_in: 100 }))
     }
@@ -46,7 +48,7 @@ function answer(
   }
 }
 
-function setUp() {
+function setUp(random = 0.5) {
   const giver = new TokenGiver()
   const clock = { ms: 0 }
   const auth = new AuthTransport(giver, {
@@ -56,7 +58,7 @@ function setUp() {
     allowsPlainHttp: () => false,
     findCredential: async () => Promise.resolve({}),
     now: () => clock.ms,
-    random: () => 0.5,
+    random: () => random,
   })
   const send = async (url = 'https://r.example/v2/a/manifests/1', scoped = true): Promise<number> => {
     const response = await auth.send({
@@ -88,6 +90,56 @@ test('a token is used until 80 % of its life, then renewed in the background', a
   await send()
   assert.equal(giver.tokens, 2)
   assert.deepEqual(giver.seen, ['none', 'Bearer t1', 'Bearer t1', 'Bearer t1', 'Bearer t2'])
+})
+
+for (const [random, renewedAt] of [
+  [0, 75_000],
+  [0.5, 80_000],
+  [1 - Number.EPSILON, 85_000],
+] as const) {
+  test(`with ${random.toFixed(1)} thrown a token of 100 s is renewed at ${String(renewedAt / 1000)} s, not before`, async () => {
+    const { giver, clock, send } = setUp(random)
+    await send()
+    clock.ms = renewedAt - 1
+    await send()
+    await settled()
+    assert.equal(giver.tokens, 1)
+    clock.ms = renewedAt + 1
+    await send()
+    await settled()
+    assert.equal(giver.tokens, 2)
+    // Of the new one, by when it was asked for.
+    clock.ms = 2 * renewedAt
+    await send()
+    await settled()
+    assert.equal(giver.tokens, 2)
+    clock.ms = 2 * renewedAt + 2
+    await send()
+    await settled()
+    assert.equal(giver.tokens, 3)
+  })
+}
+
+test('a renewal that fails is tried again after five seconds, not with each request', async () => {
+  const { giver, clock, send } = setUp()
+  await send()
+  giver.failing = true
+  const triesAt = async (ms: number): Promise<number> => {
+    const before = giver.tries
+    clock.ms = ms
+    for (let i = 0; i < 10; i++) {
+      assert.equal(await send(), 200)
+      await settled()
+    }
+    return giver.tries - before
+  }
+  assert.equal(await triesAt(81_000), 1)
+  assert.equal(await triesAt(85_999), 0)
+  assert.equal(await triesAt(86_001), 1)
+  assert.equal(await triesAt(91_000), 0)
+  giver.failing = false
+  assert.equal(await triesAt(91_002), 1)
+  assert.equal(giver.seen.at(-1), 'Bearer t2')
 })
 
 test('a renewal that fails leaves the old token in use until it expires', async () => {

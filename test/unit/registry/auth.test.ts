@@ -78,7 +78,7 @@ test('who is denied with a new token too gets the refusal', async (t) => {
   registry.addImage('a', '1', { layers: [] })
   await assert.rejects(client.fetchManifest(reference('a:1')), {
     code: 'DENIED',
-    message: /403 UNAUTHORIZED unauthorized$/,
+    message: /403 DENIED Your authorization token has expired\. Reauthenticate and try again\.$/,
   })
   assert.deepEqual(registry.trace, ['GET manifest 401', 'GET token 200', 'GET manifest 403'])
 })
@@ -123,4 +123,35 @@ test('a catalog that needs a token is listed with one', async (t) => {
   registry.addImage('a', '1', { layers: [] })
   assert.deepEqual(await client.listRepositories(registry.host), ['a'])
   assert.deepEqual(await client.listTags(repository('a')), ['1'])
+})
+
+for (const auth of [
+  { realm: 'http://token.example/token' },
+  { users: new Map<string, string>() },
+  { denied: true },
+  { scheme: 'basic' as const, users: new Map<string, string>() },
+]) {
+  const what = Object.keys(auth).join(' and ')
+  test(`refusals in any number use up no connection (${what})`, async (t) => {
+    const { registry, client, reference } = await setUp(t, { auth }, { timeouts: { documentMs: 20_000 } })
+    registry.addImage('a', '1', { layers: [] })
+    // More than there are connections to a host.
+    for (let i = 0; i < 20; i++)
+      await assert.rejects(client.fetchManifest(reference('a:1')), (error: Error & { code?: string }) =>
+        ['UNAUTHORIZED', 'PROTOCOL'].includes(error.code ?? ''),
+      )
+  })
+}
+
+test('refusals on all connections at once leave one for the token server behind them', async (t) => {
+  const { registry, client, reference } = await setUp(t, { auth: {}, faults: { latencyMs: 20 } })
+  const names = Array.from({ length: 30 }, (_, i) => `repository${String(i)}`)
+  for (const name of names) registry.addImage(name, '1', { layers: [] })
+  const fetchAll = async (): Promise<unknown> =>
+    Promise.all(names.map(async (name) => client.resolveTag(reference(`${name}:1`))))
+  const getAll = async (): Promise<unknown> =>
+    Promise.all(names.map(async (name) => client.fetchManifest(reference(`${name}:1`))))
+  await getAll()
+  registry.tokens.expireAll()
+  await fetchAll()
 })

@@ -98,3 +98,27 @@ test('chunks are made of pieces of any length, whole ones only, those that are w
   passing.add(20, content.subarray(20, chunkBytes))
   assert.equal(made.length, 13)
 })
+
+test('layers of a server without ranges that nobody reads on leave connections to the others', async (t) => {
+  const { registry, client, repository } = await setUp(
+    t,
+    { faults: { ranges: 'ignored' } },
+    { timeouts: { documentMs: 10_000, blobReadMs: 10_000 } },
+  )
+  registry.addImage('a', '1', { layers: [] })
+  // More than there are connections to a host, each longer than what sockets and buffers take.
+  const blobs = Array.from({ length: 12 }, (_, i) => randomBytes(8 * chunkBytes + i))
+  const sources = blobs.map((bytes) => {
+    const descriptor = {
+      mediaType: 'x',
+      digest: registry.addBlob(bytes),
+      size: bytes.length,
+      annotations: {},
+    }
+    return client.openBlob(repository('a'), descriptor)
+  })
+  for (const offset of [0, 1000])
+    for (const [i, source] of sources.entries())
+      assert.ok((await source.read(offset, 10)).equals((blobs[i] as Buffer).subarray(offset, offset + 10)))
+  assert.deepEqual(await client.listTags(repository('a')), ['1'])
+})

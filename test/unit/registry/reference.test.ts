@@ -7,7 +7,6 @@ import {
   isHost,
   looksLikeHost,
   parseReference,
-  parseRepository,
 } from '../../../src/registry/reference.js'
 import { digestOf } from '../../../src/util/digest.js'
 
@@ -95,13 +94,6 @@ test('another default host knows no library/', () => {
     formatReference(parseReference('a/b', { defaultHost: 'localhost:5000' })),
     'localhost:5000/a/b:latest',
   )
-})
-
-test('a repository has neither tag nor digest', () => {
-  assert.deepEqual(parseRepository('debian'), { host: 'docker.io', path: 'library/debian' })
-  assert.deepEqual(parseRepository('quay.io/a/b'), { host: 'quay.io', path: 'a/b' })
-  assert.throws(() => parseRepository('debian:12'), { code: 'INVALID' })
-  assert.throws(() => parseRepository(`quay.io/a@${digest}`), { code: 'INVALID' })
 })
 
 test('only docker.io has its API elsewhere', () => {

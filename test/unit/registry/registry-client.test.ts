@@ -203,6 +203,18 @@ test('a document whose body breaks off is asked for again', async (t) => {
   assert.equal(registry.requests.length, 3)
 })
 
+test('a document that a storage refuses is asked for at the registry once more', async (t) => {
+  const { registry, client, repository } = await setUp(t, { faults: { redirect: 'cdn' } })
+  const bytes = Buffer.from('{}')
+  const descriptor = { mediaType: 'x', digest: registry.addBlob(bytes), size: 2, annotations: {} }
+  registry.faults.failing = { kind: 'cdn', status: 403, times: 2 }
+  await assert.rejects(client.fetchDocument(repository('a'), descriptor), { code: 'DENIED' })
+  registry.forgetRequests()
+  registry.faults.failing = { kind: 'cdn', status: 403, times: 1 }
+  assert.deepEqual(await client.fetchDocument(repository('a'), descriptor), bytes)
+  assert.deepEqual(registry.trace, ['GET blob 307', 'GET cdn 403', 'GET blob 307', 'GET cdn 200'])
+})
+
 test('listings are read page by page', async (t) => {
   const { registry, client, repository } = await setUp(t, { faults: { pageSize: 2 } })
   const digestTag = `sha256-${'0'.repeat(64)}`

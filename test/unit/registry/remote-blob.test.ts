@@ -125,13 +125,29 @@ for (const status of [400, 401, 403, 404, 410]) {
   })
 }
 
-test('a signed URL that is refused when new is asked for once more, then is the error', async (t) => {
+test('an expired URL and then a wrong answer are each asked for anew', async (t) => {
+  const { registry, blob } = await setUpBlob(t, { faults: { redirect: 'cdn' } })
+  await assertReads(blob, 0, 10)
+  registry.expireUrls()
+  registry.forgetRequests()
+  registry.faults = { redirect: 'cdn', ranges: 'shifted', rangesTimes: 1 }
+  await assertReads(blob, 10, 10)
+  assert.deepEqual(registry.trace, [
+    ...['GET cdn 403', 'GET blob 307', 'GET cdn 206'],
+    ...['GET blob 307', 'GET cdn 206'],
+  ])
+})
+
+test('signed URLs that are refused when new are asked for twice more, then are the error', async (t) => {
   const { registry, blob } = await setUpBlob(t, { faults: { redirect: 'cdn', urlTtlMs: -1 } })
   await assert.rejects(blob.read(0, 10), {
     code: 'DENIED',
     message: new RegExp(`403 from ${registry.cdnHost}`),
   })
-  assert.deepEqual(registry.trace, ['GET blob 307', 'GET cdn 403', 'GET blob 307', 'GET cdn 403'])
+  assert.deepEqual(
+    registry.trace,
+    [1, 2, 3].flatMap(() => ['GET blob 307', 'GET cdn 403']),
+  )
 })
 
 test('a signed URL that expires while ranges are under way is renewed by all of them together', async (t) => {

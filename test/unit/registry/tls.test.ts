@@ -11,8 +11,10 @@ import { readBody } from '../../../src/registry/read-body.js'
 import { TrustStore } from '../../../src/registry/tls/trust-store.js'
 import { UndiciTransport } from '../../../src/registry/undici-transport.js'
 import { hasCode } from '../../../src/util/errors.js'
+import { silentLogger } from '../../../src/util/log.js'
 import { authority, type Authority, type Certificate } from '../../support/certificates.js'
 import { connectProxy } from '../../support/connect-proxy.js'
+import { recordingLogger } from '../../support/fake-registry-client.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
 interface TransportSetup {
@@ -20,6 +22,8 @@ interface TransportSetup {
   readonly caFile?: string
   readonly environment?: NodeJS.ProcessEnv
   readonly unverified?: boolean
+  /** In place of certs and caFile. */
+  readonly trust?: TrustStore
 }
 
 /** The port of an https server that says `hello`, on all addresses of this machine. */
@@ -39,10 +43,16 @@ async function server(t: TestContext, files: Certificate, more: ServerOptions = 
 }
 
 async function get(t: TestContext, url: string, setup: TransportSetup = {}): Promise<string> {
+  return getter(t, setup)(url)
+}
+
+/** The same connections each time. */
+function getter(t: TestContext, setup: TransportSetup): (url: string) => Promise<string> {
+  const roots = { caFile: setup.caFile, certificateRoots: [setup.certs ?? '/nowhere'] }
   const transport = new UndiciTransport({
     userAgent: 'registryfs/test',
     isUnverified: () => setup.unverified ?? false,
-    trust: new TrustStore({ caFile: setup.caFile, certificateRoots: [setup.certs ?? '/nowhere'] }),
+    trust: setup.trust ?? new TrustStore(roots, silentLogger),
     proxies: new ProxyRules(setup.environment ?? {}),
     socketsPerHost: 2,
     connectTimeoutMs: 5000,
@@ -50,16 +60,18 @@ async function get(t: TestContext, url: string, setup: TransportSetup = {}): Pro
     onSent: () => undefined,
   })
   t.after(async () => transport.close())
-  const response = await transport.send({
-    method: 'GET',
-    url: new URL(url),
-    headers: {},
-    kind: 'manifest',
-    what: 'test',
-    authorization: undefined,
-    signal: new AbortController().signal,
-  })
-  return (await readBody(response, 100, 'test')).toString()
+  return async (url) => {
+    const response = await transport.send({
+      method: 'GET',
+      url: new URL(url),
+      headers: {},
+      kind: 'manifest',
+      what: 'test',
+      authorization: undefined,
+      signal: new AbortController().signal,
+    })
+    return (await readBody(response, 100, 'test')).toString()
+  }
 }
 
 async function plainServer(t: TestContext): Promise<{ port: string; seen: unknown[] }> {
@@ -125,6 +137,39 @@ test('a client certificate is shown where it is asked for, and its lack is told'
   await assert.rejects(get(t, url, { certs }), /me\.cert has no key beside it/)
   await copyFile(client.key, join(directory, 'me.key'))
   assert.equal(await get(t, url, { certs, caFile: ca.certificate }), 'hello')
+})
+
+test('certificates that change are read again; half of a pair costs nothing but a line in the log', async (t) => {
+  const [ca, other] = [await authority(t), await authority(t)]
+  const mutual = { requestCert: true, rejectUnauthorized: true, ca: await readFile(ca.certificate) }
+  const port = await server(t, await localhost(ca), mutual)
+  const certs = await temporaryDirectory(t)
+  const directory = join(certs, `127.0.0.1:${port}`)
+  await mkdir(directory)
+  const [first, second] = [await ca.issue('first', ''), await ca.issue('second', '')]
+  await copyFile(ca.certificate, join(directory, 'ca.crt'))
+  await copyFile(first.certificate, join(directory, 'me.cert'))
+  await copyFile(first.key, join(directory, 'me.key'))
+  const logged: string[] = []
+  const clock = { ms: 0 }
+  const trust = new TrustStore({ certificateRoots: [certs] }, recordingLogger(logged), () => clock.ms)
+  const get = getter(t, { trust })
+  const reach = async (): Promise<string> => {
+    clock.ms += 5_001
+    return get(`https://127.0.0.1:${port}/`)
+  }
+  assert.equal(await reach(), 'hello')
+  // The new key comes before its certificate.
+  await copyFile(second.key, join(directory, 'me.key'))
+  for (let i = 0; i < 3; i++) assert.equal(await reach(), 'hello')
+  assert.equal(logged.filter((line) => line.includes('no good: those from before count')).length, 1)
+  await copyFile(second.certificate, join(directory, 'me.cert'))
+  assert.equal(await reach(), 'hello')
+  assert.equal(logged.filter((line) => line.includes('were read again')).length, 1)
+  await copyFile(other.certificate, join(directory, 'ca.crt'))
+  await assert.rejects(reach(), /authority that is not trusted/)
+  await copyFile(ca.certificate, join(directory, 'ca.crt'))
+  assert.equal(await reach(), 'hello')
 })
 
 test('a file that is no certificate is named', async (t) => {

@@ -168,7 +168,7 @@ for (const [what, script, says] of [
     assert.equal(credential, undefined)
     assert.match(problem ?? '', says)
     assert.ok(!(problem ?? '').includes('1234'))
-    assert.ok(performance.now() - started < 5_000)
+    assert.ok(performance.now() - started < 30_000)
   })
 }
 

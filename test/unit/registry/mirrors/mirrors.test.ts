@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import type { Digest } from '../../../../src/util/digest.js'
+import { digestOf, type Digest } from '../../../../src/util/digest.js'
 import { MirrorConfig } from '../../../../src/registry/mirrors/mirror-config.js'
 import { parseRegistriesConf } from '../../../../src/registry/mirrors/registries-conf.js'
 import { parseToml } from '../../../../src/registry/mirrors/toml-file.js'
 import { parsePlatform } from '../../../../src/registry/platform.js'
 import { RegistryClient } from '../../../../src/registry/registry-client.js'
-import { parseReference } from '../../../../src/registry/reference.js'
+import { parseReference, type Reference } from '../../../../src/registry/reference.js'
 import { hasCode } from '../../../../src/util/errors.js'
 import { memoryDocuments, recordingLogger } from '../../../support/fake-registry-client.js'
 import { FakeRegistry, type FakeRegistryOptions } from '../../../support/fake-registry.js'
@@ -112,6 +112,19 @@ test('a mirror of containerd is told which registry it stands for, and gets its 
   assert.deepEqual(primary.trace, [])
 })
 
+test('a mirror that wants to know for whom has all for containerd and nothing for podman', async (t) => {
+  const known = await setUp(t, containerd(t))
+  known.mirror.faults = { namespace: known.primary.host }
+  assert.equal(await known.pull(), known.digest)
+  assert.ok((await known.read(0, 10)).equals(blobBytes.subarray(0, 10)))
+  assert.deepEqual(known.primary.trace, [])
+  const unknown = await setUp(t, podman())
+  unknown.mirror.faults = { namespace: unknown.primary.host }
+  assert.equal(await unknown.pull(), unknown.digest)
+  assert.deepEqual(unknown.mirror.trace, ['GET manifest 404'])
+  assert.deepEqual(unknown.primary.trace, ['GET manifest 200'])
+})
+
 test('a mirror that may not resolve is asked for digests alone', async (t) => {
   const { mirror, primary, client, pull, read, digest } = await setUp(
     t,
@@ -123,6 +136,55 @@ test('a mirror that may not resolve is asked for digests alone', async (t) => {
   assert.deepEqual(primary.trace, ['GET manifest 200', 'HEAD manifest 200'])
   await read(0, 10)
   assert.deepEqual(mirror.trace, ['GET blob 206'])
+})
+
+for (const pulls of ['tag-only', 'digest-only'] as const) {
+  test(`a ${pulls} mirror of podman has all of an image that is named so, and nothing of others`, async (t) => {
+    const configure = podman(`pull-from-mirror = "${pulls}"`)
+    const { mirror, primary, digest } = await setUp(t, configure)
+    const client = new RegistryClient({
+      // Remembers nothing.
+      documents: { load: async () => Promise.resolve(undefined), save: async () => Promise.resolve() },
+      log: recordingLogger([]),
+      platform: parsePlatform('linux/amd64'),
+      mirrors: configure(mirror, primary),
+    })
+    t.after(async () => client.close())
+    const use = async (reference: Reference): Promise<void> => {
+      assert.equal(await client.resolveTag(reference), digest)
+      await client.fetchManifest(reference)
+      // As it is asked for once HEAD has said what a tag is.
+      await client.fetchManifest({ ...reference, digest })
+      const blob = { mediaType: 'x', digest: digestOf(blobBytes), size: blobBytes.length, annotations: {} }
+      await client.openBlob(reference, blob).read(0, 10)
+    }
+    const byTag = parseReference(`${primary.host}/a:1`)
+    const byDigest = parseReference(`${primary.host}/a@${digest}`)
+    await use(pulls === 'tag-only' ? byDigest : byTag)
+    assert.deepEqual(mirror.trace, [])
+    primary.forgetRequests()
+    await use(pulls === 'tag-only' ? byTag : byDigest)
+    assert.deepEqual(primary.trace, [])
+    assert.deepEqual(mirror.trace.slice(-3), ['GET manifest 200', 'GET manifest 200', 'GET blob 206'])
+  })
+}
+
+test('tags and catalogs are those of the primary, which may have moved', async (t) => {
+  const { mirror, primary, client } = await setUp(t, podman())
+  mirror.addImage('cache/a', 'mirrored', { layers: [] })
+  assert.deepEqual(await client.listTags({ host: primary.host, path: 'a' }), ['1'])
+  assert.deepEqual(await client.listRepositories(primary.host), ['a'])
+  assert.deepEqual(mirror.trace, [])
+  const text = `[[registry]]\nprefix = "old.test"\nlocation = "${primary.host}"\n`
+  const moved = new RegistryClient({
+    documents: memoryDocuments(),
+    log: recordingLogger([]),
+    platform: parsePlatform('linux/amd64'),
+    mirrors: new MirrorConfig(parseRegistriesConf(parseToml(text, 'r.conf')), undefined),
+  })
+  t.after(async () => moved.close())
+  assert.deepEqual(await moved.listTags({ host: 'old.test', path: 'a' }), ['1'])
+  assert.deepEqual(await moved.listRepositories('old.test'), ['a'])
 })
 
 test('what a mirror does not have the primary is asked for', async (t) => {

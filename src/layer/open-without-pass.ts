@@ -1,0 +1,19 @@
+import type { Logger } from '../util/log.js'
+import { promisesCompression } from './codec.js'
+import type { HeaderWalk } from './header-walk.js'
+import { emptyContents, type LayerBytes, type LayerContents } from './layer-contents.js'
+import { openPlain } from './plain-layer.js'
+import { openTableOfContents } from './table-of-contents.js'
+
+/** What needs no first pass: no bytes at all, a table of contents, a tar that is not compressed. Undefined: it needs one. */
+export async function openWithoutPass(
+  bytes: LayerBytes,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<HeaderWalk | LayerContents | undefined> {
+  const { descriptor } = bytes
+  if (descriptor.size === 0) return emptyContents(descriptor)
+  const listed = await openTableOfContents(bytes, signal, log)
+  if (listed !== undefined || promisesCompression(descriptor.mediaType)) return listed
+  return openPlain(bytes, signal)
+}
