@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { Image } from '../image/image.js'
+import type { Image, LayerStatus } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { RegistryFsError } from '../util/errors.js'
 import { formatBytes } from '../util/range.js'
@@ -35,12 +35,14 @@ async function indexImage(image: Image, signal: AbortSignal): Promise<void> {
   const name = formatReference(image.reference)
   const progress = startProgress(name)
   const timer = setInterval(() => {
-    void image.layerStatus().then((layers) => {
+    const show = (layers: readonly LayerStatus[]): void => {
       progress.update(
         layers.reduce((sum, layer) => sum + layer.frontierCompressed, 0),
         total(image),
       )
-    })
+    }
+    // What fails is told by the work itself.
+    image.layerStatus().then(show, () => undefined)
   }, 200)
   const started = performance.now()
   try {

@@ -261,7 +261,8 @@ export class MergedDirectory implements ImageNode {
     options: ReadOptions,
   ): Promise<boolean> {
     const { tree, layerIndex } = part
-    if (this.#view.isWhole && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
+    const isBelieved = this.#view.isWhole && !(await this.#view.canSettle(layerIndex, tree))
+    if (isBelieved && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
       const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
       if (!mayLinkBelow) return true
     }
@@ -277,8 +278,7 @@ export class MergedDirectory implements ImageNode {
 
   async #nodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
     const { node, layerIndex } = part
-    if (node.unresolvedLink !== undefined)
-      return this.#view.resolveLink(node.unresolvedLink, layerIndex, options)
+    if (node.unresolvedLink !== undefined) return this.#view.resolveLink(node, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
     let directory = this.#directories.get(key)
     if (directory?.hasPart(node) !== true) {

@@ -33,11 +33,12 @@ export class MergedView {
   readonly layers: readonly Layer[]
   readonly root: MergedDirectory
   /**
-   * All of an image's layers, not some lower ones. There a name that a layer has is believed before the layers below are known.
+   * All of an image's layers, not some lower ones. There a name that a layer has is believed before the layers below were read.
    * What is wrong then is what one layer has twice, by its name and behind a symbolic link below; a listing is never wrong.
    */
   readonly isWhole: boolean
   readonly #shared: Shared
+  readonly #asked = new WeakSet<Layer>()
   /** Only of the whole image. */
   readonly #linkCounts: LinkCounts | undefined
 
@@ -81,6 +82,18 @@ export class MergedView {
     return this.#shared.trees.get(layerIndex, options)
   }
 
+  /** Whether where a layer's members go can be known for certain without reading any layer; false where they go where they seem to. */
+  async canSettle(layerIndex: number, tree: LayerTree): Promise<boolean> {
+    if (layerIndex === 0 || !tree.dependsOnLower || this.layers[layerIndex]?.state !== 'ready') return false
+    for (const layer of this.layers.slice(0, layerIndex)) {
+      // Its index may be there, and is looked for once.
+      if (layer.state === 'unread' && !this.#asked.has(layer)) await layer.status()
+      this.#asked.add(layer)
+      if (layer.state !== 'ready') return false
+    }
+    return true
+  }
+
   isSettled(layerIndex: number, tree: LayerTree): boolean {
     return layerIndex === 0 || this.#shared.trees.known(layerIndex) === tree
   }
@@ -103,13 +116,14 @@ export class MergedView {
    * What a hard link whose target its own layer does not have stands for: that path in the layers below it, behind
    * symbolic links too; one at its end is itself the target.
    */
-  async resolveLink(target: readonly string[], layerIndex: number, options: ReadOptions): Promise<ImageNode> {
+  async resolveLink(link: LayerNode, layerIndex: number, options: ReadOptions): Promise<ImageNode> {
+    const target = link.unresolvedLink ?? []
     const found = await this.findLinkTarget(target, layerIndex, options)
     if (found !== undefined) return found.node
     throw new RegistryFsError(
       'CORRUPT',
       `a hard link to ${JSON.stringify(target.join('/'))}, which no layer below has`,
-      { layer: this.layers[layerIndex]?.descriptor.digest },
+      { layer: this.layers[layerIndex]?.descriptor.digest, offset: link.member?.headerOffset },
     )
   }
 

@@ -124,9 +124,8 @@ export class LayerTree {
     if (end <= tail || end - tail > 255 || bytes[tail] === dot) return false
     for (let i = tail; i < end; i++) if (bytes[i] === slash || bytes[i] === 0) return false
     for (let i = prefix.length - 1; i >= 0; i--) if (prefix[i] !== bytes[start + i]) return false
-    const isKnownLater =
-      this.#pending.isEmpty && place.isDirect && place.node.directory?.setLater(index) === true
-    if (!isKnownLater) this.#put(place, bytes.toString('latin1', tail, end), index)
+    const isPlain = this.#pending.isEmpty && place.isDirect && place.node.directory?.addPlain(index) === true
+    if (!isPlain) this.#put(place, bytes.toString('latin1', tail, end), index)
     return true
   }
 
@@ -150,10 +149,11 @@ export class LayerTree {
     else if (added.type === 'directory') this.#addDirectory(added, place, name)
     else {
       // What is replaced may have been a symbolic link that led here.
-      const isNew = place.node.directory?.find(name) === undefined
-      this.#put(place, name, added.index)
+      const isNew = place.node.directory?.find(name) === undefined && added.name.at(-1) !== slash
       const prefix = Buffer.from(added.name.subarray(0, added.name.lastIndexOf(slash) + 1))
       this.#last = isNew ? { prefix, place } : undefined
+      if (!this.#addBesideLast(added.name, 0, added.name.length, added.type, added.index))
+        this.#put(place, name, added.index)
     }
   }
 

@@ -2,19 +2,25 @@ import type { PendingLink } from './pending-links.js'
 import { TreeNode, type Children, type TreeEntry } from './tree-node.js'
 import type { TreeMembers } from './tree-members.js'
 
+/** Names of more files than this are kept once they were asked for: making them again would take too long. */
+const maximumForgotten = 4096
+/** Of numbers, two for each. Members that come in turn with those of other directories are looked up each time. */
+const maximumRuns = 64
 const nothing = new Map<string, TreeEntry>()
 
 /**
- * What a layer has in one directory. Most of a large layer is never looked at: plain files that come one after the other
- * are noted by their numbers, and get their names when somebody asks.
+ * What a layer has in one directory. Most of a large layer is looked at rarely or never: of a directory of plain files
+ * only their numbers are noted, and their names are there for as long as somebody needs them.
  */
 export class Directory implements Children {
   readonly #tree: TreeMembers
   /** Made when it is needed: an empty map is larger than all the rest. */
   #named: Map<string, TreeEntry> = nothing
-  /** Of members that are not in the map yet: the first, and the one behind the last, of one run after another. */
-  #later: number[] | undefined
-  #isPlain = true
+  /** Instead, of members that are all plain: the first, and the one behind the last, of one run after another. */
+  #runs: number[] | undefined
+  /** The names of those before `#namedUpTo`. */
+  #names: WeakRef<Map<string, TreeEntry>> | undefined
+  #namedUpTo = 0
   whiteouts: Set<string> | undefined = undefined
   opaque = false
   isNew = false
@@ -26,16 +32,14 @@ export class Directory implements Children {
   }
 
   get #entries(): Map<string, TreeEntry> {
-    if (this.#later !== undefined) this.#nameThem(this.#later)
-    return this.#named
+    if (this.#runs === undefined) return this.#named
+    const names = this.#namesOf(this.#runs)
+    if (names.size > maximumForgotten) this.#keepNames()
+    return names
   }
 
   get size(): number {
     return this.#entries.size
-  }
-
-  get isEmpty(): boolean {
-    return this.#later === undefined && this.#named.size === 0
   }
 
   /** The same node for the same name, for as long as it is held. */
@@ -47,7 +51,7 @@ export class Directory implements Children {
   /** The same, and it stays: something about it is to change. */
   keep(name: string): TreeNode | undefined {
     const node = this.get(name)
-    if (node !== undefined) this.#put(name, node)
+    if (node !== undefined) this.set(name, node)
     return node
   }
 
@@ -74,35 +78,52 @@ export class Directory implements Children {
   }
 
   set(name: string, entry: TreeEntry): void {
-    if (this.#later !== undefined) this.#nameThem(this.#later)
-    this.#put(name, entry)
+    this.#keepNames()
+    if (this.#named === nothing) this.#named = new Map()
+    this.#named.set(name, entry)
   }
 
-  /** The same for a plain file by its last name. False: there may be what must be removed with care, so `set` it. */
-  setLater(index: number): boolean {
-    if (!this.#isPlain || this.pending !== undefined) return false
-    const later = (this.#later ??= [index, index])
-    if (later.at(-1) !== index) later.push(index, index)
-    later[later.length - 1] = index + 1
+  /** The same for a plain file by the last part of its name. False: it must be `set`. */
+  addPlain(index: number): boolean {
+    if (this.#named !== nothing || this.pending !== undefined) return false
+    const runs = (this.#runs ??= [index, index])
+    if (runs.at(-1) !== index) {
+      if (runs.length >= maximumRuns) {
+        this.#keepNames()
+        return false
+      }
+      runs.push(index, index)
+    }
+    runs[runs.length - 1] = index + 1
     return true
   }
 
   delete(name: string): void {
-    this.#entries.delete(name)
+    this.#keepNames()
+    this.#named.delete(name)
   }
 
-  #put(name: string, entry: TreeEntry): void {
-    if (this.#named === nothing) this.#named = new Map()
-    if (typeof entry !== 'number') this.#isPlain = false
-    this.#named.set(name, entry)
+  #keepNames(): void {
+    if (this.#runs === undefined) return
+    this.#named = this.#namesOf(this.#runs)
+    this.#runs = undefined
+    this.#names = undefined
   }
 
-  #nameThem(later: readonly number[]): void {
-    this.#later = undefined
+  /** The same map as long as somebody goes through it, for he goes on with what was added. */
+  #namesOf(runs: readonly number[]): Map<string, TreeEntry> {
+    const known = this.#names?.deref()
+    const names = known ?? new Map<string, TreeEntry>()
+    const begin = known === undefined ? 0 : this.#namedUpTo
+    const end = runs.at(-1) ?? 0
+    if (known !== undefined && begin === end) return known
     const { table } = this.#tree
-    for (let run = 0; run < later.length; run += 2)
-      for (let index = later[run] as number; index < (later[run + 1] as number); index++)
-        this.#put(table.lastNameOf(index), index)
+    for (let run = 0; run < runs.length; run += 2)
+      for (let index = Math.max(begin, runs[run] as number); index < (runs[run + 1] as number); index++)
+        names.set(table.lastNameOf(index), index)
+    if (known === undefined) this.#names = new WeakRef(names)
+    this.#namedUpTo = end
+    return names
   }
 
   #nodeOf(memberIndex: number): TreeNode {

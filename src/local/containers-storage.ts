@@ -2,8 +2,6 @@
  * The store of podman, skopeo and buildah (containers/storage), as they leave it on disk: images.json and layers.json
  * say what there is, and each layer lies unpacked in a directory. Nothing is locked and nothing written.
  */
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { isObject, type JsonObject } from '../registry/json-object.js'
@@ -20,6 +18,7 @@ import { readDocument } from './file-tree.js'
 import type { OpenHandles } from './open-handles.js'
 import { SafeDirectory } from './safe-directory.js'
 import { selectImage } from './select-image.js'
+import { storageRoots, storageSurroundings, type StorageSurroundings } from './storage-conf.js'
 
 export interface StoredLayer {
   /** Of what was pulled where the store knows it, else the diff ID. */
@@ -45,6 +44,11 @@ interface Store {
   readonly tree: DirectoryTree
 }
 
+interface OpenStore {
+  readonly store: Store
+  readonly images: readonly StoredImage[]
+}
+
 const drivers = ['overlay', 'vfs']
 const maxListBytes = 64 << 20
 /** Podman's own limit is 500. */
@@ -53,10 +57,12 @@ const maxLayers = 1000
 export class ContainersStorage implements ImageSource {
   readonly handles: OpenHandles
   readonly #platform: Platform
+  readonly #surroundings: StorageSurroundings
 
-  constructor(handles: OpenHandles, platform: Platform) {
+  constructor(handles: OpenHandles, platform: Platform, surroundings = storageSurroundings()) {
     this.handles = handles
     this.#platform = platform
+    this.#surroundings = surroundings
   }
 
   async resolveTag(reference: Reference): Promise<Digest | undefined> {
@@ -87,17 +93,18 @@ export class ContainersStorage implements ImageSource {
 
   async fetchDocument(repository: Repository, descriptor: Descriptor): Promise<Buffer> {
     if (descriptor.data !== undefined) return descriptor.data
-    const { store, images } = await this.#open(repository)
     const name = `=${Buffer.from(descriptor.digest).toString('base64')}`
-    for (const { id } of images) {
-      const bytes = await readDocument(store.tree, `${store.driver}-images/${id}/${name}`).catch(
-        () => undefined,
-      )
-      if (bytes === undefined) continue
-      verifyDigest(bytes, descriptor.digest, `${placeOf(store.root)}: config ${descriptor.digest}`)
-      return bytes
-    }
-    throw new RegistryFsError('GONE', `${placeOf(store.root)}: config ${descriptor.digest} is not there`)
+    const stores = await this.#open(repository)
+    for (const { store, images } of stores)
+      for (const { id } of images) {
+        const bytes = await readDocument(store.tree, `${store.driver}-images/${id}/${name}`).catch(
+          () => undefined,
+        )
+        if (bytes === undefined) continue
+        verifyDigest(bytes, descriptor.digest, `${placeOf(store.root)}: config ${descriptor.digest}`)
+        return bytes
+      }
+    throw new RegistryFsError('GONE', `containers-storage: config ${descriptor.digest} is not there`)
   }
 
   openBlob(): BlobSource {
@@ -135,24 +142,50 @@ export class ContainersStorage implements ImageSource {
   }
 
   async #find(reference: Reference): Promise<{ store: Store; image: StoredImage }> {
-    const { store, images } = await this.#open(reference)
-    const { digest } = reference
-    const having = images.filter((image) => image.digest === digest)
-    // A tag may have moved since the digest was asked for.
-    if (digest !== undefined && having[0] !== undefined) return { store, image: having[0] }
+    const stores = await this.#open(reference)
+    const { digest, tag } = reference
+    const place = stores.map(({ store }) => placeOf(store.root)).join(', ')
+    for (const { store, images } of stores) {
+      const image = images.find((one) => one.digest === digest)
+      // A tag may have moved since the digest was asked for.
+      if (image !== undefined) return { store, image }
+    }
     if (digest !== undefined)
-      throw new RegistryFsError('NOT_FOUND', `${placeOf(store.root)}: no image with digest ${digest}`)
-    return { store, image: selectImage(images, reference.tag, placeOf(store.root)) }
+      throw new RegistryFsError('NOT_FOUND', `${place}: no image with digest ${digest}`)
+    const image = selectImage(
+      stores.flatMap(({ images }) => images),
+      tag,
+      place,
+    )
+    const { store } = stores.find(({ images }) => images.includes(image)) as OpenStore
+    return { store, image }
   }
 
-  async #open({ path }: Repository): Promise<{ store: Store; images: readonly StoredImage[] }> {
-    const root = path === '' ? defaultRoot() : path
+  /** Those of this machine where none is named: the first, and what of the additional ones there is. */
+  async #open({ path }: Repository): Promise<readonly OpenStore[]> {
+    const [root = '', ...more] = path === '' ? await storageRoots(this.#surroundings) : [path]
+    const others = await Promise.all(
+      more.map(async (other) =>
+        this.#openOne(other).catch((error: unknown) => {
+          if (!hasCode(error, 'UNSUPPORTED', 'NOT_FOUND')) throw error
+          return []
+        }),
+      ),
+    )
+    const own = await this.#openOne(root).catch((error: unknown) => {
+      if (others.flat().length === 0) throw error
+      return []
+    })
+    return [...own, ...others.flat()]
+  }
+
+  async #openOne(root: string): Promise<readonly OpenStore[]> {
     const tree = new DirectoryTree(this.handles, root)
     for (const driver of drivers) {
       const list = `${driver}-images/images.json`
       if ((await tree.find(list)) === undefined) continue
       const store = { root, driver, tree }
-      return { store, images: (await readList(store, list)).flatMap(storedImage) }
+      return [{ store, images: (await readList(store, list)).flatMap(storedImage) }]
     }
     throw new RegistryFsError(
       'UNSUPPORTED',
@@ -163,16 +196,6 @@ export class ContainersStorage implements ImageSource {
 
 async function isComposed(directory: SafeDirectory): Promise<boolean> {
   return (await directory.statOf('composefs-data')) !== undefined
-}
-
-/** containers-storage.conf(5), where nothing else is configured. */
-function defaultRoot(): string {
-  if (process.getuid?.() === 0) return '/var/lib/containers/storage'
-  const { XDG_DATA_HOME: dataHome } = process.env
-  return join(
-    dataHome?.startsWith('/') === true ? dataHome : join(homedir(), '.local/share'),
-    'containers/storage',
-  )
 }
 
 async function readList(store: Store, name: string): Promise<readonly JsonObject[]> {

@@ -217,8 +217,10 @@ describe('bad input', { concurrency: 2 }, () => {
     t.after(async () => registry.stop())
     const { bytes } = gzipLayer(tarOf(dir('a/'), dir('b/'), file('b/disk', disk)))
     registry.addImage('disk', 'v1', { layers: [{ ...good, bytes: bytes.subarray(0, bytes.length >> 1) }] })
-    const cache = join(await temporaryDirectory(t), 'cache')
+    // So that the members are seen some time before the end.
+    registry.faults = { bytesPerSecond: bytes.length / 4 }
     for (const flags of [['-R'], ['-lR'], ['-R', '--json']]) {
+      const cache = join(await temporaryDirectory(t), 'cache')
       const { code, stdout, stderr } = await registryfs({ cache }, 'ls', ...flags, `${registry.host}/disk:v1`)
       assert.equal(code, 6, stderr)
       assert.match(stderr, /^registryfs: .* truncated.*\n$/)

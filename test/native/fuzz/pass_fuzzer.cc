@@ -96,7 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
         ended = true;
         break;
       case Event::Kind::kFailure:
-        Require(event.corrupt);
+        Require(event.fault != Event::Fault::kHost);
         ended = true;
         break;
       default:

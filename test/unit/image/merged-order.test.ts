@@ -55,6 +55,17 @@ test('of one file that a layer has by its name and behind a lower symbolic link 
   assert.equal(await contentOf(first, 'usr/a'), '2')
 })
 
+test('of one file that a layer has under two names the last counts at once where the layers were read before', async (t) => {
+  const fixtures = [
+    await layerFixture(t, tarOf(dir('usr'), file('usr/a', 'base'), symlink('u', 'usr'))),
+    await layerFixture(t, tarOf(file('usr/a', '1'), file('u/a', '2'))),
+  ]
+  const open = async (): Promise<MergedView> =>
+    new MergedView(await Promise.all(fixtures.map(async (fixture) => fixture.open())))
+  await (await open()).root.entries()
+  assert.equal(await contentOf(await open(), 'usr/a'), '2')
+})
+
 test('a directory that is named after its members does not take them from behind a symbolic link', async (t) => {
   const view = await merge(
     t,

@@ -209,6 +209,19 @@ test('paths two thousand directories deep imply 262,144 directories at most', ()
   assert.equal(tree.memberCount, 1000)
 })
 
+test('plain files of one name, in turn with those of other directories, are there once, and the last counts', () => {
+  const members: TarPart[] = []
+  for (let i = 0; i < 20_000; i++)
+    members.push(file(`${String(i % 2)}/${String(i % 9000)}`, `${String(i)}\n`))
+  const tree = treeOf(...members)
+  for (const name of ['0', '1']) {
+    const directory = tree.root.children?.get(name)?.children
+    assert.equal(directory?.size, 4500)
+    for (let i = 18_000 + Number(name); i < 20_000; i += 2)
+      assert.equal(directory.get(String(i - 18_000))?.member?.headerOffset, i * 1024)
+  }
+})
+
 test('thousands of paths and of hard links two thousand directories deep take bounded memory', (t) => {
   const tree = new LayerTree()
   const before = process.memoryUsage().rss

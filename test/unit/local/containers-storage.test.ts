@@ -77,6 +77,30 @@ test('an image in a store is found by its names, its ID and its digest', async (
   assert.equal((await open()).platform, 'linux/amd64')
 })
 
+test('an image is found in the stores that storage.conf names, the additional ones too', async (t) => {
+  const { files, root, high, core } = await store(t)
+  await writeFile(join(high, 'a'), 'x')
+  const conf = join(files, 'storage.conf')
+  const before = process.env['CONTAINERS_STORAGE_CONF']
+  process.env['CONTAINERS_STORAGE_CONF'] = conf
+  t.after(() => {
+    if (before === undefined) delete process.env['CONTAINERS_STORAGE_CONF']
+    else process.env['CONTAINERS_STORAGE_CONF'] = before
+  })
+  const missing = join(files, 'missing')
+  for (const [graphroot, more] of [
+    [root, []],
+    [missing, [root]],
+    [root, [missing]],
+  ] as const) {
+    const options = `[storage.options]\nadditionalimagestores = ${JSON.stringify(more)}\n`
+    await writeFile(conf, `[storage]\ngraphroot = ${JSON.stringify(graphroot)}\n${options}`)
+    assert.equal((await contentOf(await openLocal(core, 'containers-storage:disk:v1'), 'a')).toString(), 'x')
+  }
+  await writeFile(conf, `[storage]\ngraphroot = ${JSON.stringify(missing)}`)
+  await assert.rejects(openLocal(core, 'containers-storage:disk:v1'), { message: /missing/ })
+})
+
 test('layers in a store merge as overlayfs merges them', async (t) => {
   const { open, low, high } = await store(t)
   for (const name of ['kept/low', 'opaque/low', 'user-opaque/low', 'marked/low', 'gone/x', 'file/x'])
