@@ -69,7 +69,7 @@ export class SpanSource implements TarSource {
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
     if (span.zero) return zeros(Math.min(length, span.uncompressedLength - at))
-    if (span.uncompressedLength > longestKeptSpanBytes) return undefined
+    if (!this.#isKept(span)) return undefined
     const found = memory.find(spanKey(digest, span.uncompressedOffset))
     if (found === undefined) return undefined
     this.#readAhead(index)
@@ -92,15 +92,15 @@ export class SpanSource implements TarSource {
   }
 
   async load(offset: number, options: ReadOptions): Promise<boolean> {
-    const { spans, memory } = this.#options
+    const { spans, memory, digest } = this.#options
     const index = spans.find(offset)
     if (index === undefined) return false
     const span = spans.get(index)
     if (span.zero) return true
-    if (span.uncompressedLength > Math.min(longestKeptSpanBytes, memory.longestBytes)) return false
+    if (!this.#isKept(span)) return false
     this.#readAhead(index)
     await abortable(this.#piece(index, span, 0), options.signal)
-    return true
+    return memory.has(pieceKey(digest, span, 0))
   }
 
   /**
@@ -126,10 +126,15 @@ export class SpanSource implements TarSource {
 
   #prepare(index: number): void {
     const span = this.#options.spans.get(index)
-    if (span.zero || span.uncompressedLength > longestKeptSpanBytes) return
+    if (span.zero || !this.#isKept(span)) return
     if (this.#options.memory.has(pieceKey(this.#options.digest, span, 0))) return
     // A failure shows itself to whoever reads that span.
     this.#piece(index, span, 0).catch(() => undefined)
+  }
+
+  /** Whole, in memory. */
+  #isKept(span: Span): boolean {
+    return span.uncompressedLength <= Math.min(longestKeptSpanBytes, this.#options.memory.longestBytes)
   }
 
   /** To be looked at before anything else is awaited. */

@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, request as forward } from 'node:http'
-import { connect, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort, type DockerRegistry } from './docker-registry.js'
+import { listen } from './listen.js'
 import { temporaryDirectory } from './temporary-directory.js'
 
 export interface LoggedServer {
@@ -141,13 +142,5 @@ export async function redirector(
     upstream.once('error', () => response.writeHead(502).end())
     request.pipe(upstream)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  test.after(async () => {
-    const closed = once(server, 'close')
-    server.close()
-    server.closeAllConnections()
-    await closed
-  })
-  return { host: `127.0.0.1:${String((server.address() as AddressInfo).port)}`, requests }
+  return { host: `127.0.0.1:${String(await listen(test, server))}`, requests }
 }

@@ -1,10 +1,9 @@
 import { createHash, createPublicKey, createSign, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { Certificate } from './certificates.js'
+import { listen } from './listen.js'
 
 export interface TokenServer {
   /** For a registry's `auth: token: realm`. */
@@ -45,15 +44,7 @@ export async function tokenServer(
       JSON.stringify({ token: `${text}.${signature.toString('base64url')}`, expires_in: lifetimeSeconds }),
     )
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  test.after(async () => {
-    const closed = once(server, 'close')
-    server.close()
-    server.closeAllConnections()
-    await closed
-  })
-  state.realm = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/token`
+  state.realm = `http://127.0.0.1:${String(await listen(test, server))}/token`
   return state
 }
 

@@ -1,22 +1,18 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildConnector, Pool } from 'undici'
 import { onread, readingAtOnce } from '../../../src/registry/shared-read-buffer.js'
+import { listen } from '../../support/listen.js'
 
 test('bodies that are taken in pieces, side by side, each keep their own bytes', async (t) => {
   const bodies = Array.from({ length: 4 }, () => randomBytes(3_000_000))
   const server = createServer((request, response) => {
     response.end(bodies[Number(request.url?.slice(1))])
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.after(() => {
-    server.close()
-  })
-  const origin = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+  const origin = `http://127.0.0.1:${String(await listen(t, server))}`
   const pool = new Pool(origin, {
     connections: 4,
     connect: readingAtOnce(buildConnector({ onread, timeout: 5000, host: '127.0.0.1', port: 0 })),

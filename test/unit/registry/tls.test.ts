@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer as createPlainServer } from 'node:http'
 import { createServer, type ServerOptions } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { ProxyRules } from '../../../src/registry/proxy.js'
@@ -15,6 +13,7 @@ import { silentLogger } from '../../../src/util/log.js'
 import { authority, type Authority, type Certificate } from '../../support/certificates.js'
 import { connectProxy } from '../../support/connect-proxy.js'
 import { recordingLogger } from '../../support/fake-registry-client.js'
+import { listen } from '../../support/listen.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
 interface TransportSetup {
@@ -31,15 +30,7 @@ async function server(t: TestContext, files: Certificate, more: ServerOptions = 
   const [key, cert] = [await readFile(files.key), await readFile(files.certificate)]
   const made = createServer({ key, cert, ...more }, (_, response) => response.end('hello'))
   made.on('tlsClientError', () => undefined)
-  made.listen(0, '::')
-  await once(made, 'listening')
-  t.after(async () => {
-    const closed = once(made, 'close')
-    made.close()
-    made.closeAllConnections()
-    await closed
-  })
-  return String((made.address() as AddressInfo).port)
+  return String(await listen(t, made, '::'))
 }
 
 async function get(t: TestContext, url: string, setup: TransportSetup = {}): Promise<string> {
@@ -80,13 +71,7 @@ async function plainServer(t: TestContext): Promise<{ port: string; seen: unknow
     seen.push([request.url, request.headers['proxy-authorization']])
     response.end('plain')
   })
-  made.listen(0, '0.0.0.0')
-  await once(made, 'listening')
-  t.after(() => {
-    made.close()
-    made.closeAllConnections()
-  })
-  return { port: String((made.address() as AddressInfo).port), seen }
+  return { port: String(await listen(t, made, '0.0.0.0')), seen }
 }
 
 async function localhost(ca: Authority): Promise<Certificate> {
