@@ -13,6 +13,7 @@
 #include "large_memory.h"
 #include "pass_binding.h"
 #include "process_settings.h"
+#include "resident_binding.h"
 #include "sha256.h"
 #include "span_binding.h"
 #include "xattrs.h"
@@ -81,6 +82,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("openZstdStream", Napi::Function::New<OpenZstdStream>(env, "openZstdStream"));
   exports.Set("bareInflate", Napi::Function::New<registryfs::BareInflate>(env, "bareInflate"));
   exports.Set("FuseChannel", registryfs::FuseChannelBinding::Define(env));
+  exports.Set("ResidentTable", registryfs::ResidentBinding::Define(env));
   exports.Set("mountFuse", Napi::Function::New<registryfs::MountFuseAsync>(env, "mountFuse"));
   exports.Set("crc32", Napi::Function::New<Crc32Of>(env, "crc32"));
   exports.Set("replaceFile", Napi::Function::New<registryfs::ReplaceFile>(env, "replaceFile"));

@@ -1,33 +1,29 @@
 #include "fuse_channel.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
+#include "fuse_receiver.h"
+
 namespace registryfs {
 
 namespace {
-// The longest request of a read-only mount is setxattr's value of 64 KiB, which is refused; the kernel wants
-// FUSE_MIN_READ_BUFFER (8 KiB) at least.
-constexpr size_t kRequestBytes = (64 << 10) + (4 << 10);
-// Requests that are waiting go to JavaScript together, for each wake-up of it costs more than most of them.
-constexpr size_t kBatchBytes = 64 << 10;
-// Without an eventfd (too many open files) Close is noticed this late.
-constexpr int kLookMs = 50;
+// Three gave nothing.
+constexpr int kThreads = 2;
 }  // namespace
 
-FuseChannel::FuseChannel(int descriptor, OnRequests onRequests, OnEnd onEnd)
+FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<ResidentSpans> resident)
     : descriptor_(descriptor),
       wake_(eventfd(0, EFD_CLOEXEC)),
-      onRequests_(std::move(onRequests)),
-      onEnd_(std::move(onEnd)),
-      buffer_(kRequestBytes) {
+      events_(std::move(events)),
+      resident_(std::move(resident)),
+      running_(kThreads) {
   fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
-  thread_ = std::thread([this] { Run(); });
+  for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
 int FuseChannel::Write(const iovec* parts, int count) {
@@ -38,46 +34,38 @@ int FuseChannel::Write(const iovec* parts, int count) {
 }
 
 void FuseChannel::Close() {
-  if (!thread_.joinable()) return;
-  closing_ = true;
-  const uint64_t one = 1;
-  const bool isWoken = wake_ >= 0 && write(wake_, &one, sizeof(one)) == sizeof(one);
-  static_cast<void>(isWoken);
-  thread_.join();
+  if (threads_.empty()) return;
+  WakeAll();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
   close(descriptor_);
   if (wake_ >= 0) close(wake_);
 }
 
-void FuseChannel::Run() {
-  int error = 0;
-  while (error == 0) {
-    pollfd waiting[] = {{descriptor_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    if (poll(waiting, 2, wake_ < 0 ? kLookMs : -1) < 0 && errno != EINTR) {
-      error = errno;
-      break;
-    }
-    if (closing_) break;
-    std::vector<uint8_t> requests;
-    error = Read(&requests);
-    if (!requests.empty()) onRequests_(std::move(requests));
-  }
-  onEnd_(error);
+// It stays readable: all who wait wake.
+void FuseChannel::WakeAll() {
+  closing_ = true;
+  const uint64_t one = 1;
+  const bool isWoken = wake_ >= 0 && write(wake_, &one, sizeof(one)) == sizeof(one);
+  static_cast<void>(isWoken);
 }
 
-// Whatever is there, up to a batch. 0 when there is no more at present, else what ended the connection.
-int FuseChannel::Read(std::vector<uint8_t>* requests) {
-  while (requests->size() < kBatchBytes) {
-    const ssize_t length = read(descriptor_, buffer_.data(), buffer_.size());
-    if (length >= 0) {
-      requests->insert(requests->end(), buffer_.begin(), buffer_.begin() + length);
-    } else if (errno == EAGAIN) {
-      return 0;
-    } else if (errno != EINTR && errno != ENOENT) {
-      // ENOENT: the request was given up while it was being read.
-      return errno;
-    }
+void FuseChannel::Run() {
+  FuseReceiver receiver(descriptor_, wake_, events_, resident_.get());
+  int error = 0;
+  while (error == 0 && !closing_) {
+    error = receiver.Wait();
+    if (error == 0 && !closing_) error = receiver.Take();
   }
-  return 0;
+  End(error);
+}
+
+// What ended one of them ends all.
+void FuseChannel::End(int error) {
+  WakeAll();
+  const std::lock_guard<std::mutex> lock(ending_);
+  if (error_ == 0) error_ = error;
+  if (--running_ == 0) events_.onEnd(error_);
 }
 
 }  // namespace registryfs

@@ -5,22 +5,33 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "resident_spans.h"
+
 namespace registryfs {
 
-// The kernel's requests on one /dev/fuse, read by a thread of its own, as the bytes that they are
-// (linux/fuse.h).
+// The kernel's requests on one /dev/fuse (linux/fuse.h), read by two threads: the one wakes while the other
+// still answers. They answer reads of what is in memory; everything else is passed on as the bytes that it
+// is.
 class FuseChannel {
  public:
-  // On the reading thread. Whole requests, each with its length in front; what has gathered comes together.
-  using OnRequests = std::function<void(std::vector<uint8_t> requests)>;
-  // The last call: the errno that ended the connection; 0 when Close did.
-  using OnEnd = std::function<void(int error)>;
+  // All on the reading threads, also on both at once.
+  struct Events {
+    // Whole requests, each with its length in front; what has gathered comes together. Two that wait at the
+    // same time may come in any order.
+    std::function<void(std::vector<uint8_t> requests)> onRequests;
+    // The last call: the errno that ended the connection; 0 when Close did.
+    std::function<void(int error)> onEnd;
+    // Reads have been answered from these.
+    std::function<void(std::vector<ResidentSpans::Place> places)> onTouched;
+  };
 
-  // Takes over the descriptor.
-  FuseChannel(int descriptor, OnRequests onRequests, OnEnd onEnd);
+  // Takes over the descriptor. `resident` may be null.
+  FuseChannel(int descriptor, Events events, std::shared_ptr<ResidentSpans> resident);
   ~FuseChannel() { Close(); }
   FuseChannel(const FuseChannel&) = delete;
   FuseChannel& operator=(const FuseChannel&) = delete;
@@ -28,20 +39,23 @@ class FuseChannel {
   // One message. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
 
-  // Stops the thread and closes the descriptor: a mount that is still there is dead then.
+  // Stops the threads and closes the descriptor: a mount that is still there is dead then.
   void Close();
 
  private:
   void Run();
-  int Read(std::vector<uint8_t>* requests);
+  void WakeAll();
+  void End(int error);
 
   const int descriptor_;
   const int wake_;
-  const OnRequests onRequests_;
-  const OnEnd onEnd_;
+  const Events events_;
+  const std::shared_ptr<ResidentSpans> resident_;
   std::atomic<bool> closing_{false};
-  std::vector<uint8_t> buffer_;
-  std::thread thread_;
+  std::mutex ending_;
+  int running_;
+  int error_ = 0;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace registryfs

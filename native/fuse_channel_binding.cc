@@ -27,6 +27,18 @@ int Gather(const Argument& parts, iovec* gathered) {
   }
   return count;
 }
+
+// Space and offset of one after another; null when the environment is going down.
+napi_value PlacesOf(Napi::Env env, const std::vector<ResidentSpans::Place>& places) {
+  Napi::Array numbers = Napi::Array::New(env, 2 * places.size());
+  if (numbers.IsEmpty()) return nullptr;
+  uint32_t index = 0;
+  for (const ResidentSpans::Place& place : places) {
+    numbers.Set(index++, static_cast<double>(place.space));
+    numbers.Set(index++, static_cast<double>(place.offset));
+  }
+  return numbers;
+}
 }  // namespace
 
 Napi::Function FuseChannelBinding::Define(Napi::Env env) {
@@ -42,6 +54,13 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
   Arguments arguments(info);
   const int descriptor = arguments[0].Is(napi_number) ? static_cast<int>(arguments[0].Number()) : -1;
   onEnd_ = arguments[2].Keep();
+  onTouched_ = arguments[3].Keep();
+  std::shared_ptr<ResidentSpans> resident;
+  if (arguments[4].Is(napi_object)) {
+    table_ = arguments[4].Pin();
+    const ResidentBinding* const table = ResidentBinding::Unwrap(info[4].As<Napi::Object>());
+    if (table != nullptr) resident = table->Spans();
+  }
   // Not wrapped, nobody would delete it.
   if (IsEmpty() || !arguments.AreWhole()) {
     if (descriptor >= 0) close(descriptor);
@@ -56,14 +75,15 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
   const auto send = [this](Message* message) {
     if (messages_.NonBlockingCall(message) != napi_ok) delete message;
   };
-  channel_ = std::make_unique<FuseChannel>(
-      descriptor,
-      [send](std::vector<uint8_t> requests) {
-        send(new Message{std::move(requests), -1});
-      },
-      [send](int error) {
-        send(new Message{{}, error});
-      });
+  FuseChannel::Events events;
+  events.onRequests = [send](std::vector<uint8_t> requests) {
+    send(new Message{std::move(requests), {}, -1});
+  };
+  events.onTouched = [send](std::vector<ResidentSpans::Place> places) {
+    send(new Message{{}, std::move(places), -1});
+  };
+  events.onEnd = [send](int error) { send(new Message{{}, {}, error}); };
+  channel_ = std::make_unique<FuseChannel>(descriptor, std::move(events), std::move(resident));
 }
 
 Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
@@ -84,7 +104,7 @@ Napi::Value FuseChannelBinding::Close(const Napi::CallbackInfo&) {
   return env_.Undefined();
 }
 
-// The thread first: it uses the queue.
+// The threads first: they use the queue.
 void FuseChannelBinding::CloseChannel() {
   if (!channel_) return;
   channel_.reset();
@@ -107,6 +127,8 @@ void FuseChannelBinding::Deliver(Napi::Env env, Napi::Function callback, std::sh
   if (owner == nullptr) return;
   if (message->error >= 0) {
     CallFromLoop(env, owner->onEnd_.Value(), Napi::Number::New(env, message->error));
+  } else if (!message->touched.empty()) {
+    CallFromLoop(env, owner->onTouched_.Value(), PlacesOf(env, message->touched));
   } else {
     CallFromLoop(env, callback,
                  Napi::Buffer<uint8_t>::Copy(env, message->requests.data(), message->requests.size()));

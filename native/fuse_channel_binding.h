@@ -5,10 +5,12 @@
 
 #include "addon_api.h"
 #include "fuse_channel.h"
+#include "resident_binding.h"
 
 namespace registryfs {
 
-// FuseChannel as a class of JavaScript: new FuseChannel(descriptor, onRequests, onEnd).
+// FuseChannel as a class of JavaScript: new FuseChannel(descriptor, onRequests, onEnd,
+// onTouched, table).
 class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
  public:
   static Napi::Function Define(Napi::Env env);
@@ -16,9 +18,10 @@ class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
   ~FuseChannelBinding() override { CloseChannel(); }
 
  private:
-  // What the reading thread sends: requests, or the end.
+  // What the reading threads send: requests, what they have answered from, or the end.
   struct Message {
     std::vector<uint8_t> requests;
+    std::vector<ResidentSpans::Place> touched;
     int error = -1;
   };
   // Outlives this object in calls that are on their way.
@@ -36,6 +39,9 @@ class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
   Napi::Env env_;
   std::shared_ptr<Shared> shared_;
   Napi::FunctionReference onEnd_;
+  Napi::FunctionReference onTouched_;
+  // Whose memory the threads read.
+  Napi::ObjectReference table_;
   Napi::TypedThreadSafeFunction<std::shared_ptr<Shared>, Message, Deliver> messages_;
   std::unique_ptr<FuseChannel> channel_;
 };

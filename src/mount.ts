@@ -9,6 +9,7 @@ import { DiskChunkStore } from './blob/disk-chunk-store.js'
 import { DiskDocumentStore } from './blob/disk-document-store.js'
 import type { DocumentStore } from './blob/document-store.js'
 import { MemoryCache } from './blob/memory-cache.js'
+import type { ResidentSpans } from './blob/resident-spans.js'
 import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
@@ -43,12 +44,13 @@ export interface Core {
 
 export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
 
-export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
+/** `resident`: is told what comes to memory and leaves it. */
+export async function openCore(config: CoreConfig, log: Logger, resident?: ResidentSpans): Promise<Core> {
   returnFreedMemory()
   const directory = await openCacheDirectory(config.cacheDirectory, log)
   const readOnly = directory.readOnlyReason !== undefined
   // An eighth is for what is on its way: pooled buffers, replies, what waits for the garbage collector.
-  const memory = new MemoryCache(Math.floor((config.memoryBytes * 7) / 8))
+  const memory = new MemoryCache(Math.floor((config.memoryBytes * 7) / 8), resident)
   const disk = new DiskChunkStore({
     directory: join(directory.path, 'chunks'),
     maximumBytes: config.cacheBytes,
@@ -140,6 +142,8 @@ async function statusOf(
       memoryBytes: memory.usedBytes,
       memoryHits: memory.hits,
       memoryMisses: memory.misses,
+      /** Reads that were answered from it by the threads that receive them. */
+      memoryAnswers: memory.resident?.answers ?? 0,
       diskBytes: disk.usedBytes,
       diskError: disk.lastError,
       readOnly: readOnlyReason,

@@ -8,13 +8,14 @@ import { join } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { RegistryFsError } from './util/errors.js'
 import { packageRoot } from './util/package-root.js'
-import type { FilePart, ZstdVerbs } from './util/addon-verbs.js'
+import type { SpanRequest, ZstdVerbs } from './util/addon-verbs.js'
 import type {
   FuseChannel,
   FuseChannelEvents,
   FuseMountRequest,
   FuseMountResult,
   FuseVerbs,
+  ResidentTable,
 } from './util/fuse-verbs.js'
 
 /** A place where inflation can start, and the uncompressed bytes from there to the next such place. */
@@ -158,26 +159,8 @@ export interface InflatePass {
   close(): void
 }
 
-export type { FilePart } from './util/addon-verbs.js'
+export type { FilePart, SpanRequest } from './util/addon-verbs.js'
 export type * from './util/fuse-verbs.js'
-
-export interface SpanRequest {
-  /** Compressed bytes; the first one holds the first bit. */
-  readonly input: Buffer
-  /** Of `input` and `window`, what is not there yet: read on the thread that inflates, for each hop to another one costs. */
-  readonly files?: readonly FilePart[]
-  /** 0 to 7: bits of input[0] that belong to the block before. */
-  readonly bitOffset: number
-  readonly atHeader: boolean
-  readonly window: Buffer
-  readonly windowLength: number
-  /** Uncompressed bytes to throw away first: only spans longer than the caller's largest buffer are read in pieces. */
-  readonly skipBytes: number
-  /** Uncompressed bytes to return. */
-  readonly lengthBytes: number
-  /** Checked when the whole span was asked for (skipBytes 0); undefined: unchecked. */
-  readonly crc32: number | undefined
-}
 
 interface Addon extends ZstdVerbs, FuseVerbs {
   /** What the inflater writes before the slots of a pass, and behind them. */
@@ -316,8 +299,16 @@ export async function mountFuse(request: FuseMountRequest): Promise<FuseMountRes
 }
 
 /** Starts to read requests; the descriptor belongs to the channel from now on. */
-export function openFuseChannel(descriptor: number, events: FuseChannelEvents): FuseChannel {
-  return new (load().FuseChannel)(descriptor, events.onRequests, events.onEnd)
+export function openFuseChannel(
+  descriptor: number,
+  { onRequests, onEnd, onTouched }: FuseChannelEvents,
+  table?: ResidentTable,
+): FuseChannel {
+  return new (load().FuseChannel)(descriptor, onRequests, onEnd, onTouched, table)
+}
+
+export function makeResidentTable(): ResidentTable {
+  return new (load().ResidentTable)()
 }
 
 /** CPU seconds that plain inflate takes for one gzip member in memory: the benchmark's floor. */

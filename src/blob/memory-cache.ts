@@ -1,5 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { BufferPool, type Lease } from './buffer-pool.js'
+import type { ResidentSpans } from './resident-spans.js'
+
+interface Kept {
+  readonly lease: Lease
+  /** Where it was published. */
+  withdraw: (() => void) | undefined
+}
 
 /**
  * The process's one budget for bytes that can be made again: chunks and spans of all layers. Keys are
@@ -11,24 +18,28 @@ export class MemoryCache {
     () => this.roomBytes,
     () => this.#entries.pop() !== undefined,
   )
-  readonly #entries: LRUCache<string, Lease>
+  readonly #entries: LRUCache<string, Kept>
   readonly maximumBytes: number
   /** Of what it keeps. */
   readonly longestBytes: number
+  /** Absent where nobody reads from there. */
+  readonly resident: ResidentSpans | undefined
   #reservedBytes = 0
   readonly #dispensable = new Set<() => void>()
   hits = 0
   misses = 0
 
-  constructor(maximumBytes: number) {
+  constructor(maximumBytes: number, resident?: ResidentSpans) {
     this.maximumBytes = maximumBytes
+    this.resident = resident
     // A unit of more than an eighth would push out everything else for one reader.
     this.longestBytes = Math.max(1, Math.floor(maximumBytes / 8))
     this.#entries = new LRUCache({
       maxSize: Math.max(1, maximumBytes),
       maxEntrySize: this.longestBytes,
-      sizeCalculation: (lease) => Math.max(1, lease.heldBytes),
-      dispose: (lease) => {
+      sizeCalculation: ({ lease }) => Math.max(1, lease.heldBytes),
+      dispose: ({ lease, withdraw }) => {
+        withdraw?.()
         lease.release()
       },
     })
@@ -69,23 +80,29 @@ export class MemoryCache {
 
   /** To be looked at before anything is awaited, or held. */
   find(key: string): Lease | undefined {
-    const lease = this.#entries.get(key)
-    if (lease === undefined) this.misses++
+    const kept = this.#entries.get(key)
+    if (kept === undefined) this.misses++
     else this.hits++
-    return lease
+    return kept?.lease
   }
 
   /** The same for who has other places to look: neither a hit nor a miss. */
   peek(key: string): Lease | undefined {
-    return this.#entries.get(key)
+    return this.#entries.get(key)?.lease
   }
 
-  /** Holds it as long as there is room; all the memory behind it counts. */
-  put(key: string, lease: Lease): void {
+  /**
+   * Holds it as long as there is room; all the memory behind it counts. `publish` is called when it is held, and what that
+   * returns before it is let go of.
+   */
+  put(key: string, lease: Lease, publish?: () => () => void): void {
     // A unit that is too long is not kept, and then lru-cache disposes of nothing.
     if (lease.heldBytes > this.longestBytes) return
     this.#makeRoom(lease.heldBytes)
-    this.#entries.set(key, lease.hold())
+    const kept: Kept = { lease: lease.hold(), withdraw: undefined }
+    // What it takes the place of is withdrawn first.
+    this.#entries.set(key, kept)
+    kept.withdraw = publish?.()
   }
 
   #makeRoom(bytes: number): void {

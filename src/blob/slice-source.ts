@@ -1,6 +1,6 @@
 import type { ReadOptions } from '../util/abort.js'
 import { seekSource } from './seek.js'
-import { clampLength, type ByteSource, type SourceReadOptions, type Whence } from './source.js'
+import { clampLength, type ByteSource, type Placed, type SourceReadOptions, type Whence } from './source.js'
 
 /** The bytes [start, start + size) of another source: a member of a tar. */
 export class SliceSource implements ByteSource {
@@ -12,6 +12,11 @@ export class SliceSource implements ByteSource {
     this.#source = source
     this.#start = start
     this.size = size
+  }
+
+  get placed(): Placed | undefined {
+    const { placed } = this.#source
+    return placed === undefined ? undefined : { space: placed.space, offset: placed.offset + this.#start }
   }
 
   async read(offset: number, length: number, options?: SourceReadOptions): Promise<Buffer> {

@@ -31,6 +31,15 @@ export interface ByteSource {
    * there is none. May say data where there are zeros, never the other way round. Absent: all is data (seek.ts).
    */
   seek?(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number>
+
+  /** Where its bytes lie in one piece, as far as they are in memory. Absent: not so, or nobody looks there. */
+  readonly placed?: Placed | undefined
+}
+
+/** A place in one of the spaces of resident-spans.ts. */
+export interface Placed {
+  readonly space: number
+  readonly offset: number
 }
 
 export interface SourceReadOptions extends ReadOptions {

@@ -156,7 +156,7 @@ async function mount(
   }
   await runMount(plan, {
     binding: bindings[flags.binding],
-    openCore: async () => openCore({ ...config, configuredHosts }, log),
+    openCore: async (resident) => openCore({ ...config, configuredHosts }, log, resident),
     log,
     onReady: async () => {
       if (isDaemonChild()) await reportReady()

@@ -1,3 +1,4 @@
+import { ResidentSpans } from '../blob/resident-spans.js'
 import type { FuseBinding, MountSession } from '../fuse/binding.js'
 import { prepareMountPoint } from '../fuse/mount-point.js'
 import { TreeOperations } from '../fuse/operations.js'
@@ -33,7 +34,8 @@ export interface MountPlan {
 
 export interface MountEnvironment {
   readonly binding: FuseBinding
-  readonly openCore: () => Promise<MountableCore>
+  /** `resident`: what is in its memory is to be found there. */
+  readonly openCore: (resident?: ResidentSpans) => Promise<MountableCore>
   readonly log: Logger
   /** The mount answers. */
   readonly onReady: () => Promise<void>
@@ -53,7 +55,8 @@ export async function runMount(plan: MountPlan, environment: MountEnvironment): 
   const { log, stop } = environment
   // First what fails soonest: nothing is fetched or locked for a mount point that is not there.
   const mountPoint = await prepareMountPoint(plan.mountPoint, { allowNonEmpty: plan.allowNonEmpty, log })
-  const core = await environment.openCore()
+  const resident = environment.binding.readsResident === true ? new ResidentSpans() : undefined
+  const core = await environment.openCore(resident)
   try {
     const tree: Tree = new Tree({
       ...plan,
@@ -62,8 +65,12 @@ export async function runMount(plan: MountPlan, environment: MountEnvironment): 
       status: async () => ({ ...(await core.status()), mount: { mountPoint, ...operations.status() } }),
     })
     core.images.isPinned = (image) => tree.openCount(image) > 0
-    const operations: TreeOperations = new TreeOperations(tree, { deadlineMs: plan.readDeadlineMs, log })
-    const session = await environment.binding.mount(mountPoint, operations, { ...plan, log })
+    const operations: TreeOperations = new TreeOperations(tree, {
+      deadlineMs: plan.readDeadlineMs,
+      log,
+      resident,
+    })
+    const session = await environment.binding.mount(mountPoint, operations, { ...plan, log, resident })
     log.info({ mountPoint }, 'mounted')
     if (!stop.aborted) await environment.onReady()
     const stopped = new Promise<'stopped'>((resolve) => {

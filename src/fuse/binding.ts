@@ -6,6 +6,7 @@
  * RegistryFsError is a bug of ours, and the binding logs it with its stack. Every LookupResult
  * counts one lookup of its inode until the binding calls forget. The signal is aborted when nobody waits any more.
  */
+import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import type { Inode } from '../tree/inode-table.js'
@@ -100,6 +101,8 @@ export interface MountOptions {
   readonly defaultPermissions: boolean
   readonly noExec: boolean
   readonly log: Logger
+  /** Where the binding may answer reads from without asking the operations. */
+  readonly resident?: ResidentSpans | undefined
 }
 
 /**
@@ -117,6 +120,8 @@ export interface MountSession {
 }
 
 export interface FuseBinding {
+  /** It answers from `resident`. */
+  readonly readsResident?: boolean
   /** Resolves when the mount answers. HOST when this machine cannot mount. */
   mount(mountPoint: string, operations: FuseOperations, options: MountOptions): Promise<MountSession>
 }

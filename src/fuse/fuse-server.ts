@@ -8,6 +8,7 @@ import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { Caching, DirectoryEntry, FileHandle, FuseOperations, Inode } from './binding.js'
 import { failureErrno } from './failure.js'
+import { EarlyInterrupts } from './early-interrupts.js'
 import {
   DirectoryPacker,
   encodeAttributes,
@@ -72,6 +73,7 @@ export class FuseServer {
   readonly #options: FuseServerOptions
   /** Those under way, by number. */
   readonly #waiting = new Map<number, AbortController>()
+  readonly #earlyInterrupts = new EarlyInterrupts()
   readonly #scratches = new ScratchPool(maxReadBytes)
   readonly #work: ReadonlyMap<number, { readonly name: string; readonly run: Work }>
 
@@ -133,7 +135,7 @@ export class FuseServer {
         for (const one of decodeBatchForget(body)) this.#operations.forget(one.inode as Inode, one.count)
         return
       case opcodes.interrupt:
-        this.#waiting.get(decodeInterrupt(body))?.abort()
+        this.#interrupt(decodeInterrupt(body))
         return
       case opcodes.destroy:
         this.#answer(request, 0, [])
@@ -166,6 +168,13 @@ export class FuseServer {
     }
   }
 
+  /** Of two threads that receive, the one may be faster with an interrupt than the other with its request. */
+  #interrupt(unique: number): void {
+    const waiting = this.#waiting.get(unique)
+    if (waiting === undefined) this.#earlyInterrupts.add(unique)
+    else waiting.abort()
+  }
+
   /** `work` answers, or throws before it has. */
   async #serve(
     name: string,
@@ -174,6 +183,7 @@ export class FuseServer {
   ): Promise<void> {
     const controller = new AbortController()
     this.#waiting.set(request.unique, controller)
+    if (this.#earlyInterrupts.take(request.unique)) controller.abort()
     try {
       await work(controller.signal)
     } catch (error) {

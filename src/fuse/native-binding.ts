@@ -1,10 +1,10 @@
 /**
- * The binding over /dev/fuse itself, the default: a thread of the addon reads the kernel's requests, JavaScript answers
- * them (fuse-server.ts), no libfuse takes part. Reads are up to 1 MiB, names are bytes, inode numbers our own; what was
+ * The binding over /dev/fuse itself, the default: threads of the addon read the kernel's requests and answer reads of what
+ * is in memory, JavaScript answers the others (fuse-server.ts), no libfuse takes part. Reads are up to 1 MiB, names are bytes, inode numbers our own; what was
  * proven stays in the kernel's cache; who gives up waiting is let go at once.
  */
 import { constants } from 'node:os'
-import { mountFuse, openFuseChannel, type FuseChannel } from '../native.js'
+import { mountFuse, openFuseChannel, type FuseChannel, type FuseChannelEvents } from '../native.js'
 import { Deferred } from '../util/deferred.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { CloseReason, FuseBinding, FuseOperations, MountOptions, MountSession } from './binding.js'
@@ -20,6 +20,7 @@ const mountFlags = { readOnly: 1, noSetUserId: 2, noDevices: 4, noExec: 8 } as c
 const initTimeoutMs = 10_000
 
 export const nativeBinding: FuseBinding = {
+  readsResident: true,
   async mount(mountPoint, operations, options): Promise<MountSession> {
     await checkFuseDevice(options.allowOther)
     const mounted = await mountFuse({ mountPoint, ...mountArguments(options) })
@@ -45,7 +46,7 @@ class NativeSession implements MountSession {
     mountPoint: string,
     descriptor: number,
     operations: FuseOperations,
-    { log }: MountOptions,
+    { log, resident }: MountOptions,
   ): Promise<MountSession> {
     const mount = new KernelMount(mountPoint, log)
     const ready = new Deferred<void>()
@@ -58,7 +59,7 @@ class NativeSession implements MountSession {
         else ready.reject(error)
       },
     })
-    const channel: FuseChannel = openFuseChannel(descriptor, {
+    const events: FuseChannelEvents = {
       onRequests: (bytes) => {
         server.take(bytes)
       },
@@ -68,7 +69,11 @@ class NativeSession implements MountSession {
         ready.reject(new RegistryFsError('HOST', `the mount at ${mountPoint} ended as soon as it began`))
         void mount.clear().then(ended.resolve, ended.reject)
       },
-    })
+      onTouched: (places) => {
+        resident?.touched(places)
+      },
+    }
+    const channel: FuseChannel = openFuseChannel(descriptor, events, resident?.table)
     const timer = setTimeout(() => {
       ready.reject(new RegistryFsError('HOST', `cannot mount ${mountPoint}: the kernel does not answer`))
     }, initTimeoutMs)

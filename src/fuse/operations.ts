@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import type { ResidentSpans } from '../blob/resident-spans.js'
 import { seekSource } from '../blob/seek.js'
 import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
@@ -52,6 +53,8 @@ export interface OperationsOptions {
   /** Of each request; a running first pass that gets on extends it. */
   readonly deadlineMs: number
   readonly log: Logger
+  /** What open files lie in is told to whoever answers reads from there without us. */
+  readonly resident?: ResidentSpans | undefined
 }
 
 /** Answers that are part of ordinary life and say nothing about the health of a node. */
@@ -85,11 +88,13 @@ export class TreeOperations implements FuseOperations {
   /** Gives up all requests that wait, with EINTR, and all that come. */
   stop(): void {
     this.#stopping.abort()
+    this.#options.resident?.closeAllFiles()
   }
 
   /** For status.json. */
   status(): { requests: Record<string, number>; openHandles: number; inodes: number } {
-    const requests = Object.fromEntries(this.#requests)
+    const { read = 0, ...others } = Object.fromEntries(this.#requests)
+    const requests = { ...others, read: read + (this.#options.resident?.answers ?? 0) }
     return { requests, openHandles: this.#handles.size, inodes: this.#inodes.size }
   }
 
@@ -133,7 +138,9 @@ export class TreeOperations implements FuseOperations {
   async open(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
     const node = this.#inodes.get(inode)
     const source = await this.#run('open', node, options, async (signal) => node.open({ signal }))
-    return this.#pinned({ inode, node, source })
+    const handle = this.#pinned({ inode, node, source })
+    if (source.placed !== undefined) this.#options.resident?.openFile(handle, source.placed, source.size)
+    return handle
   }
 
   async read(
@@ -180,6 +187,8 @@ export class TreeOperations implements FuseOperations {
   }
 
   release(handle: FileHandle): void {
+    // Before the number can be another file's.
+    this.#options.resident?.closeFile(handle)
     const open = this.#handles.remove(handle)
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }

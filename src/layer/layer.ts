@@ -5,7 +5,8 @@
  * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
 import type { ArrivingChunks } from '../blob/cached-source.js'
-import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
+import type { ResidentSpace } from '../blob/resident-spans.js'
+import type { ByteSource, Placed, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
@@ -43,6 +44,7 @@ export class Layer implements ByteSource {
   #purging: Promise<unknown> | undefined
   #hasAnswered = false // Somebody was told something that is not proven yet.
   readonly #reader: LayerReader
+  readonly #space: ResidentSpace | undefined
   #source: TarSource | undefined
   readonly #bytes: LayerBytes
   #proving: Promise<void> | undefined
@@ -63,6 +65,11 @@ export class Layer implements ByteSource {
       find: async (index: number) => download()?.find(index),
     }
     this.#reader = new LayerReader(this.#readable())
+    this.#space = cache.memory.resident?.spaceOf(descriptor.digest)
+    if (this.#space !== undefined)
+      this.#space.onTouched = (offset) => {
+        this.#onTouched(offset)
+      }
     this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
   }
 
@@ -122,6 +129,10 @@ export class Layer implements ByteSource {
       if (pass === undefined) throw this.#failure ?? new RegistryFsError('ABORTED', 'the layer was closed')
       await abortable(pass.progress.changed.wait(), options.signal)
     }
+  }
+
+  get placed(): Placed | undefined {
+    return this.#space
   }
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
@@ -190,6 +201,7 @@ export class Layer implements ByteSource {
     this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
     this.#contents = undefined
     this.#source = undefined
+    this.#show()
     this.#state = 'unread'
     await this.#keeper.removeIndex()
   }
@@ -223,6 +235,10 @@ export class Layer implements ByteSource {
           const pass = await FirstPass.prepare(this.#passOptions(false))
           this.#source = sourceOfPass(pass.progress, this.#bytes)
           this.#pass = pass
+          pass.progress.onShown = () => {
+            this.#show()
+          }
+          this.#show()
           this.#state = 'reading'
           resolve()
           await this.#run(pass)
@@ -243,6 +259,7 @@ export class Layer implements ByteSource {
     }
     this.#pass = plain
     this.#source = plain.source
+    this.#show()
     this.#state = 'reading'
     this.#running = plain.run().then(
       (contents) => {
@@ -320,8 +337,21 @@ export class Layer implements ByteSource {
   #fill(contents: LayerContents): void {
     this.#source = contents.source
     this.#contents = contents
+    this.#show()
     this.#state = 'ready'
     this.#failure = undefined
+  }
+
+  /** What is in memory is read without us as far as we would show it. */
+  #show(): void {
+    const pass = this.#pass instanceof FirstPass ? this.#pass : undefined
+    const shown = this.#contents === undefined ? (pass?.progress.shownEnd ?? 0) : Infinity
+    this.#space?.showUpTo(this.#source?.touch === undefined ? 0 : shown)
+  }
+
+  #onTouched(offset: number): void {
+    this.#reader.touch()
+    this.#source?.touch?.(offset)
   }
 
   #fail(error: unknown): RegistryFsError {
@@ -335,6 +365,7 @@ export class Layer implements ByteSource {
     this.#failedAt = performance.now()
     this.#pass = undefined
     this.#source = undefined
+    this.#show()
     this.#state = 'failed'
     const { cache } = this.#options
     // Nothing of bytes that turned out to be wrong is kept.

@@ -29,6 +29,8 @@ export class PassProgress {
   /** Where the newest block begins: it is shown once there is another, or the layer is proven. */
   #heldFrom = 0
   readonly changed = new Signal()
+  /** `shownEnd` has grown. */
+  onShown: (() => void) | undefined
 
   constructor(blobBytes: number) {
     this.seals = Buffer.alloc(32 * chunkCount(blobBytes))
@@ -55,9 +57,16 @@ export class PassProgress {
 
   /** Everything up to here was seen. */
   advance(frontierUncompressed: number): void {
-    if (frontierUncompressed > this.frontierUncompressed) this.#heldFrom = this.frontierUncompressed
+    const isFurther = frontierUncompressed > this.frontierUncompressed
+    if (isFurther) this.#heldFrom = this.frontierUncompressed
     this.frontierUncompressed = frontierUncompressed
     this.zeros.advance(frontierUncompressed)
+    if (isFurther) this.onShown?.()
+  }
+
+  /** All before it may be shown to readers. */
+  get shownEnd(): number {
+    return this.#heldFrom
   }
 
   /**

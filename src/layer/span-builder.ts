@@ -2,6 +2,7 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import { zeros } from '../blob/zeros.js'
 import type { BlockEvent } from '../native.js'
+import { keepSpan, spanKey } from './kept-spans.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
 const usualSpanBytes = (1 << 20) + (128 << 10)
@@ -10,10 +11,6 @@ export const longestKeptSpanBytes = 16 << 20
 
 /** Of the memory cache: the rest is for who reads elsewhere meanwhile. */
 const shareOfUnread = 0.85
-
-export function spanKey(digest: string, uncompressedOffset: number): string {
-  return `span:${digest}:${String(uncompressedOffset)}`
-}
 
 /**
  * Keeps what the first pass inflates while somebody reads the layer, span by span, in the memory cache: a reader that
@@ -65,7 +62,7 @@ export class SpanBuilder {
     if (this.#lease !== undefined && isWhole) {
       this.#lease.shorten(this.#filled)
       keep?.(this.#lease)
-      this.#keep(spanKey(this.#digest, this.#start), this.#lease)
+      this.#keep(this.#start, this.#lease)
     }
     this.#drop()
     this.#spanStart = offset
@@ -81,7 +78,7 @@ export class SpanBuilder {
     return this.#lease?.bytes.subarray(at, at + found) ?? zeros(found)
   }
 
-  #keep(key: string, lease: Lease): void {
+  #keep(offset: number, lease: Lease): void {
     const limit = this.#memory.roomBytes * shareOfUnread
     const bytes = lease.heldBytes
     if (this.#keptBytes + bytes > limit) {
@@ -89,8 +86,8 @@ export class SpanBuilder {
       this.#keptBytes = this.#kept.reduce((sum, kept) => sum + kept.bytes, 0)
     }
     if (this.#keptBytes + bytes > limit) return
-    this.#memory.put(key, lease)
-    this.#kept.push({ key, bytes })
+    keepSpan(this.#memory, this.#digest, offset, lease)
+    this.#kept.push({ key: spanKey(this.#digest, offset), bytes })
     this.#keptBytes += bytes
   }
 

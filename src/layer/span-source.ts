@@ -12,8 +12,9 @@ import { inflateSpan, type FilePart } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
+import { keepSpan, spanKey } from './kept-spans.js'
 import type { SeekTable, Span } from './seek-table.js'
-import { longestKeptSpanBytes, spanKey } from './span-builder.js'
+import { longestKeptSpanBytes } from './span-builder.js'
 import type { TarSource } from './tar-source.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
@@ -103,6 +104,14 @@ export class SpanSource implements TarSource {
     return memory.has(pieceKey(digest, span, 0))
   }
 
+  touch(offset: number): void {
+    const { spans, memory, digest } = this.#options
+    const index = spans.find(offset)
+    // Looked at, it is the last one to go.
+    if (index === undefined || memory.peek(spanKey(digest, offset)) === undefined) return
+    this.#readAhead(index)
+  }
+
   /**
    * A reader that came through the two spans before will want the next ones: they are inflated meanwhile. What lies
    * well behind it was handed on whole, and makes room.
@@ -143,7 +152,8 @@ export class SpanSource implements TarSource {
     const key = pieceKey(digest, span, piece)
     return this.#inflating.run(key, async () => {
       const lease = await this.#inflateTrusted(index, span, piece)
-      memory.put(key, lease)
+      if (this.#isKept(span)) keepSpan(memory, digest, span.uncompressedOffset, lease)
+      else memory.put(key, lease)
       // All who wait for this flight go on before the event loop does: until then it is held for them.
       setImmediate(() => {
         lease.release()

@@ -12,4 +12,6 @@ export interface TarSource {
   readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number>
   /** Brings what lies at `offset` to where `peekSome` finds it; false when it cannot stay there. Absent: never. */
   load?(offset: number, options: ReadOptions): Promise<boolean>
+  /** Somebody has read from the span at `offset`, which was published. Absent: nothing of it is. */
+  touch?(offset: number): void
 }

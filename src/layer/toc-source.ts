@@ -8,7 +8,7 @@ import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
 import { decodeZstdSpan } from '../zstd/zstd.js'
-import { spanKey } from './span-builder.js'
+import { spanKey } from './kept-spans.js'
 import type { TarSource } from './tar-source.js'
 import type { TocChunk } from './toc-chunks.js'
 

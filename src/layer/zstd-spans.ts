@@ -12,8 +12,8 @@ import { crc32 } from '../native.js'
 import { RegistryFsError } from '../util/errors.js'
 import { ZstdStream, decodeZstdSpan } from '../zstd/zstd.js'
 import type { DecodedSpans } from './decoded-spans.js'
+import { keepSpan } from './kept-spans.js'
 import type { SeekTable, Span } from './seek-table.js'
-import { spanKey } from './span-builder.js'
 
 /** A waiting decoder holds its window, up to 128 MiB of the budget, unless others need that. */
 const idleMs = 10_000
@@ -122,7 +122,7 @@ export class ZstdSpans {
     const lease = await pool.filled(span.uncompressedLength, async (target) =>
       this.#decodeNext(decoder, span, target),
     )
-    this.#memory.put(spanKey(this.#digest, span.uncompressedOffset), lease)
+    keepSpan(this.#memory, this.#digest, span.uncompressedOffset, lease)
     lease.release()
   }
 

@@ -9,6 +9,24 @@ export interface FilePart {
   readonly target: Buffer
 }
 
+export interface SpanRequest {
+  /** Compressed bytes; the first one holds the first bit. */
+  readonly input: Buffer
+  /** Of `input` and `window`, what is not there yet: read on the thread that inflates, for each hop to another one costs. */
+  readonly files?: readonly FilePart[]
+  /** 0 to 7: bits of input[0] that belong to the block before. */
+  readonly bitOffset: number
+  readonly atHeader: boolean
+  readonly window: Buffer
+  readonly windowLength: number
+  /** Uncompressed bytes to throw away first: only spans longer than the caller's largest buffer are read in pieces. */
+  readonly skipBytes: number
+  /** Uncompressed bytes to return. */
+  readonly lengthBytes: number
+  /** Checked when the whole span was asked for (skipBytes 0); undefined: unchecked. */
+  readonly crc32: number | undefined
+}
+
 export interface ZstdSpanRequest {
   readonly input: Buffer
   /** Of `input`, what is not there yet. */

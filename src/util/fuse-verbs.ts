@@ -19,7 +19,7 @@ export interface FuseMountResult {
   readonly message: string
 }
 
-/** A mount's /dev/fuse, read by a thread of the addon. */
+/** A mount's /dev/fuse, read by threads of the addon. */
 export interface FuseChannel {
   /** Answers request `unique` with an error, or with what the parts say together. The errno of the kernel's refusal, or 0. */
   reply(unique: number, errno: number, parts: readonly Buffer[]): number
@@ -28,18 +28,40 @@ export interface FuseChannel {
 }
 
 export interface FuseChannelEvents {
-  /** On the main thread: one or more whole requests (linux/fuse.h). */
+  /** On the main thread: one or more whole requests (linux/fuse.h). Two that wait at the same time may come in any order. */
   readonly onRequests: (bytes: Buffer) => void
   /** The connection has ended, with this errno: ENODEV after an unmount, ECONNABORTED when it was cut. */
   readonly onEnd: (errno: number) => void
+  /** Reads were answered from these spans of the table, for the first time in this epoch: space and offset of each. */
+  readonly onTouched: (places: readonly number[]) => void
 }
 
-/** The addon's (native/fuse_channel_binding.h). */
+/** What the channel's threads answer reads from (native/resident_spans.h). A space is the tar of one layer. */
+export interface ResidentTable {
+  /** Only so many bytes from the start of a space are shown, none at first. */
+  showUpTo(space: number, bytes: number): void
+  /** `bytes` must not change until they are withdrawn; they take the place of what was published there. */
+  publish(space: number, offset: number, bytes: Buffer): void
+  /** When it returns nobody reads from them any more: it waits for the answer that is being written, at most 1 MiB. */
+  withdraw(space: number, offset: number): void
+  openFile(handle: number, space: number, offset: number, size: number): void
+  closeFile(handle: number): void
+  closeAllFiles(): void
+  /** What is read from now on is told of anew. */
+  beginEpoch(): void
+  /** Reads that were answered so far. */
+  answers(): number
+}
+
+/** The addon's (native/fuse_channel_binding.h, native/resident_binding.h). */
 export interface FuseVerbs {
   readonly FuseChannel: new (
     descriptor: number,
     onRequests: FuseChannelEvents['onRequests'],
     onEnd: FuseChannelEvents['onEnd'],
+    onTouched: FuseChannelEvents['onTouched'],
+    table: ResidentTable | undefined,
   ) => FuseChannel
+  readonly ResidentTable: new () => ResidentTable
   mountFuse(request: FuseMountRequest, done: (result: FuseMountResult) => void): void
 }

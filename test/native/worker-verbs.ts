@@ -9,6 +9,7 @@ import {
   crc32,
   inflateSpan,
   listXattrs,
+  makeResidentTable,
   mountFuse,
   openFuseChannel,
   openPass,
@@ -56,7 +57,11 @@ function blocking(): void {
 
 /** Its connection has no mount, and ends at once. */
 function channels(): void {
-  const channel = openFuseChannel(openSync('/dev/fuse', 'r+'), { onRequests: ignore, onEnd: ignore })
+  const table = makeResidentTable()
+  table.publish(1, files, plain)
+  const events = { onRequests: ignore, onEnd: ignore, onTouched: ignore }
+  const channel = openFuseChannel(openSync('/dev/fuse', 'r+'), events, table)
+  table.withdraw(1, files++)
   channel.reply(1, 0, [plain, blob])
   if (files % 2 === 0) channel.close()
 }

@@ -36,7 +36,6 @@ const stuckRead: Partial<FuseOperations> = {
 }
 const readRequest = (unique: number, size = 10): Buffer =>
   requestBytes('read', unique, 7, 3n, 0n, size, 0, 0n, 0, 0)
-const interrupt = (unique: number): Buffer => requestBytes('interrupt', unique + 1, 0, BigInt(unique))
 const initBody = (major: number, minor: number): Buffer => bytesOf(major, minor, 131_072, 0xffff_ffff)
 
 test('every request is answered once', async () => {
@@ -198,30 +197,6 @@ test('a request that is cut off is EIO and logged, and the others are served', a
   )
   assert.deepEqual(forgotten, [])
   assert.match(log(), /makes no sense/)
-})
-
-test('an interrupt during a request ends it with EINTR; before or after it nothing happens', async () => {
-  const { ask } = fakeKernel(stuckRead)
-  assert.deepEqual(await ask(interrupt(2)), [])
-  assert.deepEqual(await ask(readRequest(2), readRequest(4)), [])
-  assert.deepEqual(await ask(interrupt(2)), [{ unique: 2, errno: errno.EINTR, body: Buffer.alloc(0) }])
-  assert.deepEqual(await ask(interrupt(2)), [])
-  assert.deepEqual(await ask(interrupt(4), interrupt(4)), [
-    { unique: 4, errno: errno.EINTR, body: Buffer.alloc(0) },
-  ])
-})
-
-test('when the connection ends all that wait are given up', async () => {
-  const { server, ask } = fakeKernel(stuckRead)
-  await ask(readRequest(2), readRequest(4))
-  server.end()
-  assert.deepEqual(
-    (await ask()).map((one) => [one.unique, one.errno]),
-    [
-      [2, errno.EINTR],
-      [4, errno.EINTR],
-    ],
-  )
 })
 
 test('an answer that nobody gets leaves nothing looked up and nothing open', async () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
-import { SpanBuilder, spanKey } from '../../../src/layer/span-builder.js'
+import { spanKey } from '../../../src/layer/kept-spans.js'
+import { SpanBuilder } from '../../../src/layer/span-builder.js'
 
 const digest = 'sha256:00'
 

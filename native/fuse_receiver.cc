@@ -1,0 +1,113 @@
+#include "fuse_receiver.h"
+
+#include <linux/fuse.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace registryfs {
+
+namespace {
+// The longest request of a read-only mount is setxattr's value of 64 KiB, which is refused; the kernel wants
+// FUSE_MIN_READ_BUFFER (8 KiB) at least.
+constexpr size_t kRequestBytes = (64 << 10) + (4 << 10);
+// Requests that are waiting go to JavaScript together, for each wake-up of it costs more than most of them.
+constexpr size_t kBatchBytes = 64 << 10;
+// As src/fuse/fuse-answers.ts has it.
+constexpr uint32_t kMaximumReadBytes = 1 << 20;
+// Without an eventfd (too many open files) Close is noticed this late.
+constexpr int kLookMs = 50;
+
+// Of both descriptors. A request wakes one of those who wait for it, not all.
+int MakePoll(int descriptor, int wake) {
+  if (wake < 0) return -1;
+  const int made = epoll_create1(EPOLL_CLOEXEC);
+  if (made < 0) return -1;
+  epoll_event request = {EPOLLIN | EPOLLEXCLUSIVE, {}};
+  epoll_event closing = {EPOLLIN, {}};
+  if (epoll_ctl(made, EPOLL_CTL_ADD, descriptor, &request) == 0 &&
+      epoll_ctl(made, EPOLL_CTL_ADD, wake, &closing) == 0)
+    return made;
+  close(made);
+  return -1;
+}
+}  // namespace
+
+FuseReceiver::FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events,
+                           ResidentSpans* resident)
+    : descriptor_(descriptor),
+      wake_(wake),
+      poll_(MakePoll(descriptor, wake)),
+      events_(events),
+      resident_(resident),
+      buffer_(kRequestBytes) {}
+
+FuseReceiver::~FuseReceiver() {
+  if (poll_ >= 0) close(poll_);
+}
+
+int FuseReceiver::Wait() {
+  epoll_event events[2];
+  pollfd waiting[] = {{descriptor_, POLLIN, 0}, {wake_, POLLIN, 0}};
+  const int found =
+      poll_ >= 0 ? epoll_wait(poll_, events, 2, -1) : poll(waiting, 2, wake_ < 0 ? kLookMs : -1);
+  return found < 0 && errno != EINTR ? errno : 0;
+}
+
+int FuseReceiver::Take() {
+  int error = 0;
+  while (gathered_.size() < kBatchBytes) {
+    const ssize_t length = read(descriptor_, buffer_.data(), buffer_.size());
+    if (length >= 0) {
+      if (!AnswerRead(length)) gathered_.insert(gathered_.end(), buffer_.begin(), buffer_.begin() + length);
+    } else if (errno == EAGAIN) {
+      break;
+    } else if (errno != EINTR && errno != ENOENT) {
+      // ENOENT: the request was given up while it was being read.
+      error = errno;
+      break;
+    }
+  }
+  PassOn();
+  return error;
+}
+
+void FuseReceiver::PassOn() {
+  if (!gathered_.empty()) events_.onRequests(std::exchange(gathered_, {}));
+}
+
+// False: it is JavaScript's, also when the kernel does not take the answer.
+bool FuseReceiver::AnswerRead(size_t length) {
+  fuse_in_header request;
+  fuse_read_in asked;
+  if (resident_ == nullptr || length < sizeof(request) + sizeof(asked)) return false;
+  std::memcpy(&request, buffer_.data(), sizeof(request));
+  if (request.opcode != FUSE_READ) return false;
+  std::memcpy(&asked, buffer_.data() + sizeof(request), sizeof(asked));
+  ResidentSpans::Found found(resident_);
+  if (!resident_->Find(asked.fh, asked.offset, std::min(asked.size, kMaximumReadBytes), &found)) return false;
+  // There may be no end of reads that are answered here.
+  PassOn();
+  fuse_out_header header = {sizeof(header), 0, request.unique};
+  iovec written[ResidentSpans::kMaximumParts + 1] = {{&header, sizeof(header)}};
+  for (int i = 0; i < found.Count(); ++i) {
+    written[i + 1] = found.Parts()[i];
+    header.len += static_cast<uint32_t>(found.Parts()[i].iov_len);
+  }
+  ssize_t taken;
+  do {
+    taken = writev(descriptor_, written, found.Count() + 1);
+  } while (taken < 0 && errno == EINTR);
+  // ENOENT: nobody waits for it any more.
+  if (taken < 0 && errno != ENOENT) return false;
+  resident_->CountAnswer();
+  if (!found.touched.empty()) events_.onTouched(std::move(found.touched));
+  return true;
+}
+
+}  // namespace registryfs

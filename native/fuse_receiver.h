@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "fuse_channel.h"
+
+namespace registryfs {
+
+// What one of the threads of a channel reads with.
+class FuseReceiver {
+ public:
+  FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events, ResidentSpans* resident);
+  ~FuseReceiver();
+  FuseReceiver(const FuseReceiver&) = delete;
+  FuseReceiver& operator=(const FuseReceiver&) = delete;
+
+  // Until there is a request, or the channel closes. The errno.
+  int Wait();
+  // Takes whatever is there, up to a batch. 0 when there is no more at present, else what ended the
+  // connection.
+  int Take();
+
+ private:
+  bool AnswerRead(size_t length);
+  void PassOn();
+
+  const int descriptor_;
+  const int wake_;
+  const int poll_;
+  const FuseChannel::Events& events_;
+  ResidentSpans* const resident_;
+  std::vector<uint8_t> buffer_;
+  std::vector<uint8_t> gathered_;
+};
+
+}  // namespace registryfs

@@ -1,0 +1,83 @@
+import { makeResidentTable } from '../native.js'
+import type { Placed } from './source.js'
+
+/** How often a span that is read on and on is told of: it keeps its place in the memory cache, and its pass goes on keeping. */
+const epochMs = 250
+
+/** The uncompressed bytes of one layer, as far as they lie in memory. */
+export interface ResidentSpace extends Placed {
+  /** Only so many bytes from the start are shown, none at first. */
+  showUpTo(bytes: number): void
+  /** Returns how to withdraw them: then nobody reads them any more. Until then they must not change. */
+  publish(offset: number, bytes: Buffer): () => void
+  /** Called with the offset of a span that was read without anybody here having seen it, some time afterwards. */
+  onTouched: (offset: number) => void
+}
+
+/**
+ * What reads are answered from on the threads that receive them, without waking JavaScript, which says what that is: spans
+ * of layers as they come to the memory cache and leave it, how far each layer may be shown, and which files are open.
+ */
+export class ResidentSpans {
+  readonly table = makeResidentTable()
+  readonly #spaces = new Map<string, ResidentSpace>()
+  readonly #byNumber: ResidentSpace[] = []
+  #isEpochEnding = false
+
+  /** Of the layer with this digest, the same each time. */
+  spaceOf(digest: string): ResidentSpace {
+    const known = this.#spaces.get(digest)
+    if (known !== undefined) return known
+    const made = this.#makeSpace(this.#byNumber.length)
+    this.#byNumber.push(made)
+    this.#spaces.set(digest, made)
+    return made
+  }
+
+  openFile(handle: number, { space, offset }: Placed, size: number): void {
+    this.table.openFile(handle, space, offset, size)
+  }
+
+  closeFile(handle: number): void {
+    this.table.closeFile(handle)
+  }
+
+  closeAllFiles(): void {
+    this.table.closeAllFiles()
+  }
+
+  /** Reads that were answered. */
+  get answers(): number {
+    return this.table.answers()
+  }
+
+  /** Space and offset of one span after another, as the channel tells them. */
+  touched(places: readonly number[]): void {
+    for (let i = 0; i + 1 < places.length; i += 2)
+      this.#byNumber[places[i] as number]?.onTouched(places[i + 1] as number)
+    if (this.#isEpochEnding) return
+    this.#isEpochEnding = true
+    setTimeout(() => {
+      this.#isEpochEnding = false
+      this.table.beginEpoch()
+    }, epochMs).unref()
+  }
+
+  #makeSpace(space: number): ResidentSpace {
+    const { table } = this
+    return {
+      space,
+      offset: 0,
+      showUpTo: (bytes) => {
+        table.showUpTo(space, Math.min(bytes, Number.MAX_SAFE_INTEGER))
+      },
+      publish: (offset, bytes) => {
+        table.publish(space, offset, bytes)
+        return () => {
+          table.withdraw(space, offset)
+        }
+      },
+      onTouched: () => undefined,
+    }
+  }
+}
