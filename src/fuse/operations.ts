@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { seekSource } from '../blob/seek.js'
 import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
-import type { NodeAttributes } from '../image/image.js'
+import type { Image, NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
 import type { TreeEntry, TreeLookup, TreeNode } from '../tree/node.js'
@@ -206,13 +206,22 @@ export class TreeOperations implements FuseOperations {
 
   lookupEntry(handle: FileHandle, index: number): LookupResult | undefined {
     const directory = this.#directory(handle)
-    const node = directory.entries[index - dotEntries]?.node
+    const entry = directory.entries[index - dotEntries]
+    if (entry === undefined) return undefined
+    // As lookup has it: a name whose directory can move is believed as long as that.
+    const validMs = directory.node.image !== undefined && this.#isFixed(directory) ? Infinity : nameValidMs
+    const { number } = entry
+    if (number !== undefined) {
+      this.#count('lookup')
+      const attributes = number.nodes.attributesAt(number.index)
+      const inode = this.#inodes.acquireAt(number)
+      return { inode, attributes: shownAttributes(inode, directory.node.image, attributes), validMs }
+    }
+    const { node } = entry
     const attributes = node?.attributes
     if (node === undefined || attributes === undefined) return undefined
     this.#count('lookup')
     const inode = this.#inodes.acquire(node)
-    // As lookup has it: a name whose directory can move is believed as long as that.
-    const validMs = directory.node.image !== undefined && this.#isFixed(directory) ? Infinity : nameValidMs
     return { inode, attributes: attributesOf(inode, node, attributes), validMs }
   }
 
@@ -280,12 +289,13 @@ export class TreeOperations implements FuseOperations {
     return [
       { name: Buffer.from('.'), type: 'directory', inode },
       { name: Buffer.from('..'), type: 'directory', inode: undefined },
-      ...entries.map(({ name, type, node }) => ({
-        name,
-        type,
-        inode: node === undefined ? undefined : this.#inodes.numberOf(node),
-      })),
+      ...entries.map((entry) => ({ name: entry.name, type: entry.type, inode: this.#inodeOf(entry) })),
     ]
+  }
+
+  #inodeOf(entry: TreeEntry): Inode | undefined {
+    if (entry.number !== undefined) return this.#inodes.numberAt(entry.number)
+    return entry.node === undefined ? undefined : this.#inodes.numberOf(entry.node)
   }
 
   /** What was opened is the node of that inode itself, not what its name leads to at the moment. */
@@ -347,8 +357,29 @@ export class TreeOperations implements FuseOperations {
 function attributesOf(inode: Inode, node: TreeNode, attributes: NodeAttributes): Attributes {
   // POSIX: st_size of a link is the length of its target; tar leaves it 0.
   const size = node.type === 'symlink' ? node.linkName.length : attributes.size
-  // A directory of many names may be another image's in a moment; a file's link count grows while its layer is read.
-  const validMs = node.type !== 'directory' && node.image?.isProven === true ? Infinity : nameValidMs
-  const blocks = attributes.blocks ?? Math.ceil(size / 512)
-  return { ...attributes, size, blocks, inode, validMs }
+  return shownAttributes(inode, node.image, attributes, size)
+}
+
+function shownAttributes(
+  inode: Inode,
+  image: Image | undefined,
+  attributes: NodeAttributes,
+  size = attributes.size,
+): Attributes {
+  return {
+    type: attributes.type,
+    mode: attributes.mode,
+    uid: attributes.uid,
+    gid: attributes.gid,
+    size,
+    mtimeSeconds: attributes.mtimeSeconds,
+    mtimeNanoseconds: attributes.mtimeNanoseconds,
+    deviceMajor: attributes.deviceMajor,
+    deviceMinor: attributes.deviceMinor,
+    linkCount: attributes.linkCount,
+    blocks: attributes.blocks ?? Math.ceil(size / 512),
+    inode,
+    // A directory of many names may be another image's in a moment; a file's link count grows while its layer is read.
+    validMs: attributes.type !== 'directory' && image?.isProven === true ? Infinity : nameValidMs,
+  }
 }

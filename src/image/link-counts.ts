@@ -30,6 +30,13 @@ export class LinkCounts {
     return counted
   }
 
+  /** Whether layers above have hard links to what the layers below them have. */
+  async hasLinksAbove(layerIndex: number): Promise<boolean> {
+    for (let above = layerIndex + 1; above < this.#view.layers.length; above++)
+      if ((await this.#linksInto(above)).size > 0) return true
+    return false
+  }
+
   async #count(file: MergedFile): Promise<void> {
     const paths = new Set(file.linkPaths)
     for (let above = file.layerIndex + 1; above < this.#view.layers.length; above++)

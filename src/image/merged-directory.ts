@@ -5,8 +5,12 @@ import type { ByteSource } from '../blob/source.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
-import { memberAttributes, memberOrigin } from './merged-file.js'
+import { ListedFile, ListedNode } from './listed.js'
+import { directoryAttributes } from './member-attributes.js'
+import { memberOrigin } from './merged-file.js'
 import type { MergedView } from './merged-view.js'
+
+type Listed = ListedFile | ListedNode
 
 /** A layer's directory node that is visible here. It is valid while the layer still has the same tree. */
 export interface Part {
@@ -84,7 +88,7 @@ export class MergedDirectory implements ImageNode {
 
   get attributes(): NodeAttributes {
     const named = this.#named?.node.member
-    return named === undefined ? madeUp : { ...memberAttributes(named, 1), type: 'directory', size: 0 }
+    return named === undefined ? madeUp : directoryAttributes(named)
   }
 
   get origin(): NodeOrigin | undefined {
@@ -131,31 +135,41 @@ export class MergedDirectory implements ImageNode {
     await Promise.all(this.#view.layers.map(async (_, index) => this.#view.settledTree(index, options)))
     let entries = await this.#settledEntries(options)
     while (entries === undefined) entries = await this.#settledEntries(options)
-    return entries.sort((a, b) => Buffer.compare(a.name, b.name))
+    // Latin-1: in the order of their bytes.
+    return entries.sort((a, b) => (a.key < b.key ? -1 : 1))
   }
 
   /** As `watch` gives them, without a wait for each. Undefined: something was not settled, so once more. */
-  async #settledEntries(options: ReadOptions): Promise<ImageEntry[] | undefined> {
-    const nodes = new Map<string, ImageNode>()
-    const hidden = new Set<string>()
+  async #settledEntries(options: ReadOptions): Promise<Listed[] | undefined> {
+    const entries: Listed[] = []
+    /** Names that the layers so far have or hide. */
+    const settled = new Set<string>()
     for (let k = 0; ; k++) {
       const part = await this.part(k, options)
-      if (part === undefined) break
+      if (part === undefined) return entries
       const { layerIndex } = part
-      for (const [key, found] of part.node.children?.entries() ?? []) {
-        if (nodes.has(key) || hidden.has(key)) continue
-        const isPlain = found.children === undefined && found.unresolvedLink === undefined
-        if (!isPlain && (await this.#isElsewhere(part, key, found))) continue
-        const node = isPlain
-          ? this.#view.fileOf(found, layerIndex)
-          : await this.#nodeOf(key, k, { ...part, node: found }, options)
-        if (this.#view.countsLinks) await this.#view.countLinks(node)
-        nodes.set(key, node)
+      const files = this.#view.filesOf(part.node.tree, layerIndex)
+      let mayHaveLinks: boolean | undefined
+      const first = entries.length
+      for (const [key, found] of part.node.children?.listed() ?? []) {
+        if (settled.has(key)) continue
+        if (typeof found === 'number') {
+          mayHaveLinks ??= await this.#view.mayHaveLinksAbove(layerIndex)
+          if (!mayHaveLinks) {
+            entries.push(new ListedFile(key, files, found))
+            continue
+          }
+        }
+        const child = typeof found === 'number' ? part.node.tree.nodeAt(found) : found
+        if (await this.#isElsewhere(part, key, child)) continue
+        const node = await this.#nodeOf(key, k, { ...part, node: child }, options)
+        await this.#view.countLinks(node)
+        entries.push(new ListedNode(key, node))
       }
       if (!(await this.#isSettled(part, '', undefined, options))) return undefined
-      for (const key of part.node.whiteouts ?? []) hidden.add(key)
+      for (let i = first; i < entries.length; i++) settled.add((entries[i] as Listed).key)
+      for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
-    return [...nodes].map(([key, node]) => ({ name: Buffer.from(key, 'latin1'), node }))
   }
 
   async *watch(options: ReadOptions = {}): AsyncIterable<ImageEntry> {
@@ -169,7 +183,7 @@ export class MergedDirectory implements ImageNode {
         settled.add(key)
         const node = await this.#nodeOf(key, k, { ...part, node: found }, options)
         await this.#view.countLinks(node)
-        yield { name: Buffer.from(key, 'latin1'), node }
+        yield new ListedNode(key, node)
       }
       if (!(await this.#isSettled(part, '', undefined, options))) k = -1
       else for (const key of part.node.whiteouts ?? []) settled.add(key)

@@ -8,22 +8,39 @@ export interface TreeLookup {
   readonly validMs: number
 }
 
+/** Nodes that are numbers until somebody asks for one; a number stands for the same thing as long as this is the same object. */
+export interface NumberedNodes {
+  nodeAt(index: number): TreeNode
+  /** The node's, without making it. */
+  attributesAt(index: number): NodeAttributes
+}
+
+/** Which of them one is. */
+export interface NodeNumber {
+  readonly nodes: NumberedNodes
+  readonly index: number
+}
+
 export interface TreeEntry {
   readonly name: Buffer
   readonly type: NodeAttributes['type']
-  /** Undefined where only a lookup, with requests of its own, can tell. */
+  /** Undefined where only a lookup, with requests of its own, can tell; made, where it is a number, when it is asked for. */
   readonly node: TreeNode | undefined
+  /** Undefined where all that there is to know takes the node. */
+  readonly number?: NodeNumber | undefined
 }
 
 /** What `user.registryfs.*` says about a node: names without that prefix, in the order to show. */
 export type Facts = ReadonlyMap<string, string>
 
 /**
- * One thing in the mount. The object is the identity: it carries the inode number, so the same file is the same
- * object as long as its image is current.
+ * One thing in the mount. The object is the identity, or its number where it has one: that carries the inode number, so
+ * the same file is the same object or has the same number as long as its image is current.
  */
 export interface TreeNode {
   readonly type: NodeAttributes['type']
+
+  readonly number?: NodeNumber | undefined
 
   /** The image that this node is of; open handles pin it. */
   readonly image: Image | undefined
