@@ -77,6 +77,9 @@ export interface ImageNode {
   /** Undefined when there is no such name. Waits for a running first pass only as far as it must. NOT_A_DIRECTORY for non-directories. */
   lookup(name: Buffer, options?: ReadOptions): Promise<ImageNode | undefined>
 
+  /** The same where all that it takes is in memory and at rest; undefined otherwise, and where there is no such name. */
+  peek?(name: Buffer): ImageNode | undefined
+
   /** All entries, sorted by bytes; waits for the first passes to end. NOT_A_DIRECTORY for non-directories. */
   entries(options?: ReadOptions): Promise<readonly ImageEntry[]>
 

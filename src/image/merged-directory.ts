@@ -117,6 +117,24 @@ export class MergedDirectory implements ImageNode {
     return node
   }
 
+  peek(name: Buffer): ImageNode | undefined {
+    if (!this.#view.isAtRest) return undefined
+    const key = name.toString('latin1')
+    for (let k = 0; ; k++) {
+      const part = this.#peekPart(k)
+      const found = part?.node.children?.get(key)
+      if (part === undefined) return undefined
+      if (found !== undefined) {
+        // A file's links are counted first.
+        if (found.children === undefined) return undefined
+        const directory = this.#directoryOf(key, k, { ...part, node: found })
+        while (!directory.#knowsAttributes) if (!directory.#extendAtRest()) return undefined
+        return directory
+      }
+      if (part.node.whiteouts?.has(key) === true) return undefined
+    }
+  }
+
   /** By the Latin-1 key of a name; its links are not counted. */
   async find(key: string, options: ReadOptions = {}): Promise<ImageNode | undefined> {
     for (let k = 0; ; k++) {
@@ -204,6 +222,14 @@ export class MergedDirectory implements ImageNode {
     }
   }
 
+  /** The same where the view is at rest; undefined also where somebody looks for more at the moment. */
+  #peekPart(k: number): Part | undefined {
+    if (this.#extending !== undefined) return undefined
+    if (this.#parts.some((part) => this.#isGone(part))) this.#forget()
+    while (this.#parts[k] === undefined && !this.#isClosed) if (!this.#extendAtRest()) return undefined
+    return this.#parts[k]
+  }
+
   /** Shared by all who wait, so no one's signal may end it. */
   async #askFurther(options: ReadOptions): Promise<void> {
     this.#extending ??= this.#extend().finally(() => (this.#extending = undefined))
@@ -232,9 +258,7 @@ export class MergedDirectory implements ImageNode {
         return
       }
       await this.#layer(layerIndex).until((tree) => tree.root)
-      const tree = this.#view.treeOf(layerIndex)
-      this.#next++
-      if (tree !== undefined) this.#add({ layerIndex, tree, node: tree.root })
+      this.#takeRoot(layerIndex)
       return
     }
     const above = await this.#parent.part(this.#next, {})
@@ -247,6 +271,33 @@ export class MergedDirectory implements ImageNode {
       this.#forget()
       return
     }
+    this.#takeBelow(above, node)
+  }
+
+  /** As `#extend`, without a wait. False: it is under way. */
+  #extendAtRest(): boolean {
+    if (this.#extending !== undefined) return false
+    if (this.#parent === undefined) {
+      const layerIndex = this.#view.layers.length - 1 - this.#next
+      if (layerIndex < 0) this.#end()
+      else this.#takeRoot(layerIndex)
+      return true
+    }
+    const parent = this.#parent
+    const above = parent.#peekPart(this.#next)
+    if (above !== undefined) this.#takeBelow(above, above.node.children?.get(this.#key))
+    else if (parent.#isClosed && parent.#extending === undefined) this.#end()
+    else return false
+    return true
+  }
+
+  #takeRoot(layerIndex: number): void {
+    const tree = this.#view.treeOf(layerIndex)
+    this.#next++
+    if (tree !== undefined) this.#add({ layerIndex, tree, node: tree.root })
+  }
+
+  #takeBelow(above: Part, node: LayerNode | undefined): void {
     this.#next++
     if (node?.children !== undefined) this.#add({ ...above, node })
     else if (node !== undefined || above.node.whiteouts?.has(this.#key) === true) this.#end()
@@ -294,13 +345,22 @@ export class MergedDirectory implements ImageNode {
     const { node, layerIndex } = part
     if (node.unresolvedLink !== undefined) return this.#view.resolveLink(node, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
+    const directory = this.#directoryOf(key, k, part)
+    // A directory that this layer only implies has the attributes that a layer below gives it.
+    while (!directory.#knowsAttributes) await directory.#askFurther(options)
+    return directory
+  }
+
+  get #knowsAttributes(): boolean {
+    return this.#complete || this.#named !== undefined
+  }
+
+  #directoryOf(key: string, k: number, part: Part): MergedDirectory {
     let directory = this.#directories.get(key)
-    if (directory?.hasPart(node) !== true) {
+    if (directory?.hasPart(part.node) !== true) {
       directory = new MergedDirectory(this.#view, this, key, k + 1, part)
       this.#directories.set(key, directory)
     }
-    // A directory that this layer only implies has the attributes that a layer below gives it.
-    while (directory.#named === undefined && !directory.#complete) await directory.#askFurther(options)
     return directory
   }
 

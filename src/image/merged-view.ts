@@ -101,6 +101,14 @@ export class MergedView {
     return true
   }
 
+  /** Every layer was read, and where all members go is known: nothing has to be waited for. */
+  get isAtRest(): boolean {
+    return this.layers.every((layer, index) => {
+      if (layer.state !== 'ready') return false
+      return index === 0 || layer.tree?.dependsOnLower === false || this.#shared.trees.known(index) !== undefined
+    })
+  }
+
   isSettled(layerIndex: number, tree: LayerTree): boolean {
     return layerIndex === 0 || this.#shared.trees.known(layerIndex) === tree
   }

@@ -124,6 +124,10 @@ export class Member implements TreeNode {
     return this.#node.xattrs
   }
 
+  get isResolved(): boolean {
+    return true
+  }
+
   async resolve(): Promise<TreeNode> {
     return Promise.resolve(this)
   }
@@ -133,10 +137,11 @@ export class Member implements TreeNode {
   }
 
   async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
-    const node = await this.#node.lookup(name, options)
-    if (node === undefined) return undefined
-    const validMs = this.image.mayChange ? nameValidMs : Infinity
-    return { node: this.#directory.memberOf(node), validMs }
+    return this.#found(await this.#node.lookup(name, options))
+  }
+
+  peek(name: Buffer): TreeLookup | undefined {
+    return this.#found(this.#node.peek?.(name))
   }
 
   async entries(options?: ReadOptions): Promise<readonly TreeEntry[]> {
@@ -162,5 +167,11 @@ export class Member implements TreeNode {
     facts.set('offset', String(origin.dataOffset))
     if (attributes.type === 'file') facts.set('size', String(attributes.size))
     return Promise.resolve(facts)
+  }
+
+  #found(node: ImageNode | undefined): TreeLookup | undefined {
+    if (node === undefined) return undefined
+    const validMs = this.image.mayChange ? nameValidMs : Infinity
+    return { node: this.#directory.memberOf(node), validMs }
   }
 }

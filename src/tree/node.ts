@@ -57,6 +57,9 @@ export interface TreeNode {
    */
   resolve(options?: ReadOptions): Promise<TreeNode>
 
+  /** Whether that is always this node itself. */
+  readonly isResolved: boolean
+
   /** Undefined where they have to be made first: getAttributes. Most of what the kernel asks is this, so it costs nothing. */
   readonly attributes: NodeAttributes | undefined
 
@@ -64,6 +67,9 @@ export interface TreeNode {
 
   /** Undefined when there is no such name; NOT_A_DIRECTORY for non-directories. */
   lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined>
+
+  /** The same where it is known at once; undefined otherwise, and where there is no such name. */
+  peek?(name: Buffer): TreeLookup | undefined
 
   /** Without `.` and `..`; NOT_A_DIRECTORY for non-directories. */
   entries(options?: ReadOptions): Promise<readonly TreeEntry[]>
