@@ -28,15 +28,16 @@ export class OpenDirectory {
     this.node = node
     this.#inodes = inodes
     this.listing = new Lazy(async () => {
-      this.#entries = await read(node)
-      this.#listed = this.#list()
-      return this.#listed
+      const entries = await read(node)
+      return this.#listed ?? this.#list(entries)
     })
   }
 
-  /** That listing, once it was made. */
-  get listed(): readonly DirectoryEntry[] | undefined {
-    return this.#listed
+  /** That listing where it was made, or can be without a wait. */
+  peek(): readonly DirectoryEntry[] | undefined {
+    if (this.#listed !== undefined) return this.#listed
+    const entries = this.node.peekEntries?.()
+    return entries && this.#list(entries)
   }
 
   /** Looks up an entry by its place in the listing; undefined where that would have to wait. */
@@ -54,16 +55,18 @@ export class OpenDirectory {
     return attributesOfNode(this.#inodes.acquire(node), node, attributes)
   }
 
-  #list(): readonly DirectoryEntry[] {
-    return [
+  #list(entries: readonly TreeEntry[]): readonly DirectoryEntry[] {
+    this.#entries = entries
+    this.#listed = [
       { name: Buffer.from('.'), type: 'directory', inode: this.inode },
       { name: Buffer.from('..'), type: 'directory', inode: undefined },
-      ...this.#entries.map((entry) => ({
+      ...entries.map((entry) => ({
         name: entry.name,
         type: entry.type,
         inode: this.#inodeOf(entry),
       })),
     ]
+    return this.#listed
   }
 
   #inodeOf(entry: TreeEntry): Inode | undefined {

@@ -220,7 +220,7 @@ export class TreeOperations implements FuseOperations {
   }
 
   peekReaddir(handle: FileHandle): readonly DirectoryEntry[] | undefined {
-    return this.#directory(handle).listed
+    return this.#stopping.signal.aborted ? undefined : this.#directory(handle).peek()
   }
 
   lookupEntry(handle: FileHandle, index: number): LookupResult | undefined {

@@ -83,6 +83,9 @@ export interface ImageNode {
   /** All entries, sorted by bytes; waits for the first passes to end. NOT_A_DIRECTORY for non-directories. */
   entries(options?: ReadOptions): Promise<readonly ImageEntry[]>
 
+  /** Those of `entries` where all that it takes is in memory and at rest; undefined otherwise. */
+  peekEntries?(): readonly ImageEntry[] | undefined
+
   /** The same entries, each as soon as a first pass meets it: the top-most layer's first, in the order of its tar. */
   watch(options?: ReadOptions): AsyncIterable<ImageEntry>
 

@@ -15,6 +15,8 @@ export class LinkCounts {
   readonly #counted = new WeakMap<MergedFile, Promise<void>>()
   readonly #linksOf = new Map<number, Promise<ReadonlyMap<ImageNode, readonly string[]>>>()
 
+  readonly #haveAbove = new Map<number, boolean>()
+
   constructor(view: MergedView) {
     this.#view = view
   }
@@ -30,11 +32,16 @@ export class LinkCounts {
     return counted
   }
 
-  /** Whether layers above have hard links to what the layers below them have. */
-  async hasLinksAbove(layerIndex: number): Promise<boolean> {
+  /** Whether layers above have hard links to what the layers below them have; undefined until `findAbove`. */
+  peekAbove(layerIndex: number): boolean | undefined {
+    return layerIndex === this.#view.layers.length - 1 ? false : this.#haveAbove.get(layerIndex)
+  }
+
+  async findAbove(layerIndex: number): Promise<void> {
+    let hasAny = false
     for (let above = layerIndex + 1; above < this.#view.layers.length; above++)
-      if ((await this.#linksInto(above)).size > 0) return true
-    return false
+      hasAny ||= (await this.#linksInto(above)).size > 0
+    this.#haveAbove.set(layerIndex, hasAny)
   }
 
   async #count(file: MergedFile): Promise<void> {

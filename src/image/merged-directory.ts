@@ -11,6 +11,7 @@ import { memberOrigin } from './merged-file.js'
 import type { MergedView } from './merged-view.js'
 
 type Listed = ListedFile | ListedNode
+type Wait = (options: ReadOptions) => Promise<unknown>
 
 /** A layer's directory node that is visible here. It is valid while the layer still has the same tree. */
 export interface Part {
@@ -124,13 +125,7 @@ export class MergedDirectory implements ImageNode {
       const part = this.#peekPart(k)
       const found = part?.node.children?.get(key)
       if (part === undefined) return undefined
-      if (found !== undefined) {
-        // A file's links are counted first.
-        if (found.children === undefined) return undefined
-        const directory = this.#directoryOf(key, k, { ...part, node: found })
-        while (!directory.#knowsAttributes) if (!directory.#extendAtRest()) return undefined
-        return directory
-      }
+      if (found !== undefined) return this.#peekDirectory(key, k, { ...part, node: found })
       if (part.node.whiteouts?.has(key) === true) return undefined
     }
   }
@@ -148,46 +143,76 @@ export class MergedDirectory implements ImageNode {
   }
 
   async entries(options: ReadOptions = {}): Promise<readonly ImageEntry[]> {
-    // One layer after the other would download them one after the other.
-    await Promise.all(this.#view.layers.map(async (layer) => layer.ready(options)))
-    await Promise.all(this.#view.layers.map(async (_, index) => this.#view.settledTree(index, options)))
-    let entries = await this.#settledEntries(options)
-    while (entries === undefined) entries = await this.#settledEntries(options)
-    // Latin-1: in the order of their bytes.
-    return entries.sort((a, b) => (a.key < b.key ? -1 : 1))
+    const made = new Map<LayerNode, ImageNode>()
+    for (;;) {
+      const waits: Wait[] = []
+      const entries = this.#list(made, waits)
+      if (entries !== undefined) return entries
+      for (const wait of waits) await wait(options)
+    }
   }
 
-  /** As `watch` gives them, without a wait for each. Undefined: something was not settled, so once more. */
-  async #settledEntries(options: ReadOptions): Promise<Listed[] | undefined> {
+  peekEntries(): readonly ImageEntry[] | undefined {
+    return this.#list(new Map(), [])
+  }
+
+  /** All entries, those of `made` as it has them. Undefined: `waits` are to be waited for first. */
+  #list(made: Map<LayerNode, ImageNode>, waits: Wait[]): readonly Listed[] | undefined {
     const entries: Listed[] = []
     /** Names that the layers so far have or hide. */
     const settled = new Set<string>()
     for (let k = 0; ; k++) {
-      const part = await this.part(k, options)
-      if (part === undefined) return entries
+      const part = this.#view.isAtRest ? this.#peekPart(k) : undefined
+      if (part === undefined) {
+        if (!this.#isAllThere) waits.push(async (options) => this.#rest(options))
+        break
+      }
       const { layerIndex } = part
       const files = this.#view.filesOf(part.node.tree, layerIndex)
-      let mayHaveLinks: boolean | undefined
+      const mayBeLinked = this.#view.peekLinksAbove(layerIndex)
       const first = entries.length
       for (const [key, found] of part.node.children?.listed() ?? []) {
         if (settled.has(key)) continue
         if (typeof found === 'number') {
-          mayHaveLinks ??= await this.#view.mayHaveLinksAbove(layerIndex)
-          if (!mayHaveLinks) {
+          if (mayBeLinked === false) {
             entries.push(new ListedFile(key, files, found))
             continue
           }
+          if (mayBeLinked === undefined) {
+            waits.push(async () => this.#view.findLinksAbove(layerIndex))
+            return undefined
+          }
         }
-        const child = typeof found === 'number' ? part.node.tree.nodeAt(found) : found
-        if (await this.#isElsewhere(part, key, child)) continue
-        const node = await this.#nodeOf(key, k, { ...part, node: child }, options)
-        await this.#view.countLinks(node)
-        entries.push(new ListedNode(key, node))
+        const node = typeof found === 'number' ? part.node.tree.nodeAt(found) : found
+        const child = { ...part, node }
+        const known = made.get(node) ?? this.#peekDirectory(key, k, child)
+        if (known !== undefined) entries.push(new ListedNode(key, known))
+        else waits.push(async (options) => made.set(node, await this.#countedNodeOf(key, k, child, options)))
       }
-      if (!(await this.#isSettled(part, '', undefined, options))) return undefined
       for (let i = first; i < entries.length; i++) settled.add((entries[i] as Listed).key)
       for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
+    if (waits.length > 0) return undefined
+    // Latin-1: in the order of their bytes.
+    return entries.sort((a, b) => (a.key < b.key ? -1 : 1))
+  }
+
+  /** Waits until there is nothing more to wait for. */
+  async #rest(options: ReadOptions): Promise<void> {
+    // One layer after the other would download them one after the other.
+    await Promise.all(this.#view.layers.map(async (layer) => layer.ready(options)))
+    await Promise.all(this.#view.layers.map(async (_, index) => this.#view.settledTree(index, options)))
+    await this.part(Infinity, options)
+  }
+
+  get #isAllThere(): boolean {
+    return this.#isClosed && this.#extending === undefined && this.#view.isAtRest
+  }
+
+  async #countedNodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
+    const node = await this.#nodeOf(key, k, part, options)
+    await this.#view.countLinks(node)
+    return node
   }
 
   async *watch(options: ReadOptions = {}): AsyncIterable<ImageEntry> {
@@ -199,9 +224,7 @@ export class MergedDirectory implements ImageNode {
         if (settled.has(key)) continue
         if (await this.#isElsewhere(part, key, found)) continue
         settled.add(key)
-        const node = await this.#nodeOf(key, k, { ...part, node: found }, options)
-        await this.#view.countLinks(node)
-        yield new ListedNode(key, node)
+        yield new ListedNode(key, await this.#countedNodeOf(key, k, { ...part, node: found }, options))
       }
       if (!(await this.#isSettled(part, '', undefined, options))) k = -1
       else for (const key of part.node.whiteouts ?? []) settled.add(key)
@@ -286,7 +309,7 @@ export class MergedDirectory implements ImageNode {
     const parent = this.#parent
     const above = parent.#peekPart(this.#next)
     if (above !== undefined) this.#takeBelow(above, above.node.children?.get(this.#key))
-    else if (parent.#isClosed && parent.#extending === undefined) this.#end()
+    else if (parent.#isAllThere) this.#end()
     else return false
     return true
   }
@@ -348,6 +371,14 @@ export class MergedDirectory implements ImageNode {
     const directory = this.#directoryOf(key, k, part)
     // A directory that this layer only implies has the attributes that a layer below gives it.
     while (!directory.#knowsAttributes) await directory.#askFurther(options)
+    return directory
+  }
+
+  /** Where the view is at rest. Undefined also for what is no directory: a file's links are counted first. */
+  #peekDirectory(key: string, k: number, part: Part): MergedDirectory | undefined {
+    if (part.node.children === undefined) return undefined
+    const directory = this.#directoryOf(key, k, part)
+    while (!directory.#knowsAttributes) if (!directory.#extendAtRest()) return undefined
     return directory
   }
 

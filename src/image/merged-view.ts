@@ -118,9 +118,13 @@ export class MergedView {
     return !node.isNew && (await this.#shared.trees.isLinkBelow(node, layerIndex, path))
   }
 
-  /** Whether a file of a layer that has one name there can have more in the image. */
-  async mayHaveLinksAbove(layerIndex: number): Promise<boolean> {
-    return (await this.#linkCounts?.hasLinksAbove(layerIndex)) ?? false
+  /** Whether a file of a layer that has one name there can have more in the image; undefined until `findLinksAbove`. */
+  peekLinksAbove(layerIndex: number): boolean | undefined {
+    return this.#linkCounts === undefined ? false : this.#linkCounts.peekAbove(layerIndex)
+  }
+
+  async findLinksAbove(layerIndex: number): Promise<void> {
+    await this.#linkCounts?.findAbove(layerIndex)
   }
 
   async countLinks(node: ImageNode): Promise<void> {

@@ -145,7 +145,15 @@ export class Member implements TreeNode {
   }
 
   async entries(options?: ReadOptions): Promise<readonly TreeEntry[]> {
-    const entries = await this.#node.entries(options)
+    return this.#shown(await this.#node.entries(options))
+  }
+
+  peekEntries(): readonly TreeEntry[] | undefined {
+    const entries = this.#node.peekEntries?.()
+    return entries && this.#shown(entries)
+  }
+
+  #shown(entries: readonly ImageEntry[]): readonly TreeEntry[] {
     return entries.map((entry) => new MemberEntry(this.#directory, entry))
   }
 

@@ -74,6 +74,9 @@ export interface TreeNode {
   /** Without `.` and `..`; NOT_A_DIRECTORY for non-directories. */
   entries(options?: ReadOptions): Promise<readonly TreeEntry[]>
 
+  /** The same where they are known at once. */
+  peekEntries?(): readonly TreeEntry[] | undefined
+
   /** IS_A_DIRECTORY for directories, INVALID for what has no content. */
   open(options?: ReadOptions): Promise<ByteSource>
 
