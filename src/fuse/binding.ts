@@ -57,6 +57,8 @@ export interface FileSystemStatus {
 export interface FuseOperations {
   /** NOT_FOUND when there is no such name. */
   lookup(parent: Inode, name: Buffer, options?: ReadOptions): Promise<LookupResult>
+  /** The same where nothing has to be waited for; undefined otherwise: look it up. */
+  peekLookup(parent: Inode, name: Buffer): LookupResult | undefined
   forget(inode: Inode, count: number): void
   getattr(inode: Inode, options?: ReadOptions): Promise<Attributes>
   /** Of an open handle: what was opened, whatever its name leads to now. */
@@ -76,8 +78,12 @@ export interface FuseOperations {
   lseek(handle: FileHandle, offset: number, whence: Whence, options?: ReadOptions): Promise<number>
   release(handle: FileHandle): void
   opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle>
+  /** The same where nothing has to be waited for; undefined otherwise: open it. */
+  peekOpendir(inode: Inode): FileHandle | undefined
   /** All entries, with `.` and `..`, the same at every call. */
   readdir(handle: FileHandle, options?: ReadOptions): Promise<readonly DirectoryEntry[]>
+  /** The same where they are known already; undefined otherwise: read them. */
+  peekReaddir(handle: FileHandle): readonly DirectoryEntry[] | undefined
   /**
    * The lookup of an entry (by its place in what readdir gave), made by the way: undefined where it would have to wait.
    */

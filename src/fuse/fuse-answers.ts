@@ -83,18 +83,23 @@ export function encodeFileSystemStatus({ blockBytes, nameBytesMax }: FileSystemS
   return bytes
 }
 
-/** Packs entries of a directory until `size` bytes are full. */
+/** Packs entries of a directory until `size` bytes are full, always into the same memory: one answer after the other. */
 export class DirectoryPacker {
-  readonly #bytes: Buffer
+  #bytes = Buffer.alloc(0)
+  #size = 0
   #filled = 0
 
-  constructor(size: number) {
-    this.#bytes = Buffer.alloc(Math.min(size, maxReadBytes))
+  /** What was packed before is overwritten. */
+  begin(size: number): void {
+    this.#size = Math.min(size, maxReadBytes)
+    if (this.#bytes.length < this.#size) this.#bytes = Buffer.alloc(this.#size)
+    else this.#bytes.fill(0, 0, this.#size)
+    this.#filled = 0
   }
 
   /** Whether an entry with a name of so many bytes still fits. */
   hasRoom(nameBytes: number, plus: boolean): boolean {
-    return this.#filled + packedBytes(nameBytes, plus) <= this.#bytes.length
+    return this.#filled + packedBytes(nameBytes, plus) <= this.#size
   }
 
   /** READDIR's. `next`: where to go on after this entry. */

@@ -6,7 +6,7 @@
 import { constants } from 'node:os'
 import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
-import type { Caching, DirectoryEntry, FileHandle, FuseOperations, Inode } from './binding.js'
+import type { Caching, DirectoryEntry, FileHandle, FuseOperations, Inode, LookupResult } from './binding.js'
 import { failureErrno } from './failure.js'
 import { EarlyInterrupts } from './early-interrupts.js'
 import {
@@ -74,6 +74,7 @@ export class FuseServer {
   /** Those under way, by number. */
   readonly #waiting = new Map<number, AbortController>()
   readonly #earlyInterrupts = new EarlyInterrupts()
+  readonly #packer = new DirectoryPacker()
   readonly #scratches = new ScratchPool(maxReadBytes)
   readonly #work: ReadonlyMap<number, { readonly name: string; readonly run: Work }>
 
@@ -88,14 +89,8 @@ export class FuseServer {
         return [target]
       },
       statfs: async () => Promise.resolve([encodeFileSystemStatus(operations.statfs())]),
-      release: async ({ body }) => this.#release(body),
       getxattr: async (request, signal) => this.#getxattr(request, signal),
       listxattr: async (request, signal) => this.#listxattr(request, signal),
-      readdir: async (request, signal) => this.#readdir(request, signal),
-      releasedir: async ({ body }) => {
-        operations.releasedir(decodeHandle(body) as FileHandle)
-        return Promise.resolve([])
-      },
       lseek: async (request, signal) => this.#seek(request, signal),
     }
     this.#work = new Map(
@@ -145,16 +140,24 @@ export class FuseServer {
         void this.#serve('read', request, async (signal) => this.#read(request, signal))
         return
       case opcodes.lookup:
+        if (this.#atOnce('lookup', request, () => this.#peekLookup(request))) return
         void this.#serve('lookup', request, async (signal) => this.#lookup(request, signal))
         return
+      case opcodes.readdir:
       case opcodes.readdirplus:
-        void this.#serve('readdirplus', request, async (signal) => this.#readdirplus(request, signal))
+        if (this.#atOnce('readdir', request, () => this.#peekEntries(request))) return
+        void this.#serve('readdir', request, async (signal) => this.#readdir(request, signal))
         return
       case opcodes.open:
         void this.#serve('open', request, async (signal) => this.#open(request, signal))
         return
       case opcodes.opendir:
+        if (this.#atOnce('opendir', request, () => this.#peekOpendir(request))) return
         void this.#serve('opendir', request, async (signal) => this.#opendir(request, signal))
+        return
+      case opcodes.release:
+      case opcodes.releasedir:
+        this.#release(request)
         return
       case opcodes.getxattr:
         if (this.#answerQuickly(request)) return
@@ -173,6 +176,16 @@ export class FuseServer {
     const waiting = this.#waiting.get(unique)
     if (waiting === undefined) this.#earlyInterrupts.add(unique)
     else waiting.abort()
+  }
+
+  /** What is in memory is answered in the same turn, for what a promise takes is more than most answers. False: it takes longer. */
+  #atOnce(name: string, request: FuseRequest, work: () => boolean): boolean {
+    try {
+      return work()
+    } catch (error) {
+      this.#answer(request, failureErrno(name, error, this.#options.log), [])
+      return true
+    }
   }
 
   /** `work` answers, or throws before it has. */
@@ -223,7 +236,19 @@ export class FuseServer {
   }
 
   async #lookup(request: FuseRequest, signal: AbortSignal): Promise<void> {
-    const found = await this.#operations.lookup(request.inode as Inode, decodeName(request.body), { signal })
+    this.#answerFound(
+      request,
+      await this.#operations.lookup(request.inode as Inode, decodeName(request.body), { signal }),
+    )
+  }
+
+  #peekLookup(request: FuseRequest): boolean {
+    const found = this.#operations.peekLookup(request.inode as Inode, decodeName(request.body))
+    if (found !== undefined) this.#answerFound(request, found)
+    return found !== undefined
+  }
+
+  #answerFound(request: FuseRequest, found: LookupResult): void {
     // An answer that nobody gets counts no lookup.
     if (!this.#answer(request, 0, [encodeEntry(found, found.attributes.validMs)])) {
       this.#operations.forget(found.inode, 1)
@@ -250,7 +275,16 @@ export class FuseServer {
   }
 
   async #opendir(request: FuseRequest, signal: AbortSignal): Promise<void> {
-    const handle = await this.#operations.opendir(request.inode as Inode, { signal })
+    this.#answerOpendir(request, await this.#operations.opendir(request.inode as Inode, { signal }))
+  }
+
+  #peekOpendir(request: FuseRequest): boolean {
+    const handle = this.#operations.peekOpendir(request.inode as Inode)
+    if (handle !== undefined) this.#answerOpendir(request, handle)
+    return handle !== undefined
+  }
+
+  #answerOpendir(request: FuseRequest, handle: FileHandle): void {
     const flags = directoryFlags(this.#operations.cachingOf(handle))
     if (!this.#answer(request, 0, [encodeOpened(handle, flags)])) this.#operations.releasedir(handle)
   }
@@ -280,57 +314,49 @@ export class FuseServer {
     return [encodeSeek(await this.#operations.lseek(handle as FileHandle, offset, whence, { signal }))]
   }
 
-  async #release(body: Buffer): Promise<readonly Buffer[]> {
-    this.#operations.release(decodeHandle(body) as FileHandle)
-    return Promise.resolve([])
+  #release(request: FuseRequest): void {
+    const handle = decodeHandle(request.body) as FileHandle
+    if (request.opcode === opcodes.release) this.#operations.release(handle)
+    else this.#operations.releasedir(handle)
+    this.#answer(request, 0, [])
   }
 
-  async #readdir({ body }: FuseRequest, signal: AbortSignal): Promise<readonly Buffer[]> {
-    const { handle, offset, size } = decodeRead(body)
-    const packer = new DirectoryPacker(size)
-    for (const [index, { name, type, inode }] of await this.#entriesFrom(handle, offset, signal)) {
-      if (!packer.hasRoom(name.length, false)) break
-      packer.add(name, type, inode, index + 1)
-    }
-    return [packer.bytes()]
+  async #readdir(request: FuseRequest, signal: AbortSignal): Promise<void> {
+    const { handle } = decodeRead(request.body)
+    this.#answerEntries(request, await this.#operations.readdir(handle as FileHandle, { signal }))
   }
 
-  async #readdirplus(request: FuseRequest, signal: AbortSignal): Promise<void> {
+  #peekEntries(request: FuseRequest): boolean {
+    const entries = this.#operations.peekReaddir(decodeRead(request.body).handle as FileHandle)
+    if (entries !== undefined) this.#answerEntries(request, entries)
+    return entries !== undefined
+  }
+
+  /** READDIRPLUS's entries are looked up by the way. */
+  #answerEntries(request: FuseRequest, entries: readonly DirectoryEntry[]): void {
     const { handle, offset, size } = decodeRead(request.body)
-    const packer = new DirectoryPacker(size)
+    const isPlus = request.opcode === opcodes.readdirplus
+    const packer = this.#packer
+    packer.begin(size)
     const looked: Inode[] = []
-    for (const [index, { name, type, inode }] of await this.#entriesFrom(handle, offset, signal)) {
-      if (!packer.hasRoom(name.length, true)) break
-      const found = this.#operations.lookupEntry(handle as FileHandle, index)
-      if (found !== undefined) looked.push(found.inode)
-      packer.addPlus(name, type, inode, index + 1, found, found?.attributes.validMs ?? 0)
+    let leftOut = 0
+    for (let index = offset; index < entries.length; index++) {
+      const { name, type, inode } = entries[index] as DirectoryEntry
+      if (!isShowable(name)) {
+        leftOut++
+        continue
+      }
+      if (!packer.hasRoom(name.length, isPlus)) break
+      if (isPlus) {
+        const found = this.#operations.lookupEntry(handle as FileHandle, index)
+        if (found !== undefined) looked.push(found.inode)
+        packer.addPlus(name, type, inode, index + 1, found, found?.attributes.validMs ?? 0)
+      } else packer.add(name, type, inode, index + 1)
     }
+    // Once a page, not once an entry: an image can have millions of them.
+    if (leftOut > 0) this.#options.log.warn({ entries: leftOut }, 'left out: no file system can show such names')
     if (this.#answer(request, 0, [packer.bytes()])) return
     for (const inode of looked) this.#operations.forget(inode, 1)
-  }
-
-  async #entriesFrom(
-    handle: number,
-    offset: number,
-    signal: AbortSignal,
-  ): Promise<Iterable<[number, DirectoryEntry]>> {
-    const entries = await this.#operations.readdir(handle as FileHandle, { signal })
-    return this.#shown(entries, offset)
-  }
-
-  *#shown(entries: readonly DirectoryEntry[], offset: number): Iterable<[number, DirectoryEntry]> {
-    let leftOut = 0
-    try {
-      for (let index = offset; index < entries.length; index++) {
-        const entry = entries[index] as DirectoryEntry
-        if (isShowable(entry.name)) yield [index, entry]
-        else leftOut++
-      }
-    } finally {
-      // Once a page, not once an entry: an image can have millions of them.
-      if (leftOut > 0)
-        this.#options.log.warn({ entries: leftOut }, 'left out: no file system can show such names')
-    }
   }
 
   /** What is known without waiting, as for most files there is nothing to know. */

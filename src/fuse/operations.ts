@@ -5,12 +5,11 @@ import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
-import type { TreeEntry, TreeLookup, TreeNode } from '../tree/node.js'
+import type { TreeLookup, TreeNode } from '../tree/node.js'
 import { nameValidMs } from '../tree/place.js'
 import type { Tree } from '../tree/tree.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
-import { Lazy } from '../util/lazy.js'
 import type { Logger } from '../util/log.js'
 import type {
   Attributes,
@@ -24,6 +23,8 @@ import type {
 import { withProgressDeadline } from './deadline.js'
 import { explainNode, factPrefix } from './facts.js'
 import { HandleTable } from './handles.js'
+import { OpenDirectory } from './open-directory.js'
+import { attributesOfNode } from './shown-attributes.js'
 import { formatShownName } from './shown-name.js'
 
 interface Found extends TreeLookup {
@@ -39,15 +40,6 @@ interface OpenNode {
 interface OpenFile extends OpenNode {
   readonly source: ByteSource
 }
-
-interface OpenDirectory extends OpenNode {
-  readonly listing: Lazy<readonly DirectoryEntry[]>
-  /** Of that listing, once it was made: without `.` and `..`. */
-  entries: readonly TreeEntry[]
-}
-
-/** `.` and `..` come first. */
-const dotEntries = 2
 
 export interface OperationsOptions {
   /** Of each request; a running first pass that gets on extends it. */
@@ -111,7 +103,17 @@ export class TreeOperations implements FuseOperations {
     const found = await this.#run('lookup', directory, options, look, name)
     if (found === undefined) throw new RegistryFsError('NOT_FOUND', 'no such file or directory')
     const inode = this.#inodes.acquire(found.node)
-    return { inode, attributes: attributesOf(inode, found.node, found.attributes), validMs: found.validMs }
+    return { inode, attributes: attributesOfNode(inode, found.node, found.attributes), validMs: found.validMs }
+  }
+
+  peekLookup(parent: Inode, name: Buffer): LookupResult | undefined {
+    if (this.#stopping.signal.aborted) return undefined
+    const found = this.#inodes.get(parent).peek?.(name)
+    const attributes = found?.node.attributes
+    if (found === undefined || attributes === undefined) return undefined
+    this.#count('lookup')
+    const inode = this.#inodes.acquire(found.node)
+    return { inode, attributes: attributesOfNode(inode, found.node, attributes), validMs: found.validMs }
   }
 
   forget(inode: Inode, count: number): void {
@@ -126,7 +128,7 @@ export class TreeOperations implements FuseOperations {
     const { inode, node, ...open } = this.#handles.get(handle)
     const attributes = await this.#getattr(inode, node, options)
     if (!('source' in open) || open.source.size === attributes.size) return attributes
-    return attributesOf(inode, node, { ...attributes, size: open.source.size, blocks: undefined })
+    return attributesOfNode(inode, node, { ...attributes, size: open.source.size, blocks: undefined })
   }
 
   async readlink(inode: Inode): Promise<Buffer> {
@@ -194,17 +196,30 @@ export class TreeOperations implements FuseOperations {
   }
 
   async opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
-    const directory = this.#inodes.get(inode)
-    if (directory.type !== 'directory') throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
+    const directory = this.#directoryAt(inode)
     const node = await this.#run('opendir', directory, options, async (signal) =>
       directory.resolve({ signal }),
     )
-    // Not before it is read: opening alone, as every tree walker does, need not wait for a first pass.
-    const listing = new Lazy(async () => {
-      open.entries = await this.#run('readdir', node, undefined, async (signal) => node.entries({ signal }))
-      return this.#listed(inode, open.entries)
-    })
-    const open: OpenDirectory = { inode, node, listing, entries: [] }
+    return this.#openDirectory(inode, node)
+  }
+
+  peekOpendir(inode: Inode): FileHandle | undefined {
+    const directory = this.#directoryAt(inode)
+    if (!directory.isResolved || this.#stopping.signal.aborted) return undefined
+    this.#count('opendir')
+    return this.#openDirectory(inode, directory)
+  }
+
+  #directoryAt(inode: Inode): TreeNode {
+    const directory = this.#inodes.get(inode)
+    if (directory.type !== 'directory') throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
+    return directory
+  }
+
+  #openDirectory(inode: Inode, node: TreeNode): FileHandle {
+    const open = new OpenDirectory(inode, node, this.#inodes, async (opened) =>
+      this.#run('readdir', opened, undefined, async (signal) => opened.entries({ signal })),
+    )
     return this.#pinned(open)
   }
 
@@ -213,16 +228,18 @@ export class TreeOperations implements FuseOperations {
     return abortable(this.#directory(handle).listing.get(), options?.signal)
   }
 
+  peekReaddir(handle: FileHandle): readonly DirectoryEntry[] | undefined {
+    return this.#stopping.signal.aborted ? undefined : this.#directory(handle).peek()
+  }
+
   lookupEntry(handle: FileHandle, index: number): LookupResult | undefined {
     const directory = this.#directory(handle)
-    const node = directory.entries[index - dotEntries]?.node
-    const attributes = node?.attributes
-    if (node === undefined || attributes === undefined) return undefined
+    const attributes = directory.lookup(index)
+    if (attributes === undefined) return undefined
     this.#count('lookup')
-    const inode = this.#inodes.acquire(node)
     // As lookup has it: a name whose directory can move is believed as long as that.
     const validMs = directory.node.image !== undefined && this.#isFixed(directory) ? Infinity : nameValidMs
-    return { inode, attributes: attributesOf(inode, node, attributes), validMs }
+    return { inode: attributes.inode, attributes, validMs }
   }
 
   releasedir(handle: FileHandle): void {
@@ -271,30 +288,18 @@ export class TreeOperations implements FuseOperations {
   async #getattr(inode: Inode, node: TreeNode, options: ReadOptions | undefined): Promise<Attributes> {
     if (node.attributes !== undefined) {
       this.#count('getattr')
-      return attributesOf(inode, node, node.attributes)
+      return attributesOfNode(inode, node, node.attributes)
     }
     const attributes = await this.#run('getattr', node, options, async (signal) =>
       node.getAttributes({ signal }),
     )
-    return attributesOf(inode, node, attributes)
+    return attributesOfNode(inode, node, attributes)
   }
 
   #directory(handle: FileHandle): OpenDirectory {
     const directory = this.#handles.get(handle)
-    if (!('listing' in directory)) throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
+    if (!(directory instanceof OpenDirectory)) throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
     return directory
-  }
-
-  #listed(inode: Inode, entries: readonly TreeEntry[]): readonly DirectoryEntry[] {
-    return [
-      { name: Buffer.from('.'), type: 'directory', inode },
-      { name: Buffer.from('..'), type: 'directory', inode: undefined },
-      ...entries.map(({ name, type, node }) => ({
-        name,
-        type,
-        inode: node === undefined ? undefined : this.#inodes.numberOf(node),
-      })),
-    ]
   }
 
   /** What was opened is the node of that inode itself, not what its name leads to at the moment. */
@@ -351,13 +356,4 @@ export class TreeOperations implements FuseOperations {
       this.#options.log.warn({ operation, code: placed.code }, placed.describe())
     }
   }
-}
-
-function attributesOf(inode: Inode, node: TreeNode, attributes: NodeAttributes): Attributes {
-  // POSIX: st_size of a link is the length of its target; tar leaves it 0.
-  const size = node.type === 'symlink' ? node.linkName.length : attributes.size
-  // A directory of many names may be another image's in a moment; a file's link count grows while its layer is read.
-  const validMs = node.type !== 'directory' && node.image?.isProven === true ? Infinity : nameValidMs
-  const blocks = attributes.blocks ?? Math.ceil(size / 512)
-  return { ...attributes, size, blocks, inode, validMs }
 }

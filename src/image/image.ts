@@ -34,9 +34,29 @@ export interface NodeOrigin {
   readonly dataOffset: number
 }
 
+/**
+ * Files of an image that are numbers until somebody asks for one, for there may be a million. A number stands for the
+ * same file as long as this is the same object.
+ */
+export interface NumberedFiles {
+  nodeAt(index: number): ImageNode
+  /** The node's, without making it. */
+  attributesAt(index: number): NodeAttributes
+}
+
+/** Which of them one is. */
+export interface FileNumber {
+  readonly files: NumberedFiles
+  readonly index: number
+}
+
 export interface ImageEntry {
   readonly name: Buffer
+  readonly type: NodeAttributes['type']
+  /** Made when it is asked for where it is a number. */
   readonly node: ImageNode
+  /** Undefined where all that there is to know takes the node. */
+  readonly number?: FileNumber | undefined
 }
 
 /**
@@ -51,12 +71,20 @@ export interface ImageNode {
   /** Symlink target as stored; empty for others. */
   readonly linkName: Buffer
   readonly xattrs: ReadonlyMap<string, Buffer>
+  /** Of those that are files of a NumberedFiles. */
+  readonly number?: FileNumber | undefined
 
   /** Undefined when there is no such name. Waits for a running first pass only as far as it must. NOT_A_DIRECTORY for non-directories. */
   lookup(name: Buffer, options?: ReadOptions): Promise<ImageNode | undefined>
 
+  /** The same where all that it takes is in memory and at rest; undefined otherwise, and where there is no such name. */
+  peek?(name: Buffer): ImageNode | undefined
+
   /** All entries, sorted by bytes; waits for the first passes to end. NOT_A_DIRECTORY for non-directories. */
   entries(options?: ReadOptions): Promise<readonly ImageEntry[]>
+
+  /** Those of `entries` where all that it takes is in memory and at rest; undefined otherwise. */
+  peekEntries?(): readonly ImageEntry[] | undefined
 
   /** The same entries, each as soon as a first pass meets it: the top-most layer's first, in the order of its tar. */
   watch(options?: ReadOptions): AsyncIterable<ImageEntry>

@@ -15,6 +15,8 @@ export class LinkCounts {
   readonly #counted = new WeakMap<MergedFile, Promise<void>>()
   readonly #linksOf = new Map<number, Promise<ReadonlyMap<ImageNode, readonly string[]>>>()
 
+  readonly #haveAbove = new Map<number, boolean>()
+
   constructor(view: MergedView) {
     this.#view = view
   }
@@ -28,6 +30,18 @@ export class LinkCounts {
       counted.catch(() => this.#counted.delete(node))
     }
     return counted
+  }
+
+  /** Whether layers above have hard links to what the layers below them have; undefined until `findAbove`. */
+  peekAbove(layerIndex: number): boolean | undefined {
+    return layerIndex === this.#view.layers.length - 1 ? false : this.#haveAbove.get(layerIndex)
+  }
+
+  async findAbove(layerIndex: number): Promise<void> {
+    let hasAny = false
+    for (let above = layerIndex + 1; above < this.#view.layers.length; above++)
+      hasAny ||= (await this.#linksInto(above)).size > 0
+    this.#haveAbove.set(layerIndex, hasAny)
   }
 
   async #count(file: MergedFile): Promise<void> {

@@ -5,8 +5,13 @@ import type { ByteSource } from '../blob/source.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
-import { memberAttributes, memberOrigin } from './merged-file.js'
+import { ListedFile, ListedNode } from './listed.js'
+import { directoryAttributes } from './member-attributes.js'
+import { memberOrigin } from './merged-file.js'
 import type { MergedView } from './merged-view.js'
+
+type Listed = ListedFile | ListedNode
+type Wait = (options: ReadOptions) => Promise<unknown>
 
 /** A layer's directory node that is visible here. It is valid while the layer still has the same tree. */
 export interface Part {
@@ -84,7 +89,7 @@ export class MergedDirectory implements ImageNode {
 
   get attributes(): NodeAttributes {
     const named = this.#named?.node.member
-    return named === undefined ? madeUp : { ...memberAttributes(named, 1), type: 'directory', size: 0 }
+    return named === undefined ? madeUp : directoryAttributes(named)
   }
 
   get origin(): NodeOrigin | undefined {
@@ -113,6 +118,18 @@ export class MergedDirectory implements ImageNode {
     return node
   }
 
+  peek(name: Buffer): ImageNode | undefined {
+    if (!this.#view.isAtRest) return undefined
+    const key = name.toString('latin1')
+    for (let k = 0; ; k++) {
+      const part = this.#peekPart(k)
+      const found = part?.node.children?.get(key)
+      if (part === undefined) return undefined
+      if (found !== undefined) return this.#peekDirectory(key, k, { ...part, node: found })
+      if (part.node.whiteouts?.has(key) === true) return undefined
+    }
+  }
+
   /** By the Latin-1 key of a name; its links are not counted. */
   async find(key: string, options: ReadOptions = {}): Promise<ImageNode | undefined> {
     for (let k = 0; ; k++) {
@@ -126,36 +143,76 @@ export class MergedDirectory implements ImageNode {
   }
 
   async entries(options: ReadOptions = {}): Promise<readonly ImageEntry[]> {
+    const made = new Map<LayerNode, ImageNode>()
+    for (;;) {
+      const waits: Wait[] = []
+      const entries = this.#list(made, waits)
+      if (entries !== undefined) return entries
+      for (const wait of waits) await wait(options)
+    }
+  }
+
+  peekEntries(): readonly ImageEntry[] | undefined {
+    return this.#list(new Map(), [])
+  }
+
+  /** All entries, those of `made` as it has them. Undefined: `waits` are to be waited for first. */
+  #list(made: Map<LayerNode, ImageNode>, waits: Wait[]): readonly Listed[] | undefined {
+    const entries: Listed[] = []
+    /** Names that the layers so far have or hide. */
+    const settled = new Set<string>()
+    for (let k = 0; ; k++) {
+      const part = this.#view.isAtRest ? this.#peekPart(k) : undefined
+      if (part === undefined) {
+        if (!this.#isAllThere) waits.push(async (options) => this.#rest(options))
+        break
+      }
+      const { layerIndex } = part
+      const files = this.#view.filesOf(part.node.tree, layerIndex)
+      const mayBeLinked = this.#view.peekLinksAbove(layerIndex)
+      const first = entries.length
+      for (const [key, found] of part.node.children?.listed() ?? []) {
+        if (settled.has(key)) continue
+        if (typeof found === 'number') {
+          if (mayBeLinked === false) {
+            entries.push(new ListedFile(key, files, found))
+            continue
+          }
+          if (mayBeLinked === undefined) {
+            waits.push(async () => this.#view.findLinksAbove(layerIndex))
+            return undefined
+          }
+        }
+        const node = typeof found === 'number' ? part.node.tree.nodeAt(found) : found
+        const child = { ...part, node }
+        const known = made.get(node) ?? this.#peekDirectory(key, k, child)
+        if (known !== undefined) entries.push(new ListedNode(key, known))
+        else waits.push(async (options) => made.set(node, await this.#countedNodeOf(key, k, child, options)))
+      }
+      for (let i = first; i < entries.length; i++) settled.add((entries[i] as Listed).key)
+      for (const key of part.node.whiteouts ?? []) settled.add(key)
+    }
+    if (waits.length > 0) return undefined
+    // Latin-1: in the order of their bytes.
+    return entries.sort((a, b) => (a.key < b.key ? -1 : 1))
+  }
+
+  /** Waits until there is nothing more to wait for. */
+  async #rest(options: ReadOptions): Promise<void> {
     // One layer after the other would download them one after the other.
     await Promise.all(this.#view.layers.map(async (layer) => layer.ready(options)))
     await Promise.all(this.#view.layers.map(async (_, index) => this.#view.settledTree(index, options)))
-    let entries = await this.#settledEntries(options)
-    while (entries === undefined) entries = await this.#settledEntries(options)
-    return entries.sort((a, b) => Buffer.compare(a.name, b.name))
+    await this.part(Infinity, options)
   }
 
-  /** As `watch` gives them, without a wait for each. Undefined: something was not settled, so once more. */
-  async #settledEntries(options: ReadOptions): Promise<ImageEntry[] | undefined> {
-    const nodes = new Map<string, ImageNode>()
-    const hidden = new Set<string>()
-    for (let k = 0; ; k++) {
-      const part = await this.part(k, options)
-      if (part === undefined) break
-      const { layerIndex } = part
-      for (const [key, found] of part.node.children?.entries() ?? []) {
-        if (nodes.has(key) || hidden.has(key)) continue
-        const isPlain = found.children === undefined && found.unresolvedLink === undefined
-        if (!isPlain && (await this.#isElsewhere(part, key, found))) continue
-        const node = isPlain
-          ? this.#view.fileOf(found, layerIndex)
-          : await this.#nodeOf(key, k, { ...part, node: found }, options)
-        if (this.#view.countsLinks) await this.#view.countLinks(node)
-        nodes.set(key, node)
-      }
-      if (!(await this.#isSettled(part, '', undefined, options))) return undefined
-      for (const key of part.node.whiteouts ?? []) hidden.add(key)
-    }
-    return [...nodes].map(([key, node]) => ({ name: Buffer.from(key, 'latin1'), node }))
+  get #isAllThere(): boolean {
+    return this.#isClosed && this.#extending === undefined && this.#view.isAtRest
+  }
+
+  async #countedNodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
+    const node = await this.#nodeOf(key, k, part, options)
+    await this.#view.countLinks(node)
+    return node
   }
 
   async *watch(options: ReadOptions = {}): AsyncIterable<ImageEntry> {
@@ -167,9 +224,7 @@ export class MergedDirectory implements ImageNode {
         if (settled.has(key)) continue
         if (await this.#isElsewhere(part, key, found)) continue
         settled.add(key)
-        const node = await this.#nodeOf(key, k, { ...part, node: found }, options)
-        await this.#view.countLinks(node)
-        yield { name: Buffer.from(key, 'latin1'), node }
+        yield new ListedNode(key, await this.#countedNodeOf(key, k, { ...part, node: found }, options))
       }
       if (!(await this.#isSettled(part, '', undefined, options))) k = -1
       else for (const key of part.node.whiteouts ?? []) settled.add(key)
@@ -188,6 +243,14 @@ export class MergedDirectory implements ImageNode {
       if (part !== undefined || this.#isClosed) return part
       await this.#askFurther(options)
     }
+  }
+
+  /** The same where the view is at rest; undefined also where somebody looks for more at the moment. */
+  #peekPart(k: number): Part | undefined {
+    if (this.#extending !== undefined) return undefined
+    if (this.#parts.some((part) => this.#isGone(part))) this.#forget()
+    while (this.#parts[k] === undefined && !this.#isClosed) if (!this.#extendAtRest()) return undefined
+    return this.#parts[k]
   }
 
   /** Shared by all who wait, so no one's signal may end it. */
@@ -218,9 +281,7 @@ export class MergedDirectory implements ImageNode {
         return
       }
       await this.#layer(layerIndex).until((tree) => tree.root)
-      const tree = this.#view.treeOf(layerIndex)
-      this.#next++
-      if (tree !== undefined) this.#add({ layerIndex, tree, node: tree.root })
+      this.#takeRoot(layerIndex)
       return
     }
     const above = await this.#parent.part(this.#next, {})
@@ -233,6 +294,33 @@ export class MergedDirectory implements ImageNode {
       this.#forget()
       return
     }
+    this.#takeBelow(above, node)
+  }
+
+  /** As `#extend`, without a wait. False: it is under way. */
+  #extendAtRest(): boolean {
+    if (this.#extending !== undefined) return false
+    if (this.#parent === undefined) {
+      const layerIndex = this.#view.layers.length - 1 - this.#next
+      if (layerIndex < 0) this.#end()
+      else this.#takeRoot(layerIndex)
+      return true
+    }
+    const parent = this.#parent
+    const above = parent.#peekPart(this.#next)
+    if (above !== undefined) this.#takeBelow(above, above.node.children?.get(this.#key))
+    else if (parent.#isAllThere) this.#end()
+    else return false
+    return true
+  }
+
+  #takeRoot(layerIndex: number): void {
+    const tree = this.#view.treeOf(layerIndex)
+    this.#next++
+    if (tree !== undefined) this.#add({ layerIndex, tree, node: tree.root })
+  }
+
+  #takeBelow(above: Part, node: LayerNode | undefined): void {
     this.#next++
     if (node?.children !== undefined) this.#add({ ...above, node })
     else if (node !== undefined || above.node.whiteouts?.has(this.#key) === true) this.#end()
@@ -280,13 +368,30 @@ export class MergedDirectory implements ImageNode {
     const { node, layerIndex } = part
     if (node.unresolvedLink !== undefined) return this.#view.resolveLink(node, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
+    const directory = this.#directoryOf(key, k, part)
+    // A directory that this layer only implies has the attributes that a layer below gives it.
+    while (!directory.#knowsAttributes) await directory.#askFurther(options)
+    return directory
+  }
+
+  /** Where the view is at rest. Undefined also for what is no directory: a file's links are counted first. */
+  #peekDirectory(key: string, k: number, part: Part): MergedDirectory | undefined {
+    if (part.node.children === undefined) return undefined
+    const directory = this.#directoryOf(key, k, part)
+    while (!directory.#knowsAttributes) if (!directory.#extendAtRest()) return undefined
+    return directory
+  }
+
+  get #knowsAttributes(): boolean {
+    return this.#complete || this.#named !== undefined
+  }
+
+  #directoryOf(key: string, k: number, part: Part): MergedDirectory {
     let directory = this.#directories.get(key)
-    if (directory?.hasPart(node) !== true) {
+    if (directory?.hasPart(part.node) !== true) {
       directory = new MergedDirectory(this.#view, this, key, k + 1, part)
       this.#directories.set(key, directory)
     }
-    // A directory that this layer only implies has the attributes that a layer below gives it.
-    while (directory.#named === undefined && !directory.#complete) await directory.#askFurther(options)
     return directory
   }
 

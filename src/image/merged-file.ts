@@ -7,23 +7,35 @@ import { blockBytes, paddedBytes } from '../tar/block.js'
 import { storedBytesOfMember, type TarMember } from '../tar/member.js'
 import { storedBytesOf } from '../tar/sparse-map.js'
 import { RegistryFsError } from '../util/errors.js'
-import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
+import type { FileNumber, ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
+import type { LayerFiles } from './layer-files.js'
+import { dataBlocks, fileAttributes } from './member-attributes.js'
 
 const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
 /** Everything in an image but directories, as one layer has it. */
 export class MergedFile implements ImageNode {
-  readonly layerIndex: number
   /** Names in the whole image, once they were counted; until then those in its layer count. */
   linkCount: number | undefined = undefined
-  readonly #layer: Layer
+  readonly #files: LayerFiles
   readonly #node: LayerNode
   #blocks: number | undefined
 
-  constructor(layer: Layer, layerIndex: number, node: LayerNode) {
-    this.#layer = layer
-    this.layerIndex = layerIndex
+  constructor(files: LayerFiles, node: LayerNode) {
+    this.#files = files
     this.#node = node
+  }
+
+  get #layer(): Layer {
+    return this.#files.layer
+  }
+
+  get layerIndex(): number {
+    return this.#files.layerIndex
+  }
+
+  get number(): FileNumber {
+    return { files: this.#files, index: this.#node.memberIndex }
   }
 
   /** Decoded when it is needed: there may be a million of these. */
@@ -44,10 +56,8 @@ export class MergedFile implements ImageNode {
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
     const member = this.#member
-    return {
-      ...memberAttributes(member, this.linkCount ?? this.#node.linkCount),
-      blocks: this.#dataBlocks(member),
-    }
+    const linkCount = this.linkCount ?? this.#node.linkCount
+    return fileAttributes(member, member.linkName.length, linkCount, this.#dataBlocks(member))
   }
 
   /** Counted once: what is known of a layer that was read does not change. */
@@ -55,9 +65,7 @@ export class MergedFile implements ImageNode {
     if (member.type !== 'file' || member.unsupported !== undefined) return undefined
     if (this.#blocks !== undefined) return this.#blocks
     const storedBytes = paddedBytes(storedBytesOfMember(member))
-    const { zeros } = this.#layer
-    if (zeros !== undefined)
-      this.#blocks = (storedBytes - zeros.zerosWithin(member.dataOffset, storedBytes)) / blockBytes
+    this.#blocks = dataBlocks(this.#layer, member.dataOffset, storedBytes)
     return this.#blocks ?? (member.sparse === undefined ? undefined : storedBytes / blockBytes)
   }
 
@@ -100,22 +108,6 @@ export class MergedFile implements ImageNode {
 
   watch(): AsyncIterable<ImageEntry> {
     throw notADirectory(this.#member)
-  }
-}
-
-export function memberAttributes(member: TarMember, linkCount: number): NodeAttributes {
-  return {
-    type: member.type === 'hardlink' ? 'file' : member.type,
-    // Linux has no others of symbolic links.
-    mode: member.type === 'symlink' ? 0o777 : member.mode,
-    uid: member.uid,
-    gid: member.gid,
-    size: member.type === 'symlink' ? member.linkName.length : member.size,
-    mtimeSeconds: member.mtimeSeconds,
-    mtimeNanoseconds: member.mtimeNanoseconds,
-    deviceMajor: member.deviceMajor,
-    deviceMinor: member.deviceMinor,
-    linkCount,
   }
 }
 

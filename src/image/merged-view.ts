@@ -1,18 +1,20 @@
 import type { Layer } from '../layer/layer.js'
 import type { LayerTree } from '../layer/layer-tree.js'
+import type { TreeMembers } from '../layer/tree-members.js'
 import type { LayerNode } from '../layer/tree-node.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import { EffectiveTrees } from './effective-trees.js'
 import type { ImageNode } from './image.js'
+import { LayerFiles } from './layer-files.js'
 import { LinkCounts } from './link-counts.js'
 import { MergedDirectory } from './merged-directory.js'
-import { MergedFile } from './merged-file.js'
+import type { MergedFile } from './merged-file.js'
 import { followPath } from './merged-path.js'
 
 /** What the views of an image's layers have in common. */
 interface Shared {
-  readonly files: WeakMap<LayerNode, MergedFile>
+  readonly files: WeakMap<TreeMembers, LayerFiles>
   /** Views of the layers below each one. */
   readonly lower: Map<number, MergedView>
   readonly trees: EffectiveTrees
@@ -52,13 +54,18 @@ export class MergedView {
 
   /** The same object for the same file, however it was found. */
   fileOf(node: LayerNode, layerIndex: number): MergedFile {
+    return this.filesOf(node.tree, layerIndex).fileOf(node)
+  }
+
+  /** Of one layer, for as long as it has the same tree. */
+  filesOf(members: TreeMembers, layerIndex: number): LayerFiles {
     const { files } = this.#shared
-    let file = files.get(node)
-    if (file === undefined) {
-      file = new MergedFile(this.layers[layerIndex] as Layer, layerIndex, node)
-      files.set(node, file)
+    let found = files.get(members)
+    if (found === undefined) {
+      found = new LayerFiles(this.layers[layerIndex] as Layer, layerIndex, members)
+      files.set(members, found)
     }
-    return file
+    return found
   }
 
   /** The layers below one: what was there when it was put on them. */
@@ -94,6 +101,14 @@ export class MergedView {
     return true
   }
 
+  /** Every layer was read, and where all members go is known: nothing has to be waited for. */
+  get isAtRest(): boolean {
+    return this.layers.every((layer, index) => {
+      if (layer.state !== 'ready') return false
+      return index === 0 || layer.tree?.dependsOnLower === false || this.#shared.trees.known(index) !== undefined
+    })
+  }
+
   isSettled(layerIndex: number, tree: LayerTree): boolean {
     return layerIndex === 0 || this.#shared.trees.known(layerIndex) === tree
   }
@@ -103,9 +118,13 @@ export class MergedView {
     return !node.isNew && (await this.#shared.trees.isLinkBelow(node, layerIndex, path))
   }
 
-  /** Whether there is anything to count. */
-  get countsLinks(): boolean {
-    return this.#linkCounts !== undefined
+  /** Whether a file of a layer that has one name there can have more in the image; undefined until `findLinksAbove`. */
+  peekLinksAbove(layerIndex: number): boolean | undefined {
+    return this.#linkCounts === undefined ? false : this.#linkCounts.peekAbove(layerIndex)
+  }
+
+  async findLinksAbove(layerIndex: number): Promise<void> {
+    await this.#linkCounts?.findAbove(layerIndex)
   }
 
   async countLinks(node: ImageNode): Promise<void> {

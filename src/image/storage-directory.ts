@@ -128,7 +128,7 @@ export class StorageDirectory implements ImageNode {
       ),
     )
     return found
-      .flatMap(({ name, node }) => (node === undefined ? [] : { name, node }))
+      .flatMap(({ name, node }) => (node === undefined ? [] : { name, type: node.type, node }))
       .sort((a, b) => Buffer.compare(a.name, b.name))
   }
 

@@ -67,6 +67,52 @@ export class MemberCursor {
     return this.member().sparse?.reduce((sum, n, i) => (i % 2 === 0 ? sum : sum + n), this.#dataOffset) ?? 0
   }
 
+  get mode(): number {
+    return this.#mode
+  }
+
+  get uid(): number {
+    return this.#uid
+  }
+
+  get gid(): number {
+    return this.#gid
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  get mtimeSeconds(): number {
+    return this.#mtimeSeconds
+  }
+
+  get mtimeNanoseconds(): number {
+    return this.#mtimeNanoseconds
+  }
+
+  get deviceMajor(): number {
+    return this.#deviceMajor
+  }
+
+  get deviceMinor(): number {
+    return this.#deviceMinor
+  }
+
+  get dataOffset(): number {
+    return this.#dataOffset
+  }
+
+  /** The length of the link's name. */
+  get linkBytes(): number {
+    return this.#linkEnd - this.#linkStart
+  }
+
+  /** Its content is in the tar as it is. */
+  get isWhole(): boolean {
+    return ((this.#first >> typeBits) & (flags.unsupported | flags.sparse)) === 0
+  }
+
   /** Type and name only; `at` is of no use afterwards. */
   peek(): void {
     this.#first = this.count((1 << (typeBits + 8)) - 1)

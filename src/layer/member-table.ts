@@ -85,6 +85,13 @@ export class MemberTable {
     return cursor
   }
 
+  /** At all of a member, until the next one is looked at or added. */
+  read(index: number): MemberCursor {
+    this.#peeking.goTo(this.#bytesOf(index), this.#starts[index] as number)
+    this.#peeking.next()
+    return this.#peeking
+  }
+
   /** Latin-1, what follows the last slash of its name. */
   lastNameOf(index: number): string {
     const { bytes, nameStart, nameEnd } = this.peek(index)
@@ -94,9 +101,7 @@ export class MemberTable {
   }
 
   headerOffsetOf(index: number): number {
-    this.#peeking.goTo(this.#bytesOf(index), this.#starts[index] as number)
-    this.#peeking.next()
-    return this.#peeking.headerOffset
+    return this.read(index).headerOffset
   }
 
   /** Those from `start` up to `end`, as `encodeMembers` has them. */

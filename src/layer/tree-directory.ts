@@ -45,7 +45,7 @@ export class Directory implements Children {
   /** The same node for the same name, for as long as it is held. */
   get(name: string): TreeNode | undefined {
     const entry = this.#entries.get(name)
-    return typeof entry === 'number' ? this.#nodeOf(entry) : entry
+    return typeof entry === 'number' ? this.#tree.nodeAt(entry) : entry
   }
 
   /** The same, and it stays: something about it is to change. */
@@ -61,7 +61,11 @@ export class Directory implements Children {
 
   *entries(): Generator<readonly [string, TreeNode]> {
     for (const [name, entry] of this.#entries)
-      yield [name, typeof entry === 'number' ? this.#nodeOf(entry) : entry]
+      yield [name, typeof entry === 'number' ? this.#tree.nodeAt(entry) : entry]
+  }
+
+  listed(): Iterable<readonly [string, TreeEntry]> {
+    return this.#entries
   }
 
   *directories(): Generator<readonly [string, TreeNode]> {
@@ -124,15 +128,5 @@ export class Directory implements Children {
     if (known === undefined) this.#names = new WeakRef(names)
     this.#namedUpTo = end
     return names
-  }
-
-  #nodeOf(memberIndex: number): TreeNode {
-    const { nodes } = this.#tree
-    let node = nodes.get(memberIndex)
-    if (node === undefined) {
-      node = new TreeNode(this.#tree, memberIndex)
-      nodes.set(memberIndex, node)
-    }
-    return node
   }
 }

@@ -11,9 +11,14 @@ export interface Children {
   directories(): Iterable<readonly [string, LayerNode]>
   /** Goes on with what is added later, as that of a Map. */
   entries(): IterableIterator<readonly [string, LayerNode]>
+  /** As it is now; plain files by their index in the layer's table. */
+  listed(): Iterable<readonly [string, LayerNode | number]>
 }
 
 export interface LayerNode {
+  readonly tree: TreeMembers
+  /** In the layer's table, the same for as long as it is no directory; -1 where there is no member. */
+  readonly memberIndex: number
   /** Decoded anew each time. Undefined for a directory that the layer only implies; may become defined later. */
   readonly member: TarMember | undefined
   /** The member's, found faster. */

@@ -42,6 +42,10 @@ export abstract class Directory implements TreeNode {
   abstract entries(options?: ReadOptions): Promise<readonly TreeEntry[]>
   abstract explain(options?: ReadOptions): Promise<Facts>
 
+  get isResolved(): boolean {
+    return true
+  }
+
   async resolve(_options?: ReadOptions): Promise<TreeNode> {
     return Promise.resolve(this)
   }

@@ -1,9 +1,9 @@
 import type { ByteSource } from '../blob/source.js'
-import type { Image, ImageNode, NodeAttributes } from '../image/image.js'
+import type { Image, ImageEntry, ImageNode, NodeAttributes, NumberedFiles } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
-import type { Facts, TreeEntry, TreeLookup, TreeNode } from './node.js'
+import type { Facts, NodeNumber, NumberedNodes, TreeEntry, TreeLookup, TreeNode } from './node.js'
 import { nameValidMs } from './place.js'
 
 /**
@@ -13,6 +13,7 @@ import { nameValidMs } from './place.js'
 export class ImageDirectory {
   readonly image: Image
   readonly #members = new WeakMap<object, Member>()
+  readonly #numbered = new WeakMap<NumberedFiles, NumberedMembers>()
 
   constructor(image: Image) {
     this.image = image
@@ -30,6 +31,62 @@ export class ImageDirectory {
     }
     return member
   }
+
+  /** The same object as long as the files are. */
+  numbered(files: NumberedFiles): NumberedMembers {
+    let members = this.#numbered.get(files)
+    if (members === undefined) {
+      members = new NumberedMembers(this, files)
+      this.#numbered.set(files, members)
+    }
+    return members
+  }
+}
+
+/** An image's numbered files as they are shown. */
+class NumberedMembers implements NumberedNodes {
+  readonly #directory: ImageDirectory
+  readonly #files: NumberedFiles
+
+  constructor(directory: ImageDirectory, files: NumberedFiles) {
+    this.#directory = directory
+    this.#files = files
+  }
+
+  nodeAt(index: number): Member {
+    return this.#directory.memberOf(this.#files.nodeAt(index))
+  }
+
+  attributesAt(index: number): NodeAttributes {
+    return this.#files.attributesAt(index)
+  }
+}
+
+class MemberEntry implements TreeEntry {
+  readonly #directory: ImageDirectory
+  readonly #entry: ImageEntry
+
+  constructor(directory: ImageDirectory, entry: ImageEntry) {
+    this.#directory = directory
+    this.#entry = entry
+  }
+
+  get name(): Buffer {
+    return this.#entry.name
+  }
+
+  get type(): NodeAttributes['type'] {
+    return this.#entry.type
+  }
+
+  get node(): Member {
+    return this.#directory.memberOf(this.#entry.node)
+  }
+
+  get number(): NodeNumber | undefined {
+    const { number } = this.#entry
+    return number && { nodes: this.#directory.numbered(number.files), index: number.index }
+  }
 }
 
 /** A node of an image: is, say, /quay.io/containerdisks/fedora:40 (its root) or /fedora/disk/fedora.qcow2. */
@@ -44,6 +101,11 @@ export class Member implements TreeNode {
 
   get type(): NodeAttributes['type'] {
     return this.#node.type
+  }
+
+  get number(): NodeNumber | undefined {
+    const { number } = this.#node
+    return number && { nodes: this.#directory.numbered(number.files), index: number.index }
   }
 
   get attributes(): NodeAttributes {
@@ -62,6 +124,10 @@ export class Member implements TreeNode {
     return this.#node.xattrs
   }
 
+  get isResolved(): boolean {
+    return true
+  }
+
   async resolve(): Promise<TreeNode> {
     return Promise.resolve(this)
   }
@@ -71,19 +137,24 @@ export class Member implements TreeNode {
   }
 
   async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
-    const node = await this.#node.lookup(name, options)
-    if (node === undefined) return undefined
-    const validMs = this.image.mayChange ? nameValidMs : Infinity
-    return { node: this.#directory.memberOf(node), validMs }
+    return this.#found(await this.#node.lookup(name, options))
+  }
+
+  peek(name: Buffer): TreeLookup | undefined {
+    return this.#found(this.#node.peek?.(name))
   }
 
   async entries(options?: ReadOptions): Promise<readonly TreeEntry[]> {
-    const entries = await this.#node.entries(options)
-    return entries.map(({ name, node }) => ({
-      name,
-      type: node.type,
-      node: this.#directory.memberOf(node),
-    }))
+    return this.#shown(await this.#node.entries(options))
+  }
+
+  peekEntries(): readonly TreeEntry[] | undefined {
+    const entries = this.#node.peekEntries?.()
+    return entries && this.#shown(entries)
+  }
+
+  #shown(entries: readonly ImageEntry[]): readonly TreeEntry[] {
+    return entries.map((entry) => new MemberEntry(this.#directory, entry))
   }
 
   async open(): Promise<ByteSource> {
@@ -104,5 +175,11 @@ export class Member implements TreeNode {
     facts.set('offset', String(origin.dataOffset))
     if (attributes.type === 'file') facts.set('size', String(attributes.size))
     return Promise.resolve(facts)
+  }
+
+  #found(node: ImageNode | undefined): TreeLookup | undefined {
+    if (node === undefined) return undefined
+    const validMs = this.image.mayChange ? nameValidMs : Infinity
+    return { node: this.#directory.memberOf(node), validMs }
   }
 }

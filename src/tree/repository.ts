@@ -15,6 +15,10 @@ import { parseComponent } from './component.js'
 abstract class Unresolved extends Directory {
   #current: TreeNode | undefined
 
+  override get isResolved(): boolean {
+    return false
+  }
+
   /** The image's root; this directory itself where it is no image. */
   override async resolve(options?: ReadOptions): Promise<TreeNode> {
     const current = await this.find(options)

@@ -45,6 +45,8 @@ export class StatusFile implements TreeNode {
     this.#status = status
   }
 
+  readonly isResolved = true
+
   async resolve(): Promise<TreeNode> {
     return Promise.resolve(this)
   }

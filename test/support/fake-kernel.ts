@@ -31,6 +31,9 @@ export function fakeKernel(given: Partial<FuseOperations> = {}, refusal = 0): Fa
   let log = ''
   const base: Partial<FuseOperations> = {
     peek: () => undefined,
+    peekLookup: () => undefined,
+    peekOpendir: () => undefined,
+    peekReaddir: () => undefined,
     load: async () => Promise.resolve(),
     forget: (inode, count) => {
       forgotten.push([inode, count])

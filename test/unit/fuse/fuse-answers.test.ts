@@ -122,8 +122,17 @@ test('the small answers have the layouts of linux/fuse.h', () => {
   assert.deepEqual(status, bytesOf(0n, 0n, 0n, 0n, 0n, 4096, 255, 4096, 0, Buffer.alloc(24)))
 })
 
+/** One that was used before. */
+function packerOf(size: number): DirectoryPacker {
+  const packer = new DirectoryPacker()
+  packer.begin(4096)
+  packer.add(Buffer.alloc(4000, 0xff), 'symlink', 2 ** 53 - 1, 2 ** 53 - 1)
+  packer.begin(size)
+  return packer
+}
+
 test('READDIR packs struct fuse_dirent at multiples of eight, until no more fits', () => {
-  const packer = new DirectoryPacker(32 + 32 + 31)
+  const packer = packerOf(32 + 32 + 31)
   packer.add(Buffer.from('.'), 'directory', 7, 1)
   packer.add(Buffer.from('12345678'), 'symlink', undefined, 2)
   assert.ok(!packer.hasRoom(1, false))
@@ -140,12 +149,12 @@ test('READDIR packs struct fuse_dirent at multiples of eight, until no more fits
     Buffer.from('12345678'),
   )
   assert.deepEqual(packer.bytes(), expected)
-  assert.ok(new DirectoryPacker(32).hasRoom(8, false))
-  assert.ok(!new DirectoryPacker(32).hasRoom(9, false))
+  assert.ok(packerOf(32).hasRoom(8, false))
+  assert.ok(!packerOf(32).hasRoom(9, false))
 })
 
 test('READDIRPLUS packs an entry before each, nodeid 0 where nothing was looked up', () => {
-  const packer = new DirectoryPacker(2 * (128 + 32))
+  const packer = packerOf(2 * (128 + 32))
   packer.addPlus(Buffer.from('..'), 'directory', undefined, 2, undefined, 0)
   packer.addPlus(
     Buffer.from('a'),
@@ -174,7 +183,7 @@ test('READDIRPLUS packs an entry before each, nodeid 0 where nothing was looked 
 })
 
 test('no answer is longer than the longest read, whatever is asked for', () => {
-  const packer = new DirectoryPacker(0xffff_ffff)
+  const packer = packerOf(0xffff_ffff)
   for (let n = 0; packer.hasRoom(1000, false); n++) packer.add(Buffer.alloc(1000, 'x'), 'file', n, n)
   assert.equal(packer.bytes().length, 1 << 20)
 })

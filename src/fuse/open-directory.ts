@@ -1,0 +1,76 @@
+import type { Inode, InodeTable } from '../tree/inode-table.js'
+import type { TreeEntry, TreeNode } from '../tree/node.js'
+import { Lazy } from '../util/lazy.js'
+import type { Attributes, DirectoryEntry } from './binding.js'
+import { attributesOfNode, shownAttributes } from './shown-attributes.js'
+
+/** `.` and `..` come first. */
+const dotEntries = 2
+
+/** A directory that is open: its entries are the same for as long as it is. */
+export class OpenDirectory {
+  readonly inode: Inode
+  /** What the name led to when it was opened. */
+  readonly node: TreeNode
+  /** Not before it is asked for: opening alone, as every tree walker does, need not wait for a first pass. */
+  readonly listing: Lazy<readonly DirectoryEntry[]>
+  readonly #inodes: InodeTable
+  #entries: readonly TreeEntry[] = []
+  #listed: readonly DirectoryEntry[] | undefined
+
+  constructor(
+    inode: Inode,
+    node: TreeNode,
+    inodes: InodeTable,
+    read: (node: TreeNode) => Promise<readonly TreeEntry[]>,
+  ) {
+    this.inode = inode
+    this.node = node
+    this.#inodes = inodes
+    this.listing = new Lazy(async () => {
+      const entries = await read(node)
+      return this.#listed ?? this.#list(entries)
+    })
+  }
+
+  /** That listing where it was made, or can be without a wait. */
+  peek(): readonly DirectoryEntry[] | undefined {
+    if (this.#listed !== undefined) return this.#listed
+    const entries = this.node.peekEntries?.()
+    return entries && this.#list(entries)
+  }
+
+  /** Looks up an entry by its place in the listing; undefined where that would have to wait. */
+  lookup(index: number): Attributes | undefined {
+    const entry = this.#entries[index - dotEntries]
+    if (entry === undefined) return undefined
+    const { number } = entry
+    if (number !== undefined) {
+      const attributes = number.nodes.attributesAt(number.index)
+      return shownAttributes(this.#inodes.acquireAt(number), this.node.image, attributes)
+    }
+    const { node } = entry
+    const attributes = node?.attributes
+    if (node === undefined || attributes === undefined) return undefined
+    return attributesOfNode(this.#inodes.acquire(node), node, attributes)
+  }
+
+  #list(entries: readonly TreeEntry[]): readonly DirectoryEntry[] {
+    this.#entries = entries
+    this.#listed = [
+      { name: Buffer.from('.'), type: 'directory', inode: this.inode },
+      { name: Buffer.from('..'), type: 'directory', inode: undefined },
+      ...entries.map((entry) => ({
+        name: entry.name,
+        type: entry.type,
+        inode: this.#inodeOf(entry),
+      })),
+    ]
+    return this.#listed
+  }
+
+  #inodeOf(entry: TreeEntry): Inode | undefined {
+    if (entry.number !== undefined) return this.#inodes.numberAt(entry.number)
+    return entry.node === undefined ? undefined : this.#inodes.numberOf(entry.node)
+  }
+}
