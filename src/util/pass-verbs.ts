@@ -11,7 +11,7 @@ export interface SpanEvent {
   readonly uncompressedLength: number
   /** CRC-32 of the span's uncompressed bytes. */
   readonly crc32: number
-  /** Raw deflate of the sparse window (bytes that the span never refers to are 0, leading zeros cut off); empty when windowLength is 0. */
+  /** Raw deflate of the sparse window (native/sparse_window.h; what the span never refers to is 0, leading zeros are cut off); empty when windowLength is 0. */
   readonly window: Buffer
   /** Uncompressed bytes of `window`, at most 32768; they end where the span begins. */
   readonly windowLength: number
