@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { passSizes, slotBytes, slotCount } from '../src/layer/first-pass.js'
+import { passSizes, slotBytes, slotCount } from '../src/layer/pass-sizes.js'
 import { allocateSlots, bareInflate, openPass } from '../src/native.js'
 
 const partBytes = 2 ** 20

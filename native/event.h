@@ -13,10 +13,12 @@ struct Event {
   // Whose a failure is: the bytes', this host's, or that of a deliberate limit.
   enum class Fault { kData, kHost, kLimit };
 
+  static constexpr uint32_t kNoSlot = UINT32_MAX;
+
   explicit Event(Kind kindOf) : kind(kindOf) {}
 
   Kind kind;
-  uint32_t slot = 0;    // block: slot; chunk: index
+  uint32_t slot = 0;    // block: slot, kNoSlot where it is zero; chunk: index
   uint64_t length = 0;  // block, span: uncompressed bytes
   uint64_t uncompressedOffset = 0;
   uint64_t compressedBitOffset = 0;  // span, checkpoint; consumed, end and failure: bytes

@@ -29,7 +29,7 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
     case Event::Kind::kBlock:
       object.Set("kind", "block");
       object.Set("zero", event.zero);
-      number("slot", event.slot);
+      object.Set("slot", event.zero ? -1.0 : static_cast<double>(event.slot));
       number("length", event.length);
       number("uncompressedOffset", event.uncompressedOffset);
       break;

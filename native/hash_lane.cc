@@ -7,6 +7,10 @@ namespace registryfs {
 namespace {
 // Lent buffers bound the bytes; this bounds the marks and slivers.
 constexpr size_t kMaximumJobs = 1024;
+// About a second of hashing, and with the marks in it 2 MiB of checkpoints that wait.
+constexpr uint64_t kMaximumZeros = uint64_t{2} << 30;
+// From the nearest cache they are hashed the fastest.
+constexpr uint8_t kZeros[16 << 10] = {};
 // Stop waits for no more than this.
 constexpr size_t kStepBytes = 1 << 20;
 }  // namespace
@@ -15,10 +19,32 @@ HashLane::HashLane(std::function<void(const uint8_t*, size_t)> hash)
     : hash_(std::move(hash)), thread_([this] { Run(); }) {}
 
 void HashLane::Add(const uint8_t* data, size_t length, std::function<void()> done) {
+  Push({data, length, std::move(done)});
+}
+
+void HashLane::AddZeros(uint64_t length) { Push({nullptr, length, nullptr}); }
+
+void HashLane::Push(Job job) {
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [this] { return stopping_ || jobs_.size() < kMaximumJobs; });
+  changed_.wait(lock,
+                [this] { return stopping_ || (jobs_.size() < kMaximumJobs && zeros_ < kMaximumZeros); });
   if (stopping_) return;
-  jobs_.push_back({data, length, std::move(done)});
+  if (job.data == nullptr) zeros_ += job.length;
+  Job* const last = jobs_.empty() ? nullptr : &jobs_.back();
+  if (last != nullptr && last->data == nullptr && job.data == nullptr && !last->done) {
+    last->length += job.length;
+    last->done = std::move(job.done);
+  } else {
+    jobs_.push_back(std::move(job));
+  }
+  changed_.notify_all();
+}
+
+void HashLane::HashZeros(size_t length) {
+  for (size_t offset = 0; offset < length; offset += sizeof(kZeros))
+    hash_(kZeros, std::min(sizeof(kZeros), length - offset));
+  std::lock_guard<std::mutex> lock(mutex_);
+  zeros_ -= length;
   changed_.notify_all();
 }
 
@@ -42,9 +68,14 @@ void HashLane::Run() {
       jobs_.pop_front();
       changed_.notify_all();
     }
-    for (size_t offset = 0; offset < job.length; offset += kStepBytes) {
+    for (uint64_t offset = 0; offset < job.length; offset += kStepBytes) {
       if (stopping_) return;
-      hash_(job.data + offset, std::min(kStepBytes, job.length - offset));
+      const size_t bytes = static_cast<size_t>(std::min<uint64_t>(kStepBytes, job.length - offset));
+      if (job.data == nullptr) {
+        HashZeros(bytes);
+      } else {
+        hash_(job.data + offset, bytes);
+      }
     }
     if (job.done) job.done();
   }

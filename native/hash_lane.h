@@ -23,23 +23,29 @@ class HashLane {
   // Both block while the queue is full, until Stop.
   void Add(const uint8_t* data, size_t length, std::function<void()> done);
   void Mark(std::function<void()> reached) { Add(nullptr, 0, std::move(reached)); }
+  // Bytes that lie nowhere: whoever finds zeros faster than they are hashed may go on, for as many as
+  // kMaximumZeros.
+  void AddZeros(uint64_t length);
 
   // Ends the thread soon, within a range if need be; what is queued is dropped.
   void Stop();
 
  private:
   struct Job {
-    const uint8_t* data;
-    size_t length;
+    const uint8_t* data;  // nullptr: zeros
+    uint64_t length;
     std::function<void()> done;
   };
 
   void Run();
+  void Push(Job job);
+  void HashZeros(size_t length);
 
   std::function<void(const uint8_t*, size_t)> hash_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
+  uint64_t zeros_ = 0;  // that are not hashed yet
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

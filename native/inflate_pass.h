@@ -49,7 +49,7 @@ constexpr size_t kSlotTailBytes = DeflateDecoder::kSlackBytes;
 //                              kConsumed)
 //
 // A span is reported once it has ended and its window is made, a checkpoint once both lanes have passed its
-// place; `ordered_` keeps both in the order of the tar.
+// place; `ordered_` keeps spans in the order of the tar, and checkpoints behind the spans before them.
 //
 // Other codecs derive from it, and say what a step is and when a blob may end.
 class InflatePass {

@@ -134,7 +134,7 @@ void PassBinding::CleanUp(void* self) {
 
 void PassBinding::Return(const std::vector<Event>& events) {
   for (const Event& event : events) {
-    if (event.kind == Event::Kind::kBlock) blocks_[event.slot] = true;
+    if (event.kind == Event::Kind::kBlock && !event.zero) blocks_[event.slot] = true;
     if (event.kind == Event::Kind::kEnd || event.kind == Event::Kind::kFailure) ended_ = true;
     if (event.kind != Event::Kind::kConsumed) continue;
     while (!inputs_.empty() && inputs_.front().end <= event.compressedBitOffset) inputs_.pop_front();

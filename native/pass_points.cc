@@ -109,13 +109,20 @@ void InflatePass::RunWindows() {
   }
 }
 
-// One thing less to wait for; what is complete at the front of the queue goes out.
+// One thing less to wait for; what is complete at the front of the queue goes out. Nothing waits for a
+// checkpoint: where there are many zeros the lanes are far behind, and readers want the spans.
 void InflatePass::Settle(const OrderedPointer& item) {
   std::lock_guard<std::mutex> lock(orderedMutex_);
   item->pending--;
-  while (!ordered_.empty() && ordered_.front()->pending == 0) {
-    sink_->Emit(std::move(ordered_.front()->event));
-    ordered_.pop_front();
+  for (auto next = ordered_.begin(); next != ordered_.end();) {
+    if ((*next)->pending == 0) {
+      sink_->Emit(std::move((*next)->event));
+      next = ordered_.erase(next);
+    } else if ((*next)->event.kind == Event::Kind::kCheckpoint) {
+      ++next;
+    } else {
+      return;
+    }
   }
 }
 

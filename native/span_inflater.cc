@@ -5,6 +5,7 @@
 
 #include "gzip_header.h"
 #include "reference_marker.h"
+#include "sparse_window.h"
 
 namespace registryfs {
 
@@ -17,7 +18,7 @@ constexpr ptrdiff_t kDirectBytes = DeflateDecoder::kSlackBytes;
 constexpr size_t kTrailerBytes = 8;
 }  // namespace
 
-SpanInflater::SpanInflater() : scratch_(kWindowBytes + kScratchBytes + DeflateDecoder::kSlackBytes) {
+SpanInflater::SpanInflater() : scratch_(kWindowBytes + kScratchBytes + DeflateDecoder::kSlackBytes), packed_(kMaximumPackedWindow) {
   inflateInit2(&windowStream_, -15);
 }
 
@@ -37,15 +38,7 @@ const char* SpanInflater::Prepare(const SpanJob& job) {
   if (job.bit > 7 || job.windowLength > kWindowBytes) return "a span request is out of range";
   if (job.atHeader) return NextMember();
   history_ = job.windowLength;
-  if (job.windowLength > 0) {
-    inflateReset2(&windowStream_, -15);
-    windowStream_.next_in = const_cast<uint8_t*>(job.window);
-    windowStream_.avail_in = static_cast<uInt>(job.windowDeflatedLength);
-    windowStream_.next_out = scratch_.data() + kWindowBytes - history_;
-    windowStream_.avail_out = job.windowLength;
-    if (inflate(&windowStream_, Z_FINISH) != Z_STREAM_END || windowStream_.avail_out != 0)
-      return "a window is damaged";
-  }
+  if (job.windowLength > 0 && !ReadWindow(job)) return "a window is damaged";
   decoder_.Reset();
   if (job.bit != 0) {
     if (left_ == 0) return "a span has no input";
@@ -54,6 +47,17 @@ const char* SpanInflater::Prepare(const SpanJob& job) {
     --left_;
   }
   return nullptr;
+}
+
+bool SpanInflater::ReadWindow(const SpanJob& job) {
+  inflateReset2(&windowStream_, -15);
+  windowStream_.next_in = const_cast<uint8_t*>(job.window);
+  windowStream_.avail_in = static_cast<uInt>(job.windowDeflatedLength);
+  windowStream_.next_out = packed_.data();
+  windowStream_.avail_out = static_cast<uInt>(packed_.size());
+  if (inflate(&windowStream_, Z_FINISH) != Z_STREAM_END) return false;
+  return UnpackWindow(packed_.data(), packed_.size() - windowStream_.avail_out,
+                      scratch_.data() + kWindowBytes - history_, history_);
 }
 
 const char* SpanInflater::NextMember() {

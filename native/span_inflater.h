@@ -15,7 +15,7 @@ struct SpanJob {
   size_t inputLength;
   unsigned bit;  // of input[0]
   bool atHeader;
-  const uint8_t* window;  // raw deflate
+  const uint8_t* window;  // raw deflate of it, packed
   size_t windowDeflatedLength;
   uint32_t windowLength;
   uint64_t skipBytes;
@@ -38,6 +38,7 @@ class SpanInflater {
 
  private:
   const char* Prepare(const SpanJob& job);
+  bool ReadWindow(const SpanJob& job);
   const char* Decode(const SpanJob& job);
   const char* NextMember();
 
@@ -45,6 +46,7 @@ class SpanInflater {
   RunningCrc32 crc_;  // of the target
   z_stream windowStream_ = {};
   std::vector<uint8_t> scratch_;  // a window, output, and what the decoder may write behind that
+  std::vector<uint8_t> packed_;
   size_t history_ = 0;            // before the output
   const uint8_t* next_ = nullptr;
   size_t left_ = 0;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sparse_window.h"
+
 namespace registryfs {
 
-WindowMaker::WindowMaker() { deflateInit2(&stream_, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY); }
+WindowMaker::WindowMaker() { deflateInit2(&stream_, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY); }
 
 SparseWindow WindowMaker::Make(WindowJob job) {
   std::vector<uint8_t>& window = job.window;
@@ -21,10 +23,11 @@ SparseWindow WindowMaker::Make(WindowJob job) {
   SparseWindow result;
   result.length = static_cast<uint32_t>(window.size() - first);
   if (result.length == 0) return result;
+  std::vector<uint8_t> packed = PackWindow(window.data() + first, result.length);
   deflateReset(&stream_);
-  result.deflated.resize(deflateBound(&stream_, result.length));
-  stream_.next_in = window.data() + first;
-  stream_.avail_in = result.length;
+  result.deflated.resize(deflateBound(&stream_, static_cast<uLong>(packed.size())));
+  stream_.next_in = packed.data();
+  stream_.avail_in = static_cast<uInt>(packed.size());
   stream_.next_out = result.deflated.data();
   stream_.avail_out = static_cast<uInt>(result.deflated.size());
   deflate(&stream_, Z_FINISH);

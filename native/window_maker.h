@@ -17,12 +17,12 @@ struct WindowJob {
 };
 
 struct SparseWindow {
-  std::vector<uint8_t> deflated;  // raw deflate, empty when length is 0
+  std::vector<uint8_t> deflated;  // raw deflate of it, packed; empty when length is 0
   uint32_t length = 0;            // uncompressed
 };
 
 // Makes windows small: bytes that nothing refers to become 0, leading zeros are cut off, the rest is
-// deflated.
+// packed (sparse_window.h) and deflated.
 class WindowMaker {
  public:
   WindowMaker();

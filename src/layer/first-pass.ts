@@ -9,9 +9,10 @@
  * at the last one.
  */
 import type { ArrivingChunks } from '../blob/cached-source.js'
-import { chunkBytes, type ChunkCache } from '../blob/chunk-cache.js'
+import type { ChunkCache } from '../blob/chunk-cache.js'
 import { Reservation } from '../blob/reservation.js'
 import type { BlobSource } from '../blob/source.js'
+import { zeros } from '../blob/zeros.js'
 import {
   allocateSlots,
   openPass,
@@ -40,25 +41,12 @@ import {
   type LoadedJournal,
   type Seal,
 } from './journal.js'
-import { downloadBytes, OrderedDownload } from './ordered-download.js'
+import { OrderedDownload } from './ordered-download.js'
 import { PassProgress } from './pass-progress.js'
+import { passSizes, slotBytes, slotCount } from './pass-sizes.js'
 import { proveDigests } from './proof.js'
 import { SpanBuilder } from './span-builder.js'
 import { isNoTar, wholeMember } from './whole-member.js'
-
-/** Why these: docs/ARCHITECTURE.md, Decisions. */
-export const passSizes = {
-  spacingBytes: 1 << 20,
-  minimumCompressedBytes: 128 << 10,
-  maximumSpanBytes: 4 << 20,
-  checkpointBytes: 32 << 20,
-  chunkBytes,
-} as const
-/** A span of the usual spacing fits in one slot. */
-export const slotBytes = (1 << 20) + (256 << 10)
-export const slotCount = 8
-/** What a pass holds at most. */
-export const passBytes = downloadBytes + slotCount * slotBytes
 
 export interface FirstPassOptions {
   readonly layer: Descriptor
@@ -261,11 +249,11 @@ export class FirstPass {
         progress.addZeros(event.runs)
         break
       case 'block': {
-        const bytes = (this.#slots[event.slot] as Buffer).subarray(0, event.length)
+        const bytes = (this.#slots[event.slot] ?? zeros(event.length)).subarray(0, event.length)
         this.#scan(bytes, event)
         if (this.#options.isBeingRead() || !this.#atHeader) this.recent.add(bytes, event)
         progress.advance(event.uncompressedOffset + event.length)
-        this.#release(event.slot)
+        if (!event.zero) this.#release(event.slot)
         break
       }
       case 'cut':
@@ -344,7 +332,8 @@ export class FirstPass {
     for (const offset of this.#scannerStates.keys()) {
       if (offset <= event.uncompressedOffset) this.#scannerStates.delete(offset)
     }
-    // Members beyond the checkpoint are found again when the pass resumes.
+    // What is beyond the checkpoint is found again when the pass resumes.
+    const isBefore = (span: SpanEvent): boolean => span.uncompressedOffset < event.uncompressedOffset
     const { members } = this.progress
     let end = this.#journaledMembers
     while (end < members.length && members.headerOffsetOf(end) < scanner.headerOffset) end++
@@ -353,14 +342,14 @@ export class FirstPass {
     const lastZeros = zeros.at(-1)
     if (lastZeros !== undefined) this.#journaledZeros = lastZeros.offset + lastZeros.length
     this.#journal?.append({
-      spans: this.#newSpans,
+      spans: this.#newSpans.filter(isBefore),
       zeros,
       members: members.encoded(this.#journaledMembers, end),
       seals: this.#newSeals,
       checkpoint: { ...event, codec: this.progress.codec, scanner },
     })
     this.#journaledMembers = end
-    this.#newSpans = []
+    this.#newSpans = this.#newSpans.filter((span) => !isBefore(span))
     this.#newSeals = []
   }
 

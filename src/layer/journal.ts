@@ -19,7 +19,7 @@ import { decodeSection, encodeSection, FieldReader, FieldWriter } from './sectio
 import { decodeZeros, encodeZeros } from './zero-codec.js'
 import type { ZeroRun } from './zero-map.js'
 
-const version = 4
+const version = 5
 const sectionTypes = { header: 16, spans: 17, members: 18, seals: 19, checkpoint: 20, zeros: 21 } as const
 const maximumMembersBytes = 1 << 30
 

@@ -102,6 +102,11 @@ export class VarintReader {
     return Buffer.from(this.#bytes.subarray(start, start + length))
   }
 
+  /** In bytes. */
+  get left(): number {
+    return this.#bytes.length - this.#offset
+  }
+
   get hasMore(): boolean {
     return this.#offset < this.#bytes.length
   }

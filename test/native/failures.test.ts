@@ -13,6 +13,7 @@ import {
   type SpanRequest,
 } from '../../src/native.js'
 import { spanRequest } from '../support/span-request.js'
+import { packedWindow } from '../support/sparse-window.js'
 import { RegistryFsError } from '../../src/util/errors.js'
 import { gzipMember } from '../support/gzip-shapes.js'
 import { runPass, type PassOutcome, type RunOptions } from '../support/run-pass.js'
@@ -200,7 +201,7 @@ test('a span with a damaged window is corrupt', async () => {
     await assert.rejects(inflateSpan({ ...good, window: sampleData('random', 4000) }), corrupt)
     await assert.rejects(inflateSpan({ ...good, windowLength: span.windowLength - 1 }), corrupt)
     await assert.rejects(inflateSpan({ ...good, windowLength: 0 }), corrupt)
-    const other = deflateRawSync(Buffer.alloc(span.windowLength, 1))
+    const other = packedWindow(Buffer.alloc(span.windowLength, 1))
     await assert.rejects(inflateSpan({ ...good, window: other }), corrupt)
   }
 })
@@ -241,6 +242,7 @@ test('garbage in a span request never crashes, and never makes bytes with the wr
         window: fc.oneof(
           bytes,
           bytes.map((content) => deflateRawSync(content)),
+          bytes.map(packedWindow),
           fc.constantFrom(...spans.map((span) => span.window)),
         ),
         windowLength: fc.integer({ min: 0, max: 32_768 }),

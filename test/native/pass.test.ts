@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { constants, crc32, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { chunkSeal, inflateSpan, type SpanEvent } from '../../src/native.js'
+import {
+  allocateSlots,
+  chunkSeal,
+  inflateSpan,
+  openPass,
+  type InflatePass,
+  type PassEvent,
+  type SpanEvent,
+} from '../../src/native.js'
 import { chunkBytes, runPass, type PassOutcome, type RunOptions } from '../support/run-pass.js'
 import { gzipMember, gzipWithFlushes } from '../support/gzip-shapes.js'
 import { sampleData } from '../support/sample-data.js'
@@ -63,6 +71,12 @@ async function check(source: Buffer, blob: Buffer, options: RunOptions = {}): Pr
     assert.deepEqual(chunkSeal(bytes, chunks[index - 1]?.seal, { index, chunkBytes }), seal)
   }
   if (blob.length % chunkBytes > 0) assert.deepEqual(chunks.at(-1)?.seal, sha256(blob))
+  for (const [at, event] of events.entries()) {
+    if (event.kind !== 'checkpoint') continue
+    const before = events.slice(0, at).filter((one) => one.kind === 'span')
+    const wanted = spans.filter((span) => span.uncompressedOffset < event.uncompressedOffset)
+    assert.deepEqual(before.slice(0, wanted.length), wanted, 'a checkpoint comes before its spans')
+  }
   const consumed = events.filter((event) => event.kind === 'consumed')
   assert.equal(consumed.at(-1)?.compressedBytes, blob.length)
   return outcome
@@ -174,6 +188,38 @@ test('windows hold only what is referred to, and are smaller for it', async () =
   const random = sampleData('random', 2_000_000)
   const stored = await check(random, gzipSync(random, { level: 0 }))
   assert.ok(stored.spans.every((span) => span.windowLength === 0))
+})
+
+test('zeros are told without a slot, and a pass with one comes to their end', async () => {
+  const slots = allocateSlots(1, 64 << 10)
+  const dataBytes = 200_000
+  const source = Buffer.concat([Buffer.alloc(64 << 20), randomBytes(dataBytes), Buffer.alloc(8 << 20)])
+  let zeroBytes = 0
+  let pass: InflatePass | undefined
+  const last = await new Promise<PassEvent>((resolve) => {
+    pass = openPass({
+      ...{ spacingBytes: 1 << 20, minimumCompressedBytes: 4 << 10, maximumSpanBytes: 4 << 20 },
+      ...{ checkpointBytes: 32 << 20, chunkBytes, slots },
+      onEvents: (events) => {
+        for (const event of events) {
+          if (event.kind === 'block') {
+            const end = event.uncompressedOffset + event.length
+            const isBetween = end > 64 << 20 && event.uncompressedOffset < (64 << 20) + dataBytes
+            assert.equal(event.zero, !isBetween)
+            assert.equal(event.slot, event.zero ? -1 : 0)
+            if (event.zero) zeroBytes += event.length
+            else pass?.releaseSlot(event.slot)
+          } else if (event.kind === 'end' || event.kind === 'failure') resolve(event)
+        }
+      },
+    })
+    pass.push(gzipSync(source, { level: 1 }))
+    pass.finish()
+  })
+  pass?.close()
+  assert.equal(last.kind, 'end')
+  assert.ok(zeroBytes > (64 + 7) << 20)
+  assert.deepEqual(last.tarSha256, sha256(source))
 })
 
 test('a thousandfold bomb keeps its spans bounded and needs no memory', async () => {

@@ -120,6 +120,10 @@ Outcome Run(Codec codec, const Bytes& blob, size_t pieceBytes, size_t closeAfter
     Event event = consumer.Next();
     switch (event.kind) {
       case Event::Kind::kBlock: {
+        if (event.zero) {
+          outcome.output.resize(outcome.output.size() + event.length);
+          break;
+        }
         const uint8_t* data = slots[event.slot].data() + registryfs::kSlotHeadBytes;
         outcome.output.insert(outcome.output.end(), data, data + event.length);
         pass->ReleaseSlot(event.slot);

@@ -45,8 +45,8 @@ export async function runPass(blob: Buffer, options: RunOptions = {}): Promise<P
           for (const event of batch) {
             events.push(event)
             if (event.kind === 'block') {
-              if (keepOutput)
-                blocks.push(Buffer.from((slots[event.slot] as Buffer).subarray(0, event.length)))
+              const bytes = slots[event.slot] ?? Buffer.alloc(event.length)
+              if (keepOutput) blocks.push(Buffer.from(bytes.subarray(0, event.length)))
               pass.releaseSlot(event.slot)
             }
             if (event.kind !== 'end' && event.kind !== 'failure') continue

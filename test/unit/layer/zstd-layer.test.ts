@@ -10,7 +10,7 @@ import { silentLogger } from '../../../src/util/log.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { dir, file, tarOf } from '../../support/tar-of.js'
-import { passBytes } from '../../../src/layer/first-pass.js'
+import { passBytes } from '../../../src/layer/pass-sizes.js'
 import { skippableFrame, zstdFrame, zstdFrames } from '../../support/zstd-frames.js'
 
 const disk = sampleData('mixed', 48 << 20)
