@@ -14,6 +14,7 @@ import { FirstPass, passBytes, type FirstPassOptions, type FirstPassResult } fro
 import { finishTree } from './finish-tree.js'
 import { HeaderWalk } from './header-walk.js'
 import { IndexKeeper } from './index-keeper.js'
+import { Inflations } from './inflations.js'
 import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } from './layer-contents.js'
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
@@ -63,7 +64,8 @@ export class Layer implements ByteSource {
       find: async (index: number) => download()?.find(index),
     }
     this.#reader = new LayerReader(this.#readable())
-    this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
+    const decoded = new DecodedSpans(descriptor.digest, cache)
+    this.#bytes = { descriptor, blob, cache, decoded, inflations: new Inflations(), arriving }
   }
 
   /** Uncompressed bytes known so far; final when ready. */
@@ -161,7 +163,8 @@ export class Layer implements ByteSource {
       seekPoints: this.#contents?.seekPoints ?? progress?.spans.count ?? 0,
       indexBytes: this.#keeper.fileBytes,
       cachedBytes: this.#options.cache.disk.bytesOf(descriptor.digest),
-      spansInflated: this.#source?.inflated ?? 0,
+      spansInflated: this.#bytes.inflations.total,
+      spansInflatedAgain: this.#bytes.inflations.repeated,
       error: this.#failure?.describe(),
     }
   }
@@ -351,6 +354,7 @@ export class Layer implements ByteSource {
       blob,
       cache,
       decoded: this.#bytes.decoded,
+      inflations: this.#bytes.inflations,
       takesPlain,
       journalPath: this.#keeper.journalPath,
       diffId,

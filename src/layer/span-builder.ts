@@ -2,6 +2,7 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import { zeros } from '../blob/zeros.js'
 import type { BlockEvent } from '../native.js'
+import type { Inflations } from './inflations.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
 const usualSpanBytes = (1 << 20) + (128 << 10)
@@ -24,6 +25,9 @@ export function spanKey(digest: string, uncompressedOffset: number): string {
 export class SpanBuilder {
   readonly #digest: string
   readonly #memory: MemoryCache
+  readonly #inflations: Inflations
+  /** Of the present span. */
+  #index = 0
   /** Where the present span begins. */
   #spanStart = 0
   /** Where what is kept of it begins; it may have begun before anybody read. */
@@ -36,9 +40,16 @@ export class SpanBuilder {
   #kept: { readonly key: string; readonly bytes: number }[] = []
   #keptBytes = 0
 
-  constructor(digest: string, memory: MemoryCache) {
+  constructor(digest: string, memory: MemoryCache, inflations: Inflations) {
     this.#digest = digest
     this.#memory = memory
+    this.#inflations = inflations
+  }
+
+  /** The span with this number begins here, and those before it are known. */
+  resume(offset: number, index: number): void {
+    this.cut(offset)
+    this.#index = index
   }
 
   /** `bytes` are only looked at. */
@@ -59,15 +70,16 @@ export class SpanBuilder {
   }
 
   /** A span ends here and the next one begins. `keep` is shown all of it, unless it is zeros or was not seen whole. */
-  cut(offset: number, keep?: (lease: Lease) => void): void {
+  cut(offset: number, keep?: (index: number, lease: Lease) => void): void {
     // Readers may have come after its start, or left before its end.
     const isWhole = this.#start === this.#spanStart && this.#start + this.#filled === offset
     if (this.#lease !== undefined && isWhole) {
       this.#lease.shorten(this.#filled)
-      keep?.(this.#lease)
+      keep?.(this.#index, this.#lease)
       this.#keep(spanKey(this.#digest, this.#start), this.#lease)
     }
     this.#drop()
+    this.#index++
     this.#spanStart = offset
     this.#start = offset
     this.#tooLong = false
@@ -90,6 +102,7 @@ export class SpanBuilder {
     }
     if (this.#keptBytes + bytes > limit) return
     this.#memory.put(key, lease)
+    this.#inflations.add(this.#index)
     this.#kept.push({ key, bytes })
     this.#keptBytes += bytes
   }

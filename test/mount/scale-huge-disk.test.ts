@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { dataOf } from '../support/data-ranges.js'
 import { hugeDisk, type HugeDisk } from '../support/huge-disk.js'
-import { output } from '../support/mounted.js'
+import { output, type Mounted } from '../support/mounted.js'
 import { residentMiB, writtenBytes } from '../support/process-figures.js'
 import { seededRandom } from '../support/random-faults.js'
 import { hashesAt } from '../support/read-places.js'
@@ -26,6 +27,15 @@ function randomPlaces({ bytes, extents }: HugeDisk): readonly { offset: number; 
     return Math.max(0, Math.floor(offset + (random() < 0.5 ? 0 : length) - random() * 65_536))
   })
   return [...anywhere, ...atData].map((offset) => ({ offset, length: Math.min(65_536, bytes - offset) }))
+}
+
+/** The layer is ready before its index is on disk. */
+async function savedIndexBytes(mount: Mounted): Promise<number> {
+  for (;;) {
+    const bytes = (await statusOf(mount)).images[0]?.layers[0]?.indexBytes ?? 0
+    if (bytes > 0) return bytes
+    await sleep(100)
+  }
 }
 
 test(
@@ -59,7 +69,7 @@ test(
     const passSeconds = (performance.now() - began) / 1000
     assert.deepEqual(await dataOf(join(cold.path, 'd/disk/downloaded')), expected)
     assert.deepEqual(await hashesAt(join(cold.path, 'd/disk/downloaded'), places), wanted)
-    const indexBytes = (await statusOf(cold)).images[0]?.layers[0]?.indexBytes ?? Infinity
+    const indexBytes = await savedIndexBytes(cold)
     const coldMiB = await residentMiB(cold.pid, 'VmHWM')
     assert.ok(indexBytes < mostIndexBytes, `an index of ${String(indexBytes)} bytes`)
     assert.ok(coldMiB < mostMiB, `${coldMiB.toFixed(0)} MiB`)

@@ -2,8 +2,7 @@
  * A layer with a raw disk of many GiB in it, mostly zeros, as a provider's image of a large empty machine has: made in
  * seconds, for what deflate makes of a run of zeros, fully flushed, is repeated as often as it is wanted.
  */
-import { constants, crc32, deflateRawSync } from 'node:zlib'
-import { combinedCrc32 } from './combined-crc32.js'
+import { GzipWriter } from './gzip-writer.js'
 import type { Layer } from './images.js'
 import { seededRandom } from './random-faults.js'
 import { sampleData } from './sample-data.js'
@@ -27,8 +26,6 @@ export interface Extent {
 const page = 4096
 /** What a file system leaves: many small places, some larger ones. */
 const extentBytes = [page, page, 2 * page, page, 16 * page, page, 4 * page, 32 * page]
-const flushed = { finishFlush: constants.Z_FULL_FLUSH }
-const gzipHeader = Buffer.from('1f8b08000000000000ff', 'hex')
 
 /** `dataBytes` of data, which does not get much smaller, in `bytes` of zeros. */
 export function hugeDisk(bytes: number, dataBytes: number): HugeDisk {
@@ -93,58 +90,5 @@ class ExtentContent {
     const bytes = Buffer.from(pool.subarray(start, start + length))
     bytes.write(`extent ${String(number)} `)
     return bytes
-  }
-}
-
-interface Deflated {
-  readonly bytes: Buffer
-  readonly crc32: number
-  readonly length: number
-}
-
-/** gzip with a full flush after each part. */
-class GzipWriter {
-  readonly #parts: Buffer[] = [gzipHeader]
-  /** By their number of bytes, a power of two. */
-  readonly #zeros = new Map<number, Deflated>()
-  #crc32 = 0
-  #length = 0
-
-  add(bytes: Buffer): void {
-    this.#put({
-      bytes: deflateRawSync(bytes, { ...flushed, level: 1 }),
-      crc32: crc32(bytes),
-      length: bytes.length,
-    })
-  }
-
-  addZeros(length: number): void {
-    for (let unit = 64 << 20, left = length; left > 0; unit /= 2) {
-      for (; left >= unit; left -= unit) this.#put(this.#zerosOf(unit))
-    }
-  }
-
-  /** All of it. */
-  end(last: Buffer): Buffer {
-    this.#put({ bytes: deflateRawSync(last), crc32: crc32(last), length: last.length })
-    const trailer = Buffer.alloc(8)
-    trailer.writeUInt32LE(this.#crc32, 0)
-    trailer.writeUInt32LE(this.#length % 2 ** 32, 4)
-    return Buffer.concat([...this.#parts, trailer])
-  }
-
-  #put(part: Deflated): void {
-    this.#parts.push(part.bytes)
-    this.#crc32 = combinedCrc32(this.#crc32, part.crc32, part.length)
-    this.#length += part.length
-  }
-
-  #zerosOf(length: number): Deflated {
-    const known = this.#zeros.get(length)
-    if (known !== undefined) return known
-    const zeros = Buffer.alloc(length)
-    const made = { bytes: deflateRawSync(zeros, flushed), crc32: crc32(zeros), length }
-    this.#zeros.set(length, made)
-    return made
   }
 }
