@@ -12,9 +12,16 @@ const program = join(packageRoot, 'bin/registryfs')
 const startTimeoutMs = 20_000
 const stopTimeoutMs = 20_000
 
+/** Of all layers. */
+export interface SpanCounts {
+  readonly inflated: number
+  readonly inflatedAgain: number
+}
+
 /** What the benchmark uses of status.json. */
 interface Status {
   readonly images: readonly { readonly layers: readonly { readonly indexBytes: number }[] }[]
+  readonly spans: SpanCounts
 }
 
 /** A `registryfs mount` process with one image at `image`. */
@@ -59,10 +66,18 @@ export class RegistryfsMount {
   }
 
   async indexBytes(): Promise<number> {
+    const { images } = await this.#status()
+    return images.flatMap(({ layers }) => layers).reduce((sum, layer) => sum + layer.indexBytes, 0)
+  }
+
+  async spans(): Promise<SpanCounts> {
+    return (await this.#status()).spans
+  }
+
+  async #status(): Promise<Status> {
     // Another process: were the daemon stuck, this one would be too.
     const text = await run(['cat', join(this.path, '.registryfs/status.json')], { timeoutMs: 10_000 })
-    const { images } = JSON.parse(text) as Status
-    return images.flatMap(({ layers }) => layers).reduce((sum, layer) => sum + layer.indexBytes, 0)
+    return JSON.parse(text) as Status
   }
 
   async peakResidentBytes(): Promise<number> {

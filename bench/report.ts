@@ -56,7 +56,12 @@ function imageReport(format: DiskFormat, { fixtures, images }: Measurements): re
     ...[cold, warm].map((name) => {
       const attempts = attemptsOf(image, name)
       const convert = median(attempts.map(({ convertSeconds }) => convertSeconds ?? NaN))
-      return `- ${name}: convert alone ${convert.toFixed(2)} s, peak RSS ${(peakOf(attempts) / mebibyte).toFixed(0)} MiB`
+      const spans = (which: 'inflated' | 'inflatedAgain'): string =>
+        String(median(attempts.map((attempt) => attempt.spans?.[which] ?? NaN)))
+      return (
+        `- ${name}: convert alone ${convert.toFixed(2)} s, peak RSS ${(peakOf(attempts) / mebibyte).toFixed(0)} MiB; ` +
+        `${spans('inflated')} spans inflated for it, ${spans('inflatedAgain')} of them again`
+      )
     }),
     `- first pass with download, hashes and disk: ${median(image.firstPassSeconds).toFixed(2)} s (wall); inflating with seek points ` +
       `${median(image.inflateSeconds.map(({ withPoints }) => withPoints)).toFixed(2)} s of CPU, zlib alone ` +

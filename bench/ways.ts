@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run, secondsOf, shell, type CommandOptions } from './command.js'
 import { memberName, type Fixture } from './fixtures.js'
-import { RegistryfsMount } from './registryfs.js'
+import { RegistryfsMount, type SpanCounts } from './registryfs.js'
 import type { LocalRegistry } from './registry.js'
 
 export interface Place {
@@ -22,6 +22,7 @@ export interface Timing {
   readonly convertSeconds?: number
   readonly peakResidentBytes?: number
   readonly indexBytes?: number
+  readonly spans?: SpanCounts
 }
 
 /** One way from an image in a registry to a raw disk. */
@@ -123,6 +124,7 @@ async function convertMounted(fixture: Fixture, place: Place): Promise<Timing> {
       convertSeconds,
       peakResidentBytes: await mount.peakResidentBytes(),
       indexBytes: await mount.indexBytes(),
+      spans: await mount.spans(),
     }
   } finally {
     await mount.stop()

@@ -13,6 +13,7 @@ import type { ResidentSpans } from './blob/resident-spans.js'
 import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
+import type { LayerStatus } from './layer/layer-status.js'
 import { Layers } from './layer/layers.js'
 import { ContainersStorage } from './local/containers-storage.js'
 import type { FileRange } from './local/file-tree.js'
@@ -124,18 +125,19 @@ async function statusOf(
   disk: DiskChunkStore,
   readOnlyReason: string | undefined,
 ) {
+  const shown = await Promise.all(
+    images.opened().map(async (image) => ({
+      reference: formatReference(image.reference),
+      digest: image.manifest.digest,
+      platform: image.platform,
+      layers: await image.layerStatus(),
+    })),
+  )
   return {
     version,
     pid: process.pid,
     uptimeSeconds: Math.round(process.uptime()),
-    images: await Promise.all(
-      images.opened().map(async (image) => ({
-        reference: formatReference(image.reference),
-        digest: image.manifest.digest,
-        platform: image.platform,
-        layers: await image.layerStatus(),
-      })),
-    ),
+    images: shown,
     /** What is shown as it was, for its registry cannot be asked. */
     uncheckedTags: images.unchecked(),
     cache: {
@@ -150,5 +152,15 @@ async function statusOf(
     },
     residentBytes: process.memoryUsage.rss(),
     requests: { ...registry.counters },
+    spans: spansOf(shown.flatMap(({ layers }) => layers)),
+  }
+}
+
+/** Of all layers; one that several images share counts once. */
+function spansOf(layers: readonly LayerStatus[]): { inflated: number; inflatedAgain: number } {
+  const each = [...new Map(layers.map((layer) => [layer.digest, layer])).values()]
+  return {
+    inflated: each.reduce((sum, { spansInflated }) => sum + spansInflated, 0),
+    inflatedAgain: each.reduce((sum, { spansInflatedAgain }) => sum + spansInflatedAgain, 0),
   }
 }

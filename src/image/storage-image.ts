@@ -60,6 +60,7 @@ export class StorageImage implements Image {
       indexBytes: 0,
       cachedBytes: 0,
       spansInflated: 0,
+      spansInflatedAgain: 0,
       error: undefined,
     }))
   }

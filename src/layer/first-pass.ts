@@ -33,6 +33,7 @@ import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { sniffBytes, sniffCodec, type Codec } from './codec.js'
 import type { DecodedSpans } from './decoded-spans.js'
+import type { Inflations } from './inflations.js'
 import {
   JournalWriter,
   loadJournal,
@@ -53,6 +54,7 @@ export interface FirstPassOptions {
   readonly blob: BlobSource
   readonly cache: ChunkCache
   readonly decoded: DecodedSpans
+  readonly inflations: Inflations
   /** Read and prove also what is not compressed, which `run` else leaves to others. */
   readonly takesPlain: boolean
   /** Undefined: nothing is journaled. */
@@ -81,8 +83,7 @@ export class FirstPass {
   #journal: JournalWriter | undefined
   #slots: readonly Buffer[] = []
   readonly #scannerStates = new Map<number, ScannerState>()
-  /** Spans that have begun, less one, and whether the present one can be decoded by itself. */
-  #spanIndex = 0
+  /** Whether the present span can be decoded by itself. */
   #atHeader = true
   #beginsWithZeros = false
   #newSpans: SpanEvent[] = []
@@ -99,7 +100,7 @@ export class FirstPass {
     this.#options = options
     this.progress = progress
     this.#decoderMemory = new Reservation(options.cache.memory)
-    this.recent = new SpanBuilder(options.layer.digest, options.cache.memory)
+    this.recent = new SpanBuilder(options.layer.digest, options.cache.memory, options.inflations)
   }
 
   /** Restores what the journal has; no request is made before `run`. */
@@ -164,10 +165,9 @@ export class FirstPass {
     const checkpoint = journal?.entries.at(-1)?.checkpoint
     if (journal !== undefined) {
       this.progress.restore(journal.entries)
-      this.recent.cut(this.progress.frontierUncompressed)
+      this.recent.resume(this.progress.frontierUncompressed, this.progress.spans.count)
       this.#journaledMembers = this.progress.members.length
       this.#journaledZeros = this.progress.zeros.end
-      this.#spanIndex = this.progress.spans.count
     }
     this.#scanner = new TarScanner({
       onMember: (member: TarMember) => {
@@ -308,9 +308,8 @@ export class FirstPass {
 
   /** A span has ended; what can be decoded from the start of its frame only is kept decoded. */
   #cut(offset: number, nextIsAtHeader: boolean): void {
-    const index = this.#spanIndex++
     const isKept = !this.#atHeader
-    this.recent.cut(offset, (lease) => {
+    this.recent.cut(offset, (index, lease) => {
       if (isKept) this.#options.decoded.keep(index, lease)
     })
     this.#atHeader = nextIsAtHeader || this.progress.codec !== 'zstd'

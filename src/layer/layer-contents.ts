@@ -6,6 +6,7 @@ import { digestAlgorithm, digestOf } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { Codec } from './codec.js'
 import type { DecodedSpans } from './decoded-spans.js'
+import type { Inflations } from './inflations.js'
 import type { LayerIndex } from './layer-index.js'
 import { LayerTree } from './layer-tree.js'
 import type { PassProgress } from './pass-progress.js'
@@ -37,6 +38,7 @@ export interface LayerBytes {
   readonly blob: BlobSource
   readonly cache: ChunkCache
   readonly decoded: DecodedSpans
+  readonly inflations: Inflations
   /** Of the running pass. */
   readonly arriving: ArrivingChunks
 }
@@ -78,7 +80,6 @@ export function emptyContents({ digest }: Descriptor): LayerContents {
   const zeros = new ZeroMap()
   zeros.complete()
   const source: TarSource = {
-    inflated: 0,
     peekSome: () => undefined,
     covers: () => false,
     readSome: async () => Promise.resolve(0),
@@ -96,12 +97,12 @@ interface SourceParts {
 }
 
 function sourceOf({ codec, spans, windows, zeros, sealOf }: SourceParts, bytes: LayerBytes): TarSource {
-  const { descriptor, blob, cache, decoded, arriving } = bytes
+  const { descriptor, blob, cache, decoded, inflations, arriving } = bytes
   const { digest } = descriptor
   const { memory } = cache
   const compressed = new CachedSource(digest, blob, cache, sealOf, arriving)
   if (codec() === 'none') return new PlainSource(compressed, zeros)
   const frames = new ZstdSpans(digest, spans, compressed, memory, decoded)
   const zstd = (): ZstdSpans | undefined => (codec() === 'zstd' ? frames : undefined)
-  return new SpanSource({ digest, spans, windows, zeros, compressed, memory, zstd })
+  return new SpanSource({ digest, spans, windows, zeros, compressed, memory, inflations, zstd })
 }

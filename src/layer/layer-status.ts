@@ -18,7 +18,9 @@ export interface LayerStatus {
   readonly indexBytes: number
   /** Chunk bytes of this layer in the disk cache. */
   readonly cachedBytes: number
-  /** Spans inflated for readers, beyond what the first pass inflated. */
+  /** For readers: by the first pass, which kept them in memory, or later. What it inflated for nobody is not counted. */
   readonly spansInflated: number
+  /** Of these, the ones that had been inflated before: there was no room for them in memory. */
+  readonly spansInflatedAgain: number
   readonly error: string | undefined
 }

@@ -15,6 +15,7 @@ import { FirstPass, type FirstPassOptions, type FirstPassResult } from './first-
 import { finishTree } from './finish-tree.js'
 import { HeaderWalk } from './header-walk.js'
 import { IndexKeeper } from './index-keeper.js'
+import { Inflations } from './inflations.js'
 import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } from './layer-contents.js'
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
@@ -71,7 +72,8 @@ export class Layer implements ByteSource {
       this.#space.onTouched = (offset) => {
         this.#onTouched(offset)
       }
-    this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
+    const decoded = new DecodedSpans(descriptor.digest, cache)
+    this.#bytes = { descriptor, blob, cache, decoded, inflations: new Inflations(), arriving }
   }
 
   /** Uncompressed bytes known so far; final when ready. */
@@ -173,7 +175,8 @@ export class Layer implements ByteSource {
       seekPoints: this.#contents?.seekPoints ?? progress?.spans.count ?? 0,
       indexBytes: this.#keeper.fileBytes,
       cachedBytes: this.#options.cache.disk.bytesOf(descriptor.digest),
-      spansInflated: this.#source?.inflated ?? 0,
+      spansInflated: this.#bytes.inflations.total,
+      spansInflatedAgain: this.#bytes.inflations.repeated,
       error: this.#failure?.describe(),
     }
   }
@@ -383,6 +386,7 @@ export class Layer implements ByteSource {
       blob,
       cache,
       decoded: this.#bytes.decoded,
+      inflations: this.#bytes.inflations,
       takesPlain,
       journalPath: this.#keeper.journalPath,
       diffId,

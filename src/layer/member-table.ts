@@ -25,7 +25,7 @@ interface Piece {
 export class MemberTable {
   readonly #pieces: Piece[] = []
   /** Where each member begins in its piece. */
-  #starts = new Uint32Array(1024)
+  #starts = new Uint32Array(32)
   #length = 0
   /** The piece that is being written, and its first member. */
   readonly #writer = new VarintWriter()

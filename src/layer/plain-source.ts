@@ -6,7 +6,6 @@ import type { ZeroMap } from './zero-map.js'
 
 /** A layer that is not compressed: its tar is the blob. */
 export class PlainSource implements TarSource {
-  readonly inflated = 0
   readonly #blob: CachedSource
   readonly #zeros: ZeroMap
 

@@ -6,12 +6,12 @@ export type Span = Omit<SpanEvent, 'kind' | 'window'>
 /** Struct of arrays, growing: a span costs 38 bytes, whatever the layer's size. Spans are appended in order, without gaps. */
 export class SeekTable {
   #count = 0
-  #compressedBits = new Float64Array(64)
-  #compressedBitEnds = new Float64Array(64)
-  #offsets = new Float64Array(64)
-  #checksums = new Uint32Array(64)
-  #windowLengths = new Uint16Array(64)
-  #flags = new Uint8Array(64)
+  #compressedBits = new Float64Array(8)
+  #compressedBitEnds = new Float64Array(8)
+  #offsets = new Float64Array(8)
+  #checksums = new Uint32Array(8)
+  #windowLengths = new Uint16Array(8)
+  #flags = new Uint8Array(8)
   #end = 0
 
   get count(): number {

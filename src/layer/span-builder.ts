@@ -2,6 +2,7 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import { zeros } from '../blob/zeros.js'
 import type { BlockEvent } from '../native.js'
+import type { Inflations } from './inflations.js'
 import { keepSpan, spanKey } from './kept-spans.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
@@ -21,6 +22,9 @@ const shareOfUnread = 0.85
 export class SpanBuilder {
   readonly #digest: string
   readonly #memory: MemoryCache
+  readonly #inflations: Inflations
+  /** Of the present span. */
+  #index = 0
   /** Where the present span begins. */
   #spanStart = 0
   /** Where what is kept of it begins; it may have begun before anybody read. */
@@ -33,9 +37,16 @@ export class SpanBuilder {
   #kept: { readonly key: string; readonly bytes: number }[] = []
   #keptBytes = 0
 
-  constructor(digest: string, memory: MemoryCache) {
+  constructor(digest: string, memory: MemoryCache, inflations: Inflations) {
     this.#digest = digest
     this.#memory = memory
+    this.#inflations = inflations
+  }
+
+  /** The span with this number begins here, and those before it are known. */
+  resume(offset: number, index: number): void {
+    this.cut(offset)
+    this.#index = index
   }
 
   /** `bytes` are only looked at. */
@@ -56,15 +67,16 @@ export class SpanBuilder {
   }
 
   /** A span ends here and the next one begins. `keep` is shown all of it, unless it is zeros or was not seen whole. */
-  cut(offset: number, keep?: (lease: Lease) => void): void {
+  cut(offset: number, keep?: (index: number, lease: Lease) => void): void {
     // Readers may have come after its start, or left before its end.
     const isWhole = this.#start === this.#spanStart && this.#start + this.#filled === offset
     if (this.#lease !== undefined && isWhole) {
       this.#lease.shorten(this.#filled)
-      keep?.(this.#lease)
+      keep?.(this.#index, this.#lease)
       this.#keep(this.#start, this.#lease)
     }
     this.#drop()
+    this.#index++
     this.#spanStart = offset
     this.#start = offset
     this.#tooLong = false
@@ -87,6 +99,7 @@ export class SpanBuilder {
     }
     if (this.#keptBytes + bytes > limit) return
     keepSpan(this.#memory, this.#digest, offset, lease)
+    this.#inflations.add(this.#index)
     this.#kept.push({ key: spanKey(this.#digest, offset), bytes })
     this.#keptBytes += bytes
   }

@@ -12,6 +12,7 @@ import { inflateSpan, type FilePart } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
+import type { Inflations } from './inflations.js'
 import { keepSpan, spanKey } from './kept-spans.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { longestKeptSpanBytes } from './span-builder.js'
@@ -36,6 +37,7 @@ export interface SpanSourceOptions {
   readonly zeros: ZeroMap
   readonly compressed: CachedSource
   readonly memory: MemoryCache
+  readonly inflations: Inflations
   /** Where the layer is of zstd frames, which is known as soon as there is a span. */
   readonly zstd: () => ZstdSpans | undefined
 }
@@ -44,8 +46,6 @@ export class SpanSource implements TarSource {
   readonly #options: SpanSourceOptions
   readonly #inflating = new SingleFlight<string, Lease>()
   readonly #recent = new Set<number>()
-  /** Spans inflated so far, for status and benchmarks. */
-  inflated = 0
 
   constructor(options: SpanSourceOptions) {
     this.#options = options
@@ -176,9 +176,9 @@ export class SpanSource implements TarSource {
 
   /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
   async #inflate(index: number, span: Span, piece: number, isCareful = false): Promise<Lease> {
-    const { windows, compressed, memory } = this.#options
+    const { windows, compressed, memory, inflations } = this.#options
     const zstd = this.#options.zstd()
-    this.inflated++
+    inflations.add(index)
     if (zstd !== undefined)
       return memory.pool.filled(span.uncompressedLength, async (lease) => zstd.fill(index, span, lease))
     const whole = span.uncompressedLength <= longestKeptSpanBytes

@@ -2,8 +2,6 @@ import type { ReadOptions } from '../util/abort.js'
 
 /** The uncompressed bytes of a layer as its codec gives them: what can be had now, and what takes fetching or decoding. */
 export interface TarSource {
-  /** Spans decoded for readers so far. */
-  readonly inflated: number
   /** Up to `length` bytes from `offset`, those that are in memory in one piece; good until anything is awaited. */
   peekSome(offset: number, length: number): Buffer | undefined
   /** Whether `readSome` would fill anything. */

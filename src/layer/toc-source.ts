@@ -8,6 +8,7 @@ import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
 import { decodeZstdSpan } from '../zstd/zstd.js'
+import type { Inflations } from './inflations.js'
 import { spanKey } from './kept-spans.js'
 import type { TarSource } from './tar-source.js'
 import type { TocChunk } from './toc-chunks.js'
@@ -19,13 +20,13 @@ export interface TocSourceOptions {
   readonly chunks: readonly TocChunk[]
   readonly compressed: CachedSource
   readonly memory: MemoryCache
+  readonly inflations: Inflations
 }
 
 /** The contents of all files of a layer with a table of contents: each chunk has its digest there, and is held against it. */
 export class TocSource implements TarSource {
   readonly #options: TocSourceOptions
   readonly #decoding = new SingleFlight<string, Lease>()
-  inflated = 0
 
   constructor(options: TocSourceOptions) {
     this.#options = options
@@ -71,12 +72,12 @@ export class TocSource implements TarSource {
   }
 
   async #decode(chunk: TocChunk): Promise<Lease> {
-    const { compressed, codec } = this.#options
+    const { compressed, codec, inflations } = this.#options
     const { compressedOffset, compressedEnd, skipBytes, uncompressedLength, sha256 } = chunk
     const input = await compressed.read(compressedOffset, compressedEnd - compressedOffset)
     // Most are far smaller than what the pool gives.
     const lease = Lease.of(Buffer.allocUnsafeSlow(uncompressedLength))
-    this.inflated++
+    inflations.add(this.#indexOf(chunk.uncompressedOffset))
     if (codec === 'zstd') await decodeZstdSpan({ input, skipBytes, crc32: undefined }, lease.bytes)
     else
       await inflateSpan(
@@ -100,6 +101,14 @@ export class TocSource implements TarSource {
   }
 
   #find(offset: number): TocChunk | undefined {
+    const chunk = this.#options.chunks[this.#indexOf(offset)]
+    const isIn =
+      chunk !== undefined && offset >= 0 && offset < chunk.uncompressedOffset + chunk.uncompressedLength
+    return isIn ? chunk : undefined
+  }
+
+  /** Of the last chunk that begins at or before `offset`; 0 before the first one. */
+  #indexOf(offset: number): number {
     const { chunks } = this.#options
     let low = 0
     let high = chunks.length - 1
@@ -108,10 +117,7 @@ export class TocSource implements TarSource {
       if ((chunks[middle]?.uncompressedOffset ?? 0) <= offset) low = middle
       else high = middle - 1
     }
-    const chunk = chunks[low]
-    const isIn =
-      chunk !== undefined && offset >= 0 && offset < chunk.uncompressedOffset + chunk.uncompressedLength
-    return isIn ? chunk : undefined
+    return low
   }
 
   #keyOf(chunk: TocChunk): string {

@@ -4,7 +4,7 @@ import { RegistryFsError } from '../util/errors.js'
 const maximumVarintBytes = 8
 
 export class VarintWriter {
-  #bytes = Buffer.allocUnsafe(4096)
+  #bytes = Buffer.allocUnsafeSlow(256)
   #length = 0
 
   count(value: number): this {

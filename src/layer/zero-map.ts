@@ -20,8 +20,8 @@ export interface ZeroRun {
 export class ZeroMap {
   readonly #maximumRuns: number
   #count = 0
-  #starts = new Uint32Array(64)
-  #ends = new Uint32Array(64)
+  #starts = new Uint32Array(8)
+  #ends = new Uint32Array(8)
   #knownBytes = 0
   #complete = false
   /** Grows when the map is full. */

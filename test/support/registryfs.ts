@@ -57,6 +57,7 @@ export interface Status {
     /** Body bytes of blobs. */
     readonly blobBytes: number
   }
+  readonly spans: { readonly inflated: number; readonly inflatedAgain: number }
 }
 
 /** /.registryfs/status.json of a mount. */

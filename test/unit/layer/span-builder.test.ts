@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
+import { Inflations } from '../../../src/layer/inflations.js'
 import { spanKey } from '../../../src/layer/kept-spans.js'
 import { SpanBuilder } from '../../../src/layer/span-builder.js'
 
@@ -9,7 +10,7 @@ const digest = 'sha256:00'
 /** Blocks of 1000 bytes that are shown to the builder, of two spans of 3000 bytes. */
 function keptOf(shown: readonly number[]): readonly (number | undefined)[] {
   const memory = new MemoryCache(64 << 20)
-  const builder = new SpanBuilder(digest, memory)
+  const builder = new SpanBuilder(digest, memory, new Inflations())
   for (const block of [0, 1, 2, 3, 4, 5]) {
     const uncompressedOffset = block * 1000
     if (shown.includes(block)) builder.add(Buffer.alloc(1000, block + 1), { uncompressedOffset, zero: false })

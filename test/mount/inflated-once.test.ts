@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FakeRegistry } from '../support/fake-registry.js'
+import { GzipWriter } from '../support/gzip-writer.js'
+import { output, type Mounted } from '../support/mounted.js'
+import { mountImages, statusOf, untilReady, type Status } from '../support/registryfs.js'
+import { sampleData } from '../support/sample-data.js'
+import { file } from '../support/tar-of.js'
+import { temporaryDirectory } from '../support/temporary-directory.js'
+
+const options = { timeout: 240_000 }
+const unit = sampleData('text', 2 << 20)
+
+interface Setup {
+  readonly disk: string
+  readonly mount: Mounted
+  readonly remount: () => Promise<Mounted>
+}
+
+async function setUp(t: TestContext, mebibytes: number, bytesPerSecond?: number): Promise<Setup> {
+  const gzip = new GzipWriter()
+  gzip.add(file('disk', '', { claimedSize: mebibytes << 20 }).bytes)
+  gzip.add(unit, mebibytes / 2)
+  const layer = {
+    bytes: gzip.end(Buffer.alloc(1024)),
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  }
+  const registry = await FakeRegistry.start(
+    bytesPerSecond === undefined ? {} : { faults: { bytesPerSecond } },
+  )
+  t.after(async () => registry.stop())
+  registry.addImage('disk', 'v1', { layers: [layer], config: { rootfs: { type: 'layers', diff_ids: [] } } })
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const start = async (): Promise<Mounted> =>
+    mountImages(t, { cache, images: [`d=${registry.host}/disk:v1`] })
+  const mount = await start()
+  return { mount, disk: join(mount.path, 'd/disk'), remount: start }
+}
+
+/** From the first byte to the last, each once and past the page cache. */
+async function readThrough(path: string): Promise<void> {
+  await output('dd', `if=${path}`, 'of=/dev/null', 'bs=128K', 'iflag=direct', 'status=none')
+}
+
+/** status.json is made anew when nobody has looked for two seconds. */
+async function spansOf(mount: Mounted): Promise<Status['spans'] & { readonly seekPoints: number }> {
+  await sleep(2_100)
+  const { spans, images } = await statusOf(mount)
+  return { ...spans, seekPoints: images[0]?.layers[0]?.seekPoints ?? 0 }
+}
+
+test(
+  'a sequential reader that follows the first pass has nothing inflated twice',
+  options,
+  async (t) => {
+    const { mount, disk } = await setUp(t, 64, 8 << 20)
+    await readThrough(disk)
+    await untilReady(mount)
+    const during = await spansOf(mount)
+    assert.equal(during.inflatedAgain, 0)
+    // All that the pass inflated was kept for who followed it.
+    assert.ok(during.inflated >= during.seekPoints - 1 && during.inflated <= during.seekPoints)
+    assert.equal(await mount.stop(), 0)
+  },
+)
+
+test(
+  'nor has one that reads from the beginning when the pass is done, of a layer that is larger than the memory',
+  options,
+  async (t) => {
+    const { mount, disk, remount } = await setUp(t, 320)
+    // Waits for the end, as qemu-img does, which reads the end of a disk first.
+    await output('tail', '-c', '1', disk)
+    await untilReady(mount)
+    const kept = await spansOf(mount)
+    assert.equal(kept.inflatedAgain, 0)
+    assert.ok(kept.inflated > 0 && kept.inflated < kept.seekPoints)
+    await readThrough(disk)
+    const read = await spansOf(mount)
+    assert.equal(read.inflatedAgain, 0)
+    assert.equal(read.inflated, read.seekPoints)
+    assert.equal(await mount.stop(), 0)
+
+    // With the index.
+    const warm = await remount()
+    await readThrough(join(warm.path, 'd/disk'))
+    assert.deepEqual(await spansOf(warm), {
+      inflated: read.seekPoints,
+      inflatedAgain: 0,
+      seekPoints: read.seekPoints,
+    })
+    assert.equal(await warm.stop(), 0)
+  },
+)
