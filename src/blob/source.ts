@@ -31,6 +31,19 @@ export interface ByteSource {
    * there is none. May say data where there are zeros, never the other way round. Absent: all is data (seek.ts).
    */
   seek?(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number>
+
+  /** A file with exactly these bytes, which the kernel may read by itself until the source is closed. */
+  readonly backing?: BackingFile | undefined
+
+  /** Nobody reads it any more. Absent: it holds nothing. */
+  close?(): void
+}
+
+/** A file of this machine. */
+export interface BackingFile {
+  readonly descriptor: number
+  /** The kernel was told to read it. */
+  onPassthrough(): void
 }
 
 export interface SourceReadOptions extends ReadOptions {

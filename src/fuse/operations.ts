@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { seekSource } from '../blob/seek.js'
-import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
+import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
@@ -132,7 +132,12 @@ export class TreeOperations implements FuseOperations {
 
   async open(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
     const node = this.#inodes.get(inode)
-    const source = await this.#run('open', node, options, async (signal) => node.open({ signal }))
+    const source = await this.#run('open', node, options, async (signal) => {
+      const opened = await node.open({ signal })
+      // Given up meanwhile: nobody will.
+      if (signal.aborted) opened.close?.()
+      return opened
+    })
     return this.#pinned({ inode, node, source })
   }
 
@@ -181,6 +186,7 @@ export class TreeOperations implements FuseOperations {
 
   release(handle: FileHandle): void {
     const open = this.#handles.remove(handle)
+    if (open !== undefined && 'source' in open) open.source.close?.()
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }
 
@@ -218,6 +224,11 @@ export class TreeOperations implements FuseOperations {
 
   releasedir(handle: FileHandle): void {
     this.release(handle)
+  }
+
+  backingOf(handle: FileHandle): BackingFile | undefined {
+    const open = this.#handles.find(handle)
+    return open !== undefined && 'source' in open ? open.source.backing : undefined
   }
 
   cachingOf(handle: FileHandle): Caching {

@@ -35,6 +35,7 @@ export function fakeKernel(given: Partial<FuseOperations> = {}, refusal = 0): Fa
     forget: (inode, count) => {
       forgotten.push([inode, count])
     },
+    backingOf: () => undefined,
     cachingOf: () => 'until-reopened',
   }
   const server = new FuseServer({ ...base, ...given } as FuseOperations, {
