@@ -35,6 +35,8 @@ export class MemberFileStore {
   readonly #touched = new Map<string, number>()
   #usedBytes = 0
   #refusedUntil = 0
+  /** Of files that were dropped: none of theirs may go that was written again meanwhile. */
+  #deleting: Promise<void> = Promise.resolve()
   lastError: string | undefined
 
   constructor(options: MemberFileStoreOptions) {
@@ -104,6 +106,7 @@ export class MemberFileStore {
     if (this.#options.readOnly || this.has(place) || place.size > largestMemberBytes) return undefined
     if (Date.now() < this.#refusedUntil) return undefined
     const bytes = diskBytes(place, Math.ceil(dataBytes / 512))
+    await this.#deleting
     try {
       if (await this.#makeRoom(bytes)) return await MemberFileWriter.create(place, this.#path(place))
     } catch (error) {
@@ -176,7 +179,10 @@ export class MemberFileStore {
     this.#touched.delete(key)
     this.#usedBytes -= file.bytes
     if (this.#options.readOnly) return
-    for (const path of [file.path, sumsPath(file.path)]) await unlink(path).catch(() => undefined)
+    this.#deleting = this.#deleting.then(async () => {
+      for (const path of [file.path, sumsPath(file.path)]) await unlink(path).catch(() => undefined)
+    })
+    await this.#deleting
   }
 
   #used(key: string, file: MemberFile): void {

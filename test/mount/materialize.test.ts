@@ -3,6 +3,12 @@ import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BytesBlob } from '../../src/blob/bytes-blob.js'
+import { MemberFileStore } from '../../src/blob/member-file-store.js'
+import { MemoryCache } from '../../src/blob/memory-cache.js'
+import { MemberCopies } from '../../src/layer/member-copies.js'
+import { digestOf } from '../../src/util/digest.js'
+import { silentLogger } from '../../src/util/log.js'
 import { containerdisk } from '../support/containerdisk.js'
 import { dataOf } from '../support/data-ranges.js'
 import { FakeRegistry } from '../support/fake-registry.js'
@@ -288,5 +294,39 @@ test(
       assert.equal(await sha256sum(path), sha256Of(bytes))
       assert.equal(await next.stop(), 0)
     }
+  },
+)
+
+test(
+  'a disk that fills in the middle of a copy is left alone for a while, with nothing of it',
+  options,
+  async (t) => {
+    const disk = join(await temporaryDirectory(t), 'small')
+    await mkdir(disk)
+    await output('mount', '-t', 'tmpfs', '-o', 'size=6M', 'small', disk)
+    t.after(async () => output('umount', '-l', disk))
+    const store = new MemberFileStore({
+      directory: join(disk, 'members'),
+      maximumBytes: 1 << 30,
+      freeReserveBytes: 0,
+      readOnly: false,
+      log: silentLogger,
+    })
+    await store.scan()
+    const copies = new MemberCopies({ store, memory: new MemoryCache(32 << 20), log: silentLogger })
+    const layer = { isProven: true, isTar: true, ready: async () => Promise.resolve() }
+    const source = new BytesBlob(sampleData('random', 9 << 20))
+    const place = { layer: digestOf(Buffer.from('a layer')), offset: 512, size: source.size }
+    // Said to be all holes: others fill a disk too.
+    const opened = await copies.open({ place, layer, source, dataBytes: () => 0 })
+    await opened.read(0, 1 << 20)
+    while (copies.status().pending > 0) await sleep(10)
+    assert.match(copies.status().error ?? '', /ENOSPC/)
+    assert.deepEqual(
+      (await readdir(disk, { recursive: true })).filter((name) => /\d+-\d+/.test(name)),
+      [],
+    )
+    assert.equal(await store.create(place, 0), undefined)
+    assert.equal((await opened.read(0, 1 << 20)).length, 1 << 20)
   },
 )
