@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,16 @@ namespace registryfs {
 namespace {
 // Three gave nothing.
 constexpr int kThreads = 2;
+
+// Of linux/fuse.h 7.40 (Linux 6.9), which is newer than many headers: struct fuse_backing_map,
+// FUSE_DEV_IOC_BACKING_OPEN and FUSE_DEV_IOC_BACKING_CLOSE.
+struct BackingMap {
+  int32_t file;
+  uint32_t flags;
+  uint64_t padding;
+};
+constexpr unsigned long kOpenBacking = _IOW(229, 1, BackingMap);
+constexpr unsigned long kCloseBacking = _IOW(229, 2, uint32_t);
 }  // namespace
 
 FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<ResidentSpans> resident)
@@ -31,6 +42,17 @@ int FuseChannel::Write(const iovec* parts, int count) {
     if (errno != EINTR) return errno;
   }
   return 0;
+}
+
+int FuseChannel::OpenBacking(int file) {
+  BackingMap map = {file, 0, 0};
+  const int backing = ioctl(descriptor_, kOpenBacking, &map);
+  return backing < 0 ? -errno : backing;
+}
+
+int FuseChannel::CloseBacking(int backing) {
+  const uint32_t number = static_cast<uint32_t>(backing);
+  return ioctl(descriptor_, kCloseBacking, &number) < 0 ? errno : 0;
 }
 
 void FuseChannel::Close() {

@@ -39,6 +39,11 @@ class FuseChannel {
   // One message. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
 
+  // A file's number for FOPEN_PASSTHROUGH, or the negative errno.
+  int OpenBacking(int file);
+  // The errno, 0 when it is gone.
+  int CloseBacking(int backing);
+
   // Stops the threads and closes the descriptor: a mount that is still there is dead then.
   void Close();
 

@@ -44,6 +44,8 @@ napi_value PlacesOf(Napi::Env env, const std::vector<ResidentSpans::Place>& plac
 Napi::Function FuseChannelBinding::Define(Napi::Env env) {
   return DefineClass(env, "FuseChannel",
                      {InstanceMethod<&FuseChannelBinding::Reply>("reply"),
+                      InstanceMethod<&FuseChannelBinding::OpenBacking>("openBacking"),
+                      InstanceMethod<&FuseChannelBinding::CloseBacking>("closeBacking"),
                       InstanceMethod<&FuseChannelBinding::Close>("close")});
 }
 
@@ -97,6 +99,20 @@ Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
   if (!arguments.AreWhole()) return Napi::Number::New(env_, ENODEV);
   for (int i = 1; i < count; ++i) header.len += static_cast<uint32_t>(written[i].iov_len);
   return Napi::Number::New(env_, channel_->Write(written, count));
+}
+
+Napi::Value FuseChannelBinding::OpenBacking(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const int file = static_cast<int>(arguments[0].Number());
+  if (!channel_ || !arguments.AreWhole()) return Napi::Number::New(env_, -ENODEV);
+  return Napi::Number::New(env_, channel_->OpenBacking(file));
+}
+
+Napi::Value FuseChannelBinding::CloseBacking(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const int backing = static_cast<int>(arguments[0].Number());
+  if (!channel_ || !arguments.AreWhole()) return Napi::Number::New(env_, ENODEV);
+  return Napi::Number::New(env_, channel_->CloseBacking(backing));
 }
 
 Napi::Value FuseChannelBinding::Close(const Napi::CallbackInfo&) {

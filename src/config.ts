@@ -9,6 +9,8 @@ export interface CoreConfig {
   readonly cacheBytes: number
   /** So much of the cache's file system is left free. */
   readonly freeReserveBytes: number
+  /** Most that members kept as files of their own may take on disk; 0: none are kept. */
+  readonly materializeBytes: number
   /** Budget for chunks and inflated spans in memory. */
   readonly memoryBytes: number
   /** Registry of names without one. */
@@ -39,6 +41,7 @@ export function defaultConfig(): CoreConfig {
     cacheDirectory: defaultCacheDirectory(),
     cacheBytes: 10 * 2 ** 30,
     freeReserveBytes: 2 ** 30,
+    materializeBytes: 0,
     memoryBytes: 256 * 2 ** 20,
     defaultHost: 'docker.io',
     configuredHosts: [],

@@ -3,11 +3,12 @@
  * own. src/cli puts a FUSE binding or a command on top.
  */
 import { join } from 'node:path'
-import { openCacheDirectory } from './blob/cache-directory.js'
+import { openCacheDirectory, type CacheDirectory } from './blob/cache-directory.js'
 import { ChunkCache } from './blob/chunk-cache.js'
 import { DiskChunkStore } from './blob/disk-chunk-store.js'
 import { DiskDocumentStore } from './blob/disk-document-store.js'
 import type { DocumentStore } from './blob/document-store.js'
+import { MemberFileStore } from './blob/member-file-store.js'
 import { MemoryCache } from './blob/memory-cache.js'
 import type { ResidentSpans } from './blob/resident-spans.js'
 import type { CoreConfig } from './config.js'
@@ -15,6 +16,7 @@ import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
 import type { LayerStatus } from './layer/layer-status.js'
 import { Layers } from './layer/layers.js'
+import { MemberCopies } from './layer/member-copies.js'
 import { ContainersStorage } from './local/containers-storage.js'
 import type { FileRange } from './local/file-tree.js'
 import { LocalImages } from './local/local-images.js'
@@ -43,7 +45,9 @@ export interface Core {
   close(): Promise<void>
 }
 
-export type CoreStatus = Awaited<ReturnType<typeof statusOf>>
+export type CoreStatus = Awaited<ReturnType<typeof statusOf>> & {
+  readonly materialized: ReturnType<MemberCopies['status']> | undefined
+}
 
 /** `resident`: is told what comes to memory and leaves it. */
 export async function openCore(config: CoreConfig, log: Logger, resident?: ResidentSpans): Promise<Core> {
@@ -64,11 +68,13 @@ export async function openCore(config: CoreConfig, log: Logger, resident?: Resid
   const tags = new TagStore(join(directory.path, 'tags'), readOnly, log)
   const registry = await openRegistry(config, documents, log)
   const cache = new ChunkCache(memory, disk)
+  const copies = await openCopies(config, directory, memory, log)
   const layers = new Layers({
     cache,
     indexDirectory: join(directory.path, 'indexes'),
     readOnly,
     readDeadlineMs: config.readDeadlineMs,
+    copies,
     log,
   })
   const handles = new OpenHandles()
@@ -85,14 +91,36 @@ export async function openCore(config: CoreConfig, log: Logger, resident?: Resid
         ? undefined
         : local.blobs.locate(reference, descriptor),
     readOnlyReason: directory.readOnlyReason,
-    status: async () => statusOf(images, registry, memory, disk, directory.readOnlyReason),
+    status: async () => ({
+      ...(await statusOf(images, registry, memory, disk, directory.readOnlyReason)),
+      materialized: copies?.status(),
+    }),
     close: async () => {
+      await copies?.close()
       await layers.close()
       await registry.close()
       handles.close()
       await cache.settle()
     },
   }
+}
+
+async function openCopies(
+  { materializeBytes, freeReserveBytes }: CoreConfig,
+  { path, readOnlyReason }: CacheDirectory,
+  memory: MemoryCache,
+  log: Logger,
+): Promise<MemberCopies | undefined> {
+  if (materializeBytes === 0) return undefined
+  const store = new MemberFileStore({
+    directory: join(path, 'members'),
+    maximumBytes: materializeBytes,
+    freeReserveBytes,
+    readOnly: readOnlyReason !== undefined,
+    log,
+  })
+  await store.scan()
+  return new MemberCopies({ store, memory, log })
 }
 
 /** `observe`: see RegistryClientOptions. */

@@ -10,7 +10,7 @@ import { temporaryPattern } from './atomic-file.js'
  * Where everything that outlives the process lies. One process at a time writes there, by flock on `lock`; others
  * read what it has. A directory that cannot be used costs the persistence, never the mount.
  *
- *   chunks/  indexes/  documents/  tags/  lock
+ *   chunks/  members/  indexes/  documents/  tags/  lock
  */
 export interface CacheDirectory {
   readonly path: string

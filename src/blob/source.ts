@@ -34,12 +34,25 @@ export interface ByteSource {
 
   /** Where its bytes lie in one piece, as far as they are in memory. Absent: not so, or nobody looks there. */
   readonly placed?: Placed | undefined
+
+  /** A file with exactly these bytes, which the kernel may read by itself until the source is closed. */
+  readonly backing?: BackingFile | undefined
+
+  /** Nobody reads it any more. Absent: it holds nothing. */
+  close?(): void
 }
 
 /** A place in one of the spaces of resident-spans.ts. */
 export interface Placed {
   readonly space: number
   readonly offset: number
+}
+
+/** A file of this machine. */
+export interface BackingFile {
+  readonly descriptor: number
+  /** The kernel was told to read it. */
+  onPassthrough(): void
 }
 
 export interface SourceReadOptions extends ReadOptions {

@@ -40,6 +40,7 @@ const valued: ReadonlyMap<string, string> = new Map([
   ['cache_dir', '--cache-dir'],
   ['cache_size', '--cache-size'],
   ['free_reserve', '--free-reserve'],
+  ['materialize', '--materialize'],
   ['memory', '--memory'],
   ['registry', '--registry'],
   ['host', '--host'],

@@ -12,8 +12,10 @@ import { exitCodeOf, exitCodes } from './exit-code.js'
 import { createLogger } from './logger.js'
 import { parseMountOptions } from './mount-options.js'
 import { runMount } from './run-mount.js'
+import { parseSize } from './sizes.js'
 
 interface MountFlags extends CoreFlags {
+  readonly materialize?: number
   readonly allowOther?: boolean
   readonly defaultPermissions?: boolean
   readonly noexec?: boolean
@@ -60,6 +62,11 @@ Examples:
 
 function mountOptions(command: Command): Command {
   return coreOptions(command, 'info')
+    .option(
+      '--materialize <bytes>',
+      'files that are read are also kept inflated, each as a file in the cache directory, which may take so much (default: none)',
+      parseSize,
+    )
     .option('--allow-other', 'other users may look too, as far as modes and owners let them')
     .option(
       '--default-permissions',
@@ -122,8 +129,9 @@ async function mount(
   args: readonly string[],
 ): Promise<void> {
   const given = configOf(flags)
+  const materializeBytes = flags.materialize ?? 0
   // A daemon leaves the directory that it was started in.
-  const config = { ...given, cacheDirectory: resolve(given.cacheDirectory) }
+  const config = { ...given, cacheDirectory: resolve(given.cacheDirectory), materializeBytes }
   const configuredHosts = [
     ...new Set([...config.configuredHosts, ...config.insecureHosts, ...(flags.host ?? [])]),
   ]
@@ -152,6 +160,7 @@ async function mount(
     allowOther: flags.allowOther ?? false,
     defaultPermissions: (flags.defaultPermissions ?? false) || (flags.allowOther ?? false),
     noExec: flags.noexec ?? false,
+    passthrough: materializeBytes > 0,
     allowNonEmpty: flags.nonempty ?? false,
   }
   await runMount(plan, {

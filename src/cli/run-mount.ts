@@ -29,6 +29,8 @@ export interface MountPlan {
   readonly allowOther: boolean
   readonly defaultPermissions: boolean
   readonly noExec: boolean
+  /** The kernel is to read files of this machine by itself, where it can. */
+  readonly passthrough: boolean
   readonly allowNonEmpty: boolean
 }
 

@@ -7,14 +7,14 @@
  * counts one lookup of its inode until the binding calls forget. The signal is aborted when nobody waits any more.
  */
 import type { ResidentSpans } from '../blob/resident-spans.js'
-import type { Whence } from '../blob/source.js'
+import type { BackingFile, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import type { Inode } from '../tree/inode-table.js'
 import type { SourceReadOptions } from '../blob/source.js'
 import type { ReadOptions } from '../util/abort.js'
 import type { Logger } from '../util/log.js'
 
-export type { Whence } from '../blob/source.js'
+export type { BackingFile, Whence } from '../blob/source.js'
 export type { Inode } from '../tree/inode-table.js'
 
 /** An open file or directory; never 0. */
@@ -89,6 +89,8 @@ export interface FuseOperations {
    */
   lookupEntry(handle: FileHandle, index: number): LookupResult | undefined
   releasedir(handle: FileHandle): void
+  /** The file of this machine that an open file is; undefined: none. Good until it is released. */
+  backingOf(handle: FileHandle): BackingFile | undefined
   /** Of an open file or directory. */
   cachingOf(handle: FileHandle): Caching
   /** NO_ATTRIBUTE when there is none. */
@@ -106,6 +108,8 @@ export interface MountOptions {
   /** The kernel checks modes and owners; without, whoever can reach the mount can read everything in it. */
   readonly defaultPermissions: boolean
   readonly noExec: boolean
+  /** The kernel is to read by itself what files of this machine have, where it can. */
+  readonly passthrough: boolean
   readonly log: Logger
   /** Where the binding may answer reads from without asking the operations. */
   readonly resident?: ResidentSpans | undefined

@@ -1,7 +1,15 @@
 /** Bodies of answers to the kernel, as linux/fuse.h lays them out; the header is the channel's. */
 import type { NodeAttributes } from '../image/image.js'
 import type { Attributes, FileSystemStatus, LookupResult } from './binding.js'
-import { initFlags, oldestMinor, protocolMajor, protocolMinor, type InitRequest } from './fuse-protocol.js'
+import {
+  initExtension,
+  initFlags,
+  initPassthrough,
+  oldestMinor,
+  protocolMajor,
+  protocolMinor,
+  type InitRequest,
+} from './fuse-protocol.js'
 import { encodeDevice, typeBits } from './mode.js'
 
 /** The longest read that the kernel sends, and the longest answer. */
@@ -20,8 +28,11 @@ const foreverSeconds = 10 * 365 * 86_400
 /** libfuse's FUSE_UNKNOWN_INO. */
 const unknownInode = 0xffffffff
 
+/** Files that the kernel reads by itself lie on no stacked file system (overlayfs), and those may lie above us. */
+const maxStackDepth = 1
+
 /** Undefined when the kernel is too old for us. */
-export function encodeInit(request: InitRequest): Buffer | undefined {
+export function encodeInit(request: InitRequest, passthrough = false): Buffer | undefined {
   if (request.major < protocolMajor || (request.major === protocolMajor && request.minor < oldestMinor)) {
     return undefined
   }
@@ -37,6 +48,11 @@ export function encodeInit(request: InitRequest): Buffer | undefined {
   // time_gran: tar knows nanoseconds.
   bytes.writeUInt32LE(1, 24)
   bytes.writeUInt16LE(maxReadBytes / pageBytes, 28)
+  if (passthrough && request.hasPassthrough) {
+    bytes.writeUInt32LE(((request.flags & wanted) | initExtension) >>> 0, 12)
+    bytes.writeUInt32LE(initPassthrough, 32)
+    bytes.writeUInt32LE(maxStackDepth, 36)
+  }
   return bytes
 }
 
@@ -54,10 +70,12 @@ export function encodeAttributes(attributes: Attributes, validMs: number): Buffe
   return bytes
 }
 
-export function encodeOpened(handle: number, flags: number): Buffer {
+/** `backing`: the number of the file that the kernel is to read, where the flags say so. */
+export function encodeOpened(handle: number, flags: number, backing = 0): Buffer {
   const bytes = Buffer.alloc(16)
   writeNumber(bytes, 0, handle)
   bytes.writeUInt32LE(flags, 8)
+  bytes.writeUInt32LE(backing, 12)
   return bytes
 }
 

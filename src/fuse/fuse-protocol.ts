@@ -54,8 +54,18 @@ export const initFlags = {
   cacheSymlinks: 1 << 23,
 } as const
 
+/** More flags follow in the body. */
+export const initExtension = 1 << 30
+/** FUSE_PASSTHROUGH (7.40, Linux 6.9): bit 37, here among the upper 32. */
+export const initPassthrough = 1 << 5
+
 /** FOPEN_*: what the kernel may do with an opened node. */
-export const openFlags = { directIo: 1 << 0, keepCache: 1 << 1, cacheDirectory: 1 << 3 } as const
+export const openFlags = {
+  directIo: 1 << 0,
+  keepCache: 1 << 1,
+  cacheDirectory: 1 << 3,
+  passthrough: 1 << 7,
+} as const
 
 const headerBytes = 40
 /** lseek(2) */
@@ -76,6 +86,8 @@ export interface InitRequest {
   readonly minor: number
   readonly maxReadAhead: number
   readonly flags: number
+  /** Whether the kernel can read files by itself. */
+  readonly hasPassthrough: boolean
 }
 
 export interface ReadRequest {
@@ -102,11 +114,14 @@ export function decodeRequests(bytes: Buffer): FuseRequest[] {
 }
 
 export function decodeInit(body: Buffer): InitRequest {
+  const flags = body.readUInt32LE(12)
+  const moreFlags = (flags & initExtension) !== 0 && body.length >= 20 ? body.readUInt32LE(16) : 0
   return {
     major: body.readUInt32LE(0),
     minor: body.readUInt32LE(4),
     maxReadAhead: body.readUInt32LE(8),
-    flags: body.readUInt32LE(12),
+    flags,
+    hasPassthrough: (moreFlags & initPassthrough) !== 0,
   }
 }
 

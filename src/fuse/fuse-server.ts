@@ -39,6 +39,7 @@ import {
   type FuseRequest,
 } from './fuse-protocol.js'
 import { accessModeMask, quickNames } from './kernel-constants.js'
+import type { Passthrough } from './passthrough.js'
 import { ScratchPool } from './scratch-pool.js'
 
 const { errno } = constants
@@ -49,6 +50,8 @@ export type Answer = (unique: number, errno: number, parts: readonly Buffer[]) =
 export interface FuseServerOptions {
   readonly answer: Answer
   readonly log: Logger
+  /** Where the kernel is to read files by itself, as far as it can. */
+  readonly passthrough?: Passthrough | undefined
   /** INIT was answered: the mount works; or the kernel is too old. */
   readonly onInit: (error?: RegistryFsError) => void
 }
@@ -224,7 +227,9 @@ export class FuseServer {
 
   #init(request: FuseRequest): void {
     const wanted = decodeInit(request.body)
-    const bytes = encodeInit(wanted)
+    const { passthrough } = this.#options
+    const bytes = encodeInit(wanted, passthrough !== undefined)
+    if (wanted.hasPassthrough) passthrough?.agree()
     if (bytes === undefined) {
       this.#answer(request, errno.EPROTO, [])
       const version = `${String(wanted.major)}.${String(wanted.minor)}`
@@ -269,9 +274,19 @@ export class FuseServer {
       throw new RegistryFsError('READ_ONLY', 'the file system is read-only')
     }
     const handle = await this.#operations.open(request.inode as Inode, { signal })
-    const flags = fileFlags(this.#operations.cachingOf(handle))
+    const caching = this.#operations.cachingOf(handle)
+    const backing =
+      caching === 'none'
+        ? 0
+        : (this.#options.passthrough?.open(request.inode, handle, this.#operations.backingOf(handle)) ?? 0)
+    const flags = backing === 0 ? fileFlags(caching) : openFlags.passthrough
     // What nobody knows of nobody closes.
-    if (!this.#answer(request, 0, [encodeOpened(handle, flags)])) this.#operations.release(handle)
+    if (!this.#answer(request, 0, [encodeOpened(handle, flags, backing)])) this.#close(handle)
+  }
+
+  #close(handle: FileHandle): void {
+    this.#options.passthrough?.release(handle)
+    this.#operations.release(handle)
   }
 
   async #opendir(request: FuseRequest, signal: AbortSignal): Promise<void> {
@@ -316,7 +331,7 @@ export class FuseServer {
 
   #release(request: FuseRequest): void {
     const handle = decodeHandle(request.body) as FileHandle
-    if (request.opcode === opcodes.release) this.#operations.release(handle)
+    if (request.opcode === opcodes.release) this.#close(handle)
     else this.#operations.releasedir(handle)
     this.#answer(request, 0, [])
   }

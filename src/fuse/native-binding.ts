@@ -12,6 +12,7 @@ import { maxReadBytes } from './fuse-answers.js'
 import { checkFuseDevice } from './fuse-device.js'
 import { FuseServer } from './fuse-server.js'
 import { KernelMount } from './kernel-mount.js'
+import { Passthrough } from './passthrough.js'
 
 /** linux/mount.h */
 const mountFlags = { readOnly: 1, noSetUserId: 2, noDevices: 4, noExec: 8 } as const
@@ -46,7 +47,7 @@ class NativeSession implements MountSession {
     mountPoint: string,
     descriptor: number,
     operations: FuseOperations,
-    { log, resident }: MountOptions,
+    { log, passthrough, resident }: MountOptions,
   ): Promise<MountSession> {
     const mount = new KernelMount(mountPoint, log)
     const ready = new Deferred<void>()
@@ -54,6 +55,13 @@ class NativeSession implements MountSession {
     const server: FuseServer = new FuseServer(operations, {
       answer: (unique, errno, parts) => channel.reply(unique, errno, parts),
       log,
+      passthrough: passthrough
+        ? new Passthrough({
+            open: (file) => channel.openBacking(file),
+            close: (backing) => channel.closeBacking(backing),
+            log,
+          })
+        : undefined,
       onInit: (error) => {
         if (error === undefined) ready.resolve()
         else ready.reject(error)

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { ResidentSpans } from '../blob/resident-spans.js'
 import { seekSource } from '../blob/seek.js'
-import type { ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
+import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
@@ -139,7 +139,12 @@ export class TreeOperations implements FuseOperations {
 
   async open(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
     const node = this.#inodes.get(inode)
-    const source = await this.#run('open', node, options, async (signal) => node.open({ signal }))
+    const source = await this.#run('open', node, options, async (signal) => {
+      const opened = await node.open({ signal })
+      // Given up meanwhile: nobody will.
+      if (signal.aborted) opened.close?.()
+      return opened
+    })
     const handle = this.#pinned({ inode, node, source })
     if (source.placed !== undefined) this.#options.resident?.openFile(handle, source.placed, source.size)
     return handle
@@ -192,6 +197,7 @@ export class TreeOperations implements FuseOperations {
     // Before the number can be another file's.
     this.#options.resident?.closeFile(handle)
     const open = this.#handles.remove(handle)
+    if (open !== undefined && 'source' in open) open.source.close?.()
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }
 
@@ -244,6 +250,11 @@ export class TreeOperations implements FuseOperations {
 
   releasedir(handle: FileHandle): void {
     this.release(handle)
+  }
+
+  backingOf(handle: FileHandle): BackingFile | undefined {
+    const open = this.#handles.find(handle)
+    return open !== undefined && 'source' in open ? open.source.backing : undefined
   }
 
   cachingOf(handle: FileHandle): Caching {

@@ -98,6 +98,15 @@ export class MergedFile implements ImageNode {
     return new SparseSource(new SliceSource(this.#layer, dataOffset, storedBytesOf(sparse)), size, sparse)
   }
 
+  async openCopied(): Promise<ByteSource> {
+    const source = this.open()
+    const layer = this.#layer
+    const place = { layer: layer.descriptor.digest, offset: this.#member.dataOffset, size: source.size }
+    const dataBytes = (): number =>
+      blockBytes * (this.attributes.blocks ?? Math.ceil(source.size / blockBytes))
+    return layer.copies?.open({ place, layer, source, dataBytes }) ?? Promise.resolve(source)
+  }
+
   async lookup(): Promise<ImageNode | undefined> {
     return Promise.reject(notADirectory(this.#member))
   }

@@ -4,6 +4,7 @@ import type { Descriptor } from '../registry/descriptor.js'
 import type { DiffId } from '../util/digest.js'
 import type { Logger } from '../util/log.js'
 import type { Semaphore } from '../util/semaphore.js'
+import type { MemberCopies } from './member-copies.js'
 
 export interface LayerOptions {
   readonly descriptor: Descriptor
@@ -17,5 +18,7 @@ export interface LayerOptions {
   readonly passes: Semaphore
   /** For one span's worth of fetching and inflating. */
   readonly readDeadlineMs: number
+  /** Of members, as files; undefined: none are made or read. */
+  readonly copies?: MemberCopies | undefined
   readonly log: Logger
 }

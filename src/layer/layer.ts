@@ -22,10 +22,12 @@ import type { LayerOptions } from './layer-options.js'
 import type { LayerState, LayerStatus } from './layer-status.js'
 import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
+import type { MemberCopies } from './member-copies.js'
 import { openWithoutPass } from './open-without-pass.js'
 import { passBytes } from './pass-sizes.js'
 import { openPlain } from './plain-layer.js'
 import type { TarSource } from './tar-source.js'
+import { TocSource } from './toc-source.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
 
@@ -97,6 +99,15 @@ export class Layer implements ByteSource {
 
   get isProven(): boolean {
     return this.#contents?.isProven === true
+  }
+
+  /** Offsets are those of its tar, which its digest speaks of; not what a table of contents says. */
+  get isTar(): boolean {
+    return this.#source !== undefined && !(this.#source instanceof TocSource)
+  }
+
+  get copies(): MemberCopies | undefined {
+    return this.#options.copies
   }
 
   /** Waits until all members are known. */

@@ -7,12 +7,14 @@ import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/di
 import type { Logger } from '../util/log.js'
 import { Semaphore } from '../util/semaphore.js'
 import { Layer } from './layer.js'
+import type { MemberCopies } from './member-copies.js'
 
 export interface LayersOptions {
   readonly cache: ChunkCache
   readonly indexDirectory: string
   readonly readOnly: boolean
   readonly readDeadlineMs: number
+  readonly copies?: MemberCopies | undefined
   readonly log: Logger
 }
 
@@ -35,7 +37,7 @@ export class Layers {
     if (known !== undefined && known.blob.isGone !== true) return known.layer
     void known?.layer.close()
     const source = blob()
-    const { cache, indexDirectory, readOnly, readDeadlineMs, log } = this.#options
+    const { cache, indexDirectory, readOnly, readDeadlineMs, copies, log } = this.#options
     const layer = new Layer({
       descriptor,
       blob: source,
@@ -45,6 +47,7 @@ export class Layers {
       diffId,
       passes: this.#passes,
       readDeadlineMs,
+      copies,
       log,
     })
     this.#layers.set(descriptor.digest, { layer, blob: source })

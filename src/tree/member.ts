@@ -160,7 +160,8 @@ export class Member implements TreeNode {
   async open(): Promise<ByteSource> {
     if (this.type === 'directory') throw new RegistryFsError('IS_A_DIRECTORY', 'is a directory')
     if (this.type !== 'file') throw new RegistryFsError('INVALID', `a ${this.type} has no content`)
-    return Promise.resolve(this.#node.open())
+    const node = this.#node
+    return node.openCopied?.() ?? Promise.resolve(node.open())
   }
 
   async explain(): Promise<Facts> {

@@ -23,6 +23,10 @@ export interface FuseMountResult {
 export interface FuseChannel {
   /** Answers request `unique` with an error, or with what the parts say together. The errno of the kernel's refusal, or 0. */
   reply(unique: number, errno: number, parts: readonly Buffer[]): number
+  /** Makes an open file one that the kernel may read by itself (Linux 6.9): its number, above 0, or the negative errno. */
+  openBacking(file: number): number
+  /** The kernel gives it up once no open file of the mount uses it. The errno, or 0. */
+  closeBacking(backing: number): number
   /** Lets go of the mount, which is dead then if it is still there; safe to call more than once. */
   close(): void
 }

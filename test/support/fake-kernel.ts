@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
 import type { FuseOperations } from '../../src/fuse/binding.js'
 import { FuseServer } from '../../src/fuse/fuse-server.js'
+import type { Passthrough } from '../../src/fuse/passthrough.js'
 import type { RegistryFsError } from '../../src/util/errors.js'
 
 interface Answered {
@@ -24,7 +25,11 @@ export interface FakeKernel {
  * A server whose operations are those given (any other is a bug that it answers with EIO), and a kernel that notes what
  * it is told, and refuses every answer with `refusal`.
  */
-export function fakeKernel(given: Partial<FuseOperations> = {}, refusal = 0): FakeKernel {
+export function fakeKernel(
+  given: Partial<FuseOperations> = {},
+  refusal = 0,
+  passthrough?: Passthrough,
+): FakeKernel {
   const answers: Answered[] = []
   const forgotten: [number, number][] = []
   const inits: (RegistryFsError | undefined)[] = []
@@ -38,6 +43,7 @@ export function fakeKernel(given: Partial<FuseOperations> = {}, refusal = 0): Fa
     forget: (inode, count) => {
       forgotten.push([inode, count])
     },
+    backingOf: () => undefined,
     cachingOf: () => 'until-reopened',
   }
   const server = new FuseServer({ ...base, ...given } as FuseOperations, {
@@ -45,6 +51,7 @@ export function fakeKernel(given: Partial<FuseOperations> = {}, refusal = 0): Fa
       answers.push({ unique, errno: error, body: Buffer.concat(parts) })
       return refusal
     },
+    passthrough,
     log: pino({ level: 'trace' }, { write: (line: string) => (log += line) }),
     onInit: (error) => {
       inits.push(error)

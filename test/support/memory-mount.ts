@@ -102,6 +102,7 @@ const plan = {
   allowOther: flags.includes('--allow-other'),
   defaultPermissions: flags.includes('--allow-other'),
   noExec: false,
+  passthrough: false,
   allowNonEmpty: flags.includes('--nonempty'),
 }
 const core = {

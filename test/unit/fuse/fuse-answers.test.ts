@@ -87,7 +87,7 @@ test('types and devices are those of stat(2)', () => {
 })
 
 test('INIT offers 1 MiB reads, and of the flags only what both know', () => {
-  const request = { major: 7, minor: 45, maxReadAhead: 131_072, flags: 0xffff_ffff }
+  const request = { major: 7, minor: 45, maxReadAhead: 131_072, flags: 0xffff_ffff, hasPassthrough: true }
   const expected =
     '07000000' + // major
     '1f000000' + // minor: 31
@@ -102,12 +102,17 @@ test('INIT offers 1 MiB reads, and of the flags only what both know', () => {
     '0000' + // map_alignment
     '00'.repeat(32)
   assert.equal(encodeInit(request)?.toString('hex'), expected)
+  // Wanted: INIT_EXT, FUSE_PASSTHROUGH among the upper flags, and no stacked file system below.
+  const more =
+    expected.replace('0160e400', '0160e440').slice(0, 64) + '20000000' + '01000000' + '00'.repeat(24)
+  assert.equal(encodeInit(request, true)?.toString('hex'), more)
+  assert.equal(encodeInit({ ...request, hasPassthrough: false }, true)?.toString('hex'), expected)
   assert.equal(encodeInit({ ...request, flags: 1 })?.readUInt32LE(12), 1)
   assert.equal(encodeInit({ ...request, maxReadAhead: 4 << 20 })?.readUInt32LE(8), 4 << 20)
 })
 
 test('a kernel before 4.20 (FUSE 7.28) is too old', () => {
-  const request = { major: 7, minor: 27, maxReadAhead: 0, flags: 0 }
+  const request = { major: 7, minor: 27, maxReadAhead: 0, flags: 0, hasPassthrough: false }
   assert.equal(encodeInit(request), undefined)
   assert.equal(encodeInit({ ...request, major: 6, minor: 99 }), undefined)
   assert.equal(encodeInit({ ...request, minor: 28 })?.length, 64)
@@ -115,6 +120,7 @@ test('a kernel before 4.20 (FUSE 7.28) is too old', () => {
 
 test('the small answers have the layouts of linux/fuse.h', () => {
   assert.deepEqual(encodeOpened(0x1_0000_0007, 0b1010), bytesOf(0x1_0000_0007n, 0b1010, 0))
+  assert.deepEqual(encodeOpened(7, 0x80, 3), bytesOf(7n, 0x80, 3))
   assert.deepEqual(encodeXattrSize(300), bytesOf(300, 0))
   assert.deepEqual(encodeSeek(0x5_0000_1000), bytesOf(0x5_0000_1000n))
   const status = encodeFileSystemStatus({ blockBytes: 4096, nameBytesMax: 255 })

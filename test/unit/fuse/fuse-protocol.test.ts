@@ -73,7 +73,14 @@ test('the body of every opcode is decoded', () => {
     minor: 45,
     maxReadAhead: 131_072,
     flags: 0xffff_fffb,
+    hasPassthrough: false,
   })
+  const flagsOf = (flags: number, more: number): boolean =>
+    decodeInit(bytesOf(7, 45, 131_072, flags, more, Buffer.alloc(44))).hasPassthrough
+  assert.deepEqual(
+    [flagsOf(0x4000_0000, 0x20), flagsOf(0x4000_0000, 0x1f), flagsOf(0, 0x20)],
+    [true, false, false],
+  )
   assert.deepEqual(decodeName(bytesOf('not\xffutf8')), Buffer.from('not\xffutf8', 'latin1'))
   assert.equal(decodeForget(bytesOf(0x1_0000_0001n)), 0x1_0000_0001)
   assert.equal(decodeGetattr(bytesOf(0, 0, 9n)), undefined)

@@ -102,6 +102,7 @@ test('the kernel is told ro, nosuid and nodev whatever the device is called', ()
     allowOther: true,
     defaultPermissions: true,
     noExec: false,
+    passthrough: false,
     log: silentLogger,
   }
   const list = mountOptionList(options).split(',')

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ByteSource } from '../../../src/blob/source.js'
 import type { FileHandle, Inode } from '../../../src/fuse/binding.js'
 import { TreeOperations } from '../../../src/fuse/operations.js'
 import type { LayerStatus } from '../../../src/image/image.js'
 import { parseReference } from '../../../src/registry/reference.js'
 import { rootInode } from '../../../src/tree/inode-table.js'
 import { Tree } from '../../../src/tree/tree.js'
+import { Deferred } from '../../../src/util/deferred.js'
 import { hasCode, RegistryFsError, type ErrorCode } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { dir, file, MemoryImages, stuckSource, symlink } from '../../support/memory-images.js'
@@ -75,6 +77,42 @@ test('an open file or directory pins its image until it is closed', async () => 
   operations.releasedir(other)
   operations.releasedir(other)
   assert.equal(tree.openCount(image), 0)
+})
+
+test('what was opened is closed once: when its handle is released, or when nobody waits for it any more', async () => {
+  const { operations, walk, tree } = setUp()
+  const opening: Deferred<ByteSource>[] = []
+  const closed: string[] = []
+  const source = (name: string): ByteSource => ({
+    size: 1,
+    read: async () => Promise.resolve(Buffer.of(1)),
+    backing: { descriptor: 50, onPassthrough: () => undefined },
+    close: () => closed.push(name),
+  })
+  const inode = await walk('/x/hello')
+  const image = await tree.root.lookup(Buffer.from('x'))
+  const resolved = await image?.node.resolve()
+  const node = await resolved?.image?.root.lookup(Buffer.from('hello'))
+  assert.ok(node !== undefined)
+  node.openCopied = async () => {
+    const one = new Deferred<ByteSource>()
+    opening.push(one)
+    return one.promise
+  }
+  const one = operations.open(inode)
+  const stopping = new AbortController()
+  const other = operations.open(inode, { signal: stopping.signal })
+  stopping.abort()
+  await assert.rejects(other, code('ABORTED'))
+  opening[0]?.resolve(source('released'))
+  opening[1]?.resolve(source('given up'))
+  const handle = await one
+  assert.equal(operations.backingOf(handle)?.descriptor, 50)
+  assert.deepEqual(closed, ['given up'])
+  operations.release(handle)
+  operations.release(handle)
+  assert.deepEqual(closed, ['given up', 'released'])
+  assert.equal(operations.backingOf(handle), undefined)
 })
 
 test('what cannot be opened that way says so', async () => {
