@@ -1,4 +1,4 @@
-import { makeResidentTable } from '../native.js'
+import { makeResidentTable, type ResidentTable } from '../native.js'
 import type { Placed } from './source.js'
 
 /** How often a span that is read on and on is told of: it keeps its place in the memory cache, and its pass goes on keeping. */
@@ -19,10 +19,14 @@ export interface ResidentSpace extends Placed {
  * of layers as they come to the memory cache and leave it, how far each layer may be shown, and which files are open.
  */
 export class ResidentSpans {
-  readonly table = makeResidentTable()
+  readonly table: ResidentTable
   readonly #spaces = new Map<string, ResidentSpace>()
   readonly #byNumber: ResidentSpace[] = []
   #isEpochEnding = false
+
+  constructor(table = makeResidentTable()) {
+    this.table = table
+  }
 
   /** Of the layer with this digest, the same each time. */
   spaceOf(digest: string): ResidentSpace {

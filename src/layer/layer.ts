@@ -217,6 +217,8 @@ export class Layer implements ByteSource {
     this.#contents = undefined
     this.#source = undefined
     this.#show()
+    // Nor what was inflated by it.
+    this.#options.cache.memory.removeLayer(this.descriptor.digest)
     this.#state = 'unread'
     await this.#keeper.removeIndex()
   }

@@ -1,10 +1,10 @@
 /**
- * Program: `random-readers.js FILE SOURCE READERS READS SEED [read-on]`. So many readers at once, each with a handle of its
+ * Program: `random-readers.js FILE SOURCE READERS READS SEED [read-on|direct]`. So many readers at once, each with a handle of its
  * own, read FILE at random places and compare with SOURCE, which must be the same bytes. Prints the number of bytes compared;
  * ends with status 1 and the place at the first difference. With `read-on` it never ends by itself and prints a line
- * when the first read is done: to be killed in the middle.
+ * when the first read is done: to be killed in the middle. With `direct` the kernel's pages take no part.
  */
-import { open, type FileHandle } from 'node:fs/promises'
+import { constants, open, type FileHandle } from 'node:fs/promises'
 
 const [file = '', source = '', readers = '1', reads = '1', seed = '1', mode] = process.argv.slice(2)
 const maximumBytes = 256 * 1024
@@ -33,7 +33,7 @@ async function readAll(handle: FileHandle, position: number, length: number): Pr
 
 async function readAtRandom(reader: number): Promise<number> {
   const random = randomFrom(Number(seed) * 1000 + reader)
-  const handle = await open(file)
+  const handle = await open(file, constants.O_RDONLY | (mode === 'direct' ? constants.O_DIRECT : 0))
   const expected = await open(source)
   const { size } = await expected.stat()
   let compared = 0

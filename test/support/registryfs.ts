@@ -50,6 +50,10 @@ export interface Status {
     readonly reference: string
     readonly layers: readonly LayerStatus[]
   }[]
+  readonly cache: {
+    /** Reads that were answered from memory without JavaScript. */
+    readonly memoryAnswers: number
+  }
   readonly requests: {
     readonly manifestRequests: number
     readonly blobRequests: number

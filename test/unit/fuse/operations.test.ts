@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ResidentSpans } from '../../../src/blob/resident-spans.js'
 import type { ByteSource } from '../../../src/blob/source.js'
 import type { FileHandle, Inode } from '../../../src/fuse/binding.js'
 import { TreeOperations } from '../../../src/fuse/operations.js'
@@ -10,7 +11,8 @@ import { Tree } from '../../../src/tree/tree.js'
 import { Deferred } from '../../../src/util/deferred.js'
 import { hasCode, RegistryFsError, type ErrorCode } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
-import { dir, file, MemoryImages, stuckSource, symlink } from '../../support/memory-images.js'
+import { FakeResidentTable } from '../../support/fake-resident-table.js'
+import { bytesSource, dir, file, MemoryImages, stuckSource, symlink } from '../../support/memory-images.js'
 
 const images = (): MemoryImages => {
   const made = new MemoryImages()
@@ -30,7 +32,7 @@ const images = (): MemoryImages => {
   return made
 }
 
-function setUp(made = images(), deadlineMs = 60_000) {
+function setUp(made = images(), deadlineMs = 60_000, resident?: ResidentSpans) {
   const tree = new Tree({
     images: made,
     registry: made,
@@ -39,7 +41,7 @@ function setUp(made = images(), deadlineMs = 60_000) {
     configuredHosts: [],
     aliases: new Map([['x', parseReference('quay.io/x:1')]]),
   })
-  const operations = new TreeOperations(tree, { deadlineMs, log: silentLogger })
+  const operations = new TreeOperations(tree, { deadlineMs, log: silentLogger, resident })
   const walk = async (path: string): Promise<Inode> => {
     let inode = rootInode
     for (const name of path.split('/').slice(1))
@@ -228,4 +230,27 @@ test('what was looked up is let go when it is forgotten', async () => {
 test('the size of a symbolic link is the length of its target', async () => {
   const { operations, walk } = setUp()
   assert.equal((await operations.getattr(await walk('/x/link'))).size, 5)
+})
+
+test('open files whose bytes lie in one piece are told of, until they are closed or all is stopped', async () => {
+  const made = images()
+  const placed = { ...bytesSource(Buffer.alloc(70)), placed: { space: 5, offset: 512 } }
+  made.set('quay.io/x:1', dir({ hello: file('hello'), placed: file(placed), other: file(placed) }))
+  const table = new FakeResidentTable()
+  const { operations, walk } = setUp(made, 60_000, new ResidentSpans(table))
+  await operations.opendir(await walk('/x'))
+  await operations.open(await walk('/x/hello'))
+  assert.deepEqual([...table.files], [])
+  const first = await operations.open(await walk('/x/placed'))
+  const second = await operations.open(await walk('/x/other'))
+  const place = { space: 5, offset: 512, size: 70 }
+  assert.deepEqual(table.files, new Map([first, second].map((handle) => [handle, place])))
+  operations.release(first)
+  assert.deepEqual([...table.files.keys()], [second])
+  await operations.read(second, 0, 10)
+  table.answered = 41
+  assert.equal(operations.status().requests.read, 42)
+  operations.stop()
+  assert.deepEqual([...table.files], [])
+  await assert.rejects(operations.open(await walk('/x/placed').catch(() => 2 as Inode)))
 })
