@@ -192,8 +192,7 @@ export class FirstPass {
     this.#pass = openPass({
       codec,
       sha512: digestAlgorithm(this.#options.layer.digest) === 'sha512',
-      ...passSizes,
-      ...(codec === 'none' ? { maximumSpanBytes: passSizes.checkpointBytes } : {}),
+      ...passSizes[codec],
       slots: this.#slots,
       resume: checkpoint,
       onEvents: (events) => {

@@ -4,7 +4,7 @@ import { zeros } from '../blob/zeros.js'
 import type { BlockEvent } from '../native.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
-const usualSpanBytes = (1 << 20) + (128 << 10)
+const usualSpanBytes = (1 << 20) + (256 << 10)
 /** A longer span is read in pieces later (span-source.ts) and not kept whole. */
 export const longestKeptSpanBytes = 16 << 20
 
