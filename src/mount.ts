@@ -65,6 +65,7 @@ export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {
     cache,
     indexDirectory: join(directory.path, 'indexes'),
     readOnly,
+    zlib: config.inflate === 'zlib',
     readDeadlineMs: config.readDeadlineMs,
     log,
   })

@@ -41,6 +41,7 @@ const valued: ReadonlyMap<string, string> = new Map([
   ['cache_size', '--cache-size'],
   ['free_reserve', '--free-reserve'],
   ['memory', '--memory'],
+  ['inflate', '--inflate'],
   ['registry', '--registry'],
   ['host', '--host'],
   ['insecure', '--insecure'],

@@ -53,6 +53,8 @@ export interface FirstPassOptions {
   readonly blob: BlobSource
   readonly cache: ChunkCache
   readonly decoded: DecodedSpans
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   /** Read and prove also what is not compressed, which `run` else leaves to others. */
   readonly takesPlain: boolean
   /** Undefined: nothing is journaled. */
@@ -191,6 +193,7 @@ export class FirstPass {
     this.#slots = allocateSlots(slotCount, slotBytes)
     this.#pass = openPass({
       codec,
+      zlib: this.#options.zlib ?? false,
       sha512: digestAlgorithm(this.#options.layer.digest) === 'sha512',
       ...passSizes[codec],
       slots: this.#slots,

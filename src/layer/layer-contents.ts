@@ -37,6 +37,8 @@ export interface LayerBytes {
   readonly blob: BlobSource
   readonly cache: ChunkCache
   readonly decoded: DecodedSpans
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   /** Of the running pass. */
   readonly arriving: ArrivingChunks
 }
@@ -96,12 +98,12 @@ interface SourceParts {
 }
 
 function sourceOf({ codec, spans, windows, zeros, sealOf }: SourceParts, bytes: LayerBytes): TarSource {
-  const { descriptor, blob, cache, decoded, arriving } = bytes
+  const { descriptor, blob, cache, decoded, arriving, zlib = false } = bytes
   const { digest } = descriptor
   const { memory } = cache
   const compressed = new CachedSource(digest, blob, cache, sealOf, arriving)
   if (codec() === 'none') return new PlainSource(compressed, zeros)
   const frames = new ZstdSpans(digest, spans, compressed, memory, decoded)
   const zstd = (): ZstdSpans | undefined => (codec() === 'zstd' ? frames : undefined)
-  return new SpanSource({ digest, spans, windows, zeros, compressed, memory, zstd })
+  return new SpanSource({ digest, spans, windows, zeros, compressed, memory, zlib, zstd })
 }

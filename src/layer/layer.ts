@@ -64,7 +64,8 @@ export class Layer implements ByteSource {
       find: async (index: number) => download()?.find(index),
     }
     this.#reader = new LayerReader(this.#readable())
-    this.#bytes = { descriptor, blob, cache, decoded: new DecodedSpans(descriptor.digest, cache), arriving }
+    const decoded = new DecodedSpans(descriptor.digest, cache)
+    this.#bytes = { descriptor, blob, cache, decoded, arriving, zlib: options.zlib ?? false }
   }
 
   /** Uncompressed bytes known so far; final when ready. */
@@ -352,6 +353,7 @@ export class Layer implements ByteSource {
       blob,
       cache,
       decoded: this.#bytes.decoded,
+      zlib: this.#bytes.zlib ?? false,
       takesPlain,
       journalPath: this.#keeper.journalPath,
       diffId,

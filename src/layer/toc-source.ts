@@ -19,6 +19,8 @@ export interface TocSourceOptions {
   readonly chunks: readonly TocChunk[]
   readonly compressed: CachedSource
   readonly memory: MemoryCache
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib: boolean
 }
 
 /** The contents of all files of a layer with a table of contents: each chunk has its digest there, and is held against it. */
@@ -84,6 +86,7 @@ export class TocSource implements TarSource {
           input,
           bitOffset: 0,
           atHeader: true,
+          zlib: this.#options.zlib,
           window: Buffer.alloc(0),
           windowLength: 0,
           skipBytes,
