@@ -262,7 +262,8 @@ test('--inflate zlib reads the same, and what it left serves our own decoder', o
   const setup = await setUp(t)
   const path = await emptyMountPoint(t)
   const flags = ['--inflate', 'zlib']
-  stdoutOf(await registryfs(setup, 'mount', '--daemon', ...flags, path, `d=${setup.reference}`))
+  const daemon = ['--daemon', '--log-file', join(setup.files, 'log')]
+  stdoutOf(await registryfs(setup, 'mount', ...daemon, ...flags, path, `d=${setup.reference}`))
   assert.equal((await output('sha256sum', join(path, 'd/disk/downloaded'))).slice(0, 64), sha256Of(disk))
   stdoutOf(await run(process.execPath, [program, 'umount', path]))
   for (const more of [[], flags])
