@@ -20,7 +20,7 @@ CHECK_PACKAGES := clang-format zstd
 FUZZ_PACKAGES := umoci clang libclang-rt-14-dev libzstd-dev zlib1g-dev libssl-dev zstd golang-1.19-src libpython3.11-testsuite
 TEST_PACKAGES := $(DEMO_PACKAGES) docker-registry skopeo attr pigz libdeflate-tools tabix zopfli bzip2 nginx \
   tinyproxy openssl $(FUZZ_PACKAGES)
-BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl
+BENCH_PACKAGES := $(TEST_PACKAGES) nbdkit fio debootstrap pigz curl libdeflate-dev
 
 NATIVE_SOURCES := $(wildcard native/*.cc native/*.h native/binding.gyp)
 NATIVE_TESTS := $(wildcard test/native/*.cc test/native/*.h test/native/fuzz/*.cc)

@@ -2,14 +2,10 @@
  * What the benchmark converts: one ext4 with an operating system's files, as a compressed qcow2 and as a 4 GiB raw disk,
  * each alone in a tar.gz layer as containerdisks have it. Made once, in bench/.work, in some minutes.
  */
-import { createHash } from 'node:crypto'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
 import { chmod, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { outputOf, run, type CommandOptions } from './command.js'
+import { run, type CommandOptions } from './command.js'
+import { makeLayer, type Layer } from './layer.js'
 import { fillWithOperatingSystem } from './operating-system.js'
 
 /** Another number makes everything anew. */
@@ -30,6 +26,10 @@ export interface Fixture {
   readonly layerDigest: string
   readonly diffId: string
   readonly tarBytes: number
+}
+
+export function layerOfFixture({ layer, layerBytes, layerDigest, diffId, tarBytes }: Fixture): Layer {
+  return { path: layer, bytes: layerBytes, digest: layerDigest, diffId, tarBytes }
 }
 
 export interface Fixtures {
@@ -89,50 +89,15 @@ async function layerOf(format: DiskFormat, directory: string, options: CommandOp
   const disk = join(directory, format, memberName)
   const layer = join(directory, `${format}.tar.gz`)
   await chmod(disk, 0o440)
-  const tar = new Measured(
-    outputOf(['tar', '--format=gnu', '--numeric-owner', '--owner=107', '--group=107', '-cf', '-', 'disk'], {
-      ...options,
-      cwd: join(directory, format),
-    }),
-  )
-  const gzip = spawn('gzip', ['-6', '-n'], { stdio: ['pipe', 'pipe', 'inherit'], signal: options.signal })
-  const closed = once(gzip, 'close')
-  const compressed = new Measured(gzip.stdout as AsyncIterable<Buffer>)
-  await Promise.all([
-    pipeline(tar.parts(), gzip.stdin),
-    pipeline(compressed.parts(), createWriteStream(layer)),
-  ])
-  await closed
-  if (gzip.exitCode !== 0) throw new Error('gzip failed')
+  const tar = ['tar', '--format=gnu', '--numeric-owner', '--owner=107', '--group=107', '-cf', '-', 'disk']
+  const made = await makeLayer(layer, tar, { ...options, cwd: join(directory, format) })
   return {
     format,
     disk,
     layer,
-    layerBytes: compressed.bytes,
-    layerDigest: compressed.digest(),
-    diffId: tar.digest(),
-    tarBytes: tar.bytes,
-  }
-}
-
-class Measured {
-  bytes = 0
-  readonly #input: AsyncIterable<Buffer>
-  readonly #hash = createHash('sha256')
-
-  constructor(input: AsyncIterable<Buffer>) {
-    this.#input = input
-  }
-
-  async *parts(): AsyncGenerator<Buffer> {
-    for await (const part of this.#input) {
-      this.#hash.update(part)
-      this.bytes += part.length
-      yield part
-    }
-  }
-
-  digest(): string {
-    return `sha256:${this.#hash.digest('hex')}`
+    layerBytes: made.bytes,
+    layerDigest: made.digest,
+    diffId: made.diffId,
+    tarBytes: made.tarBytes,
   }
 }

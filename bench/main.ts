@@ -10,13 +10,24 @@ import { packageRoot } from '../src/util/package-root.js'
 import { inflateSeconds, type InflateSeconds } from './bare-inflate.js'
 import { run } from './command.js'
 import { measureFirstBytes } from './first-byte.js'
-import { diskFormats, makeFixtures, type DiskFormat, type Fixture, type Fixtures } from './fixtures.js'
+import {
+  diskFormats,
+  layerOfFixture,
+  makeFixtures,
+  type DiskFormat,
+  type Fixture,
+  type Fixtures,
+} from './fixtures.js'
+import { indexBytesIn } from './index-bytes.js'
 import { dropKernelCaches } from './kernel-caches.js'
-import type { Attempt, ImageMeasurements, Measurements } from './measurements.js'
+import type { Layer } from './layer.js'
+import { compileLibdeflate, type LibdeflateSeconds } from './libdeflate.js'
+import type { Attempt, ImageMeasurements, Measurements, UsrMeasurements } from './measurements.js'
 import { measureRandomReads } from './random-reads.js'
 import { indexSeconds } from './registryfs.js'
 import { LocalRegistry, type Traffic } from './registry.js'
 import { reportOf } from './report.js'
+import { makeUsr } from './usr.js'
 import { ways, type Place, type Timing, type Way } from './ways.js'
 
 const work = join(packageRoot, 'bench/.work')
@@ -28,10 +39,14 @@ async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
   await mkdir(work, { recursive: true })
   await rm(resultsFile, { force: true })
   const fixtures = await makeFixtures(work, options)
+  const usr = await makeUsr(work, options)
+  const libdeflate = await compileLibdeflate(work, options)
   const registry = await LocalRegistry.start(work)
   try {
-    for (const format of diskFormats) await registry.serve(fixtures.images[format], work, options)
-    const bencher = new Bencher(fixtures, registry, signal)
+    for (const format of diskFormats)
+      await registry.serve(format, layerOfFixture(fixtures.images[format]), work, options)
+    await registry.serve('usr', usr, work, options)
+    const bencher = new Bencher(fixtures, registry, libdeflate, signal)
     for (let count = 1; count <= runs; count++) {
       tell(`run ${String(count)} of ${String(runs)}`)
       for (const format of diskFormats) await bencher.measureOnce(format)
@@ -47,6 +62,7 @@ async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
       kernelCachesDropped: bencher.kernelCachesDropped,
       fixtures,
       images,
+      usr: await bencher.measureUsr(usr),
     }
   } finally {
     await registry.stop()
@@ -63,15 +79,22 @@ class Bencher {
   kernelCachesDropped = true
   readonly #fixtures: Fixtures
   readonly #registry: LocalRegistry
+  readonly #libdeflate: LibdeflateSeconds
   readonly #signal: AbortSignal
   readonly #collected: Readonly<Record<DiskFormat, Collected>> = {
     qcow2: { attempts: {}, firstPassSeconds: [], inflateSeconds: [] },
     raw: { attempts: {}, firstPassSeconds: [], inflateSeconds: [] },
   }
 
-  constructor(fixtures: Fixtures, registry: LocalRegistry, signal: AbortSignal) {
+  constructor(
+    fixtures: Fixtures,
+    registry: LocalRegistry,
+    libdeflate: LibdeflateSeconds,
+    signal: AbortSignal,
+  ) {
     this.#fixtures = fixtures
     this.#registry = registry
+    this.#libdeflate = libdeflate
     this.#signal = signal
   }
 
@@ -79,11 +102,19 @@ class Bencher {
     const fixture = this.#fixtures.images[format]
     const collected = this.#collected[format]
     for (const way of ways) (collected.attempts[way.name] ??= []).push(await this.#attempt(way, fixture))
-    const pass = await this.#firstPass(fixture)
+    const pass = await this.#firstPass(format)
     collected.firstPassSeconds.push(pass)
-    const inflate = await inflateSeconds(fixture.layer)
+    const inflate = await inflateSeconds(fixture.layer, fixture.tarBytes, this.#libdeflate)
     collected.inflateSeconds.push(inflate)
     tell(`${format}: first pass ${pass.toFixed(2)} s, bare inflate ${inflate.bare.toFixed(2)} s`)
+  }
+
+  async measureUsr(layer: Layer): Promise<UsrMeasurements> {
+    const firstPassSeconds = await this.#firstPass('usr')
+    const indexBytes = await indexBytesIn(indexedCacheOf('usr'))
+    tell(`usr: first pass ${firstPassSeconds.toFixed(2)} s`)
+    const inflate = await inflateSeconds(layer.path, layer.tarBytes, this.#libdeflate)
+    return { layer, firstPassSeconds, indexBytes, inflateSeconds: inflate }
   }
 
   /** With what needs no repetition. */
@@ -122,12 +153,12 @@ class Bencher {
     return { ...timing, ...traffic }
   }
 
-  async #firstPass(fixture: Fixture): Promise<number> {
-    const cache = indexedCacheOf(fixture.format)
+  async #firstPass(name: string): Promise<number> {
+    const cache = indexedCacheOf(name)
     await this.#startAfresh()
     await rm(cache, { recursive: true, force: true })
     await mkdir(cache, { recursive: true })
-    return indexSeconds(cache, this.#registry.reference(fixture.format), { signal: this.#signal })
+    return indexSeconds(cache, this.#registry.reference(name), { signal: this.#signal })
   }
 
   async #startAfresh(): Promise<void> {
@@ -139,8 +170,8 @@ class Bencher {
   }
 }
 
-function indexedCacheOf(format: DiskFormat): string {
-  return join(work, `cache-indexed-${format}`)
+function indexedCacheOf(name: string): string {
+  return join(work, `cache-indexed-${name}`)
 }
 
 function tell(text: string): void {

@@ -6,12 +6,13 @@ import { createHash, type Hash } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createGzip } from 'node:zlib'
 import { packageRoot } from '../src/util/package-root.js'
 import { run } from './command.js'
+import { indexBytesIn } from './index-bytes.js'
 
 const program = join(packageRoot, 'build/registryfs.js')
 const blockBytes = 512
@@ -119,14 +120,6 @@ function hexOf(hash: Hash): string {
 function report(what: string, value: number, unit: string, target?: number): void {
   const wanted = target === undefined ? '' : ` (at most ${String(target)}${value > target ? ': MISSED' : ''})`
   console.log(`${what.padEnd(58)} ${value.toFixed(2)} ${unit}${wanted}`)
-}
-
-async function indexBytesIn(cache: string): Promise<number> {
-  const names = (await readdir(join(cache, 'indexes'), { recursive: true })).filter((name) =>
-    name.endsWith('.idx'),
-  )
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(cache, 'indexes', name))).size))
-  return sizes.reduce((sum, each) => sum + each, 0)
 }
 
 async function measureListings(work: string, members: number): Promise<void> {

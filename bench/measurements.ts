@@ -1,6 +1,7 @@
 import type { InflateSeconds } from './bare-inflate.js'
 import type { FirstBytes } from './first-byte.js'
 import type { DiskFormat, Fixtures } from './fixtures.js'
+import type { Layer } from './layer.js'
 import type { RandomRead } from './random-reads.js'
 import type { Traffic } from './registry.js'
 import type { Timing } from './ways.js'
@@ -17,6 +18,14 @@ export interface ImageMeasurements {
   readonly firstBytes: FirstBytes
 }
 
+/** Of a layer that is inflated and indexed, and not converted. */
+export interface UsrMeasurements {
+  readonly inflateSeconds: InflateSeconds
+  readonly firstPassSeconds: number
+  readonly indexBytes: number
+  readonly layer: Layer
+}
+
 export interface Measurements {
   readonly date: string
   readonly machine: string
@@ -25,4 +34,5 @@ export interface Measurements {
   readonly kernelCachesDropped: boolean
   readonly fixtures: Fixtures
   readonly images: Readonly<Record<DiskFormat, ImageMeasurements>>
+  readonly usr: UsrMeasurements
 }

@@ -7,7 +7,8 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run, type CommandOptions } from './command.js'
-import { memberName, type DiskFormat, type Fixture } from './fixtures.js'
+import type { Fixture } from './fixtures.js'
+import type { Layer } from './layer.js'
 
 const startTimeoutMs = 20_000
 const manifestType = 'application/vnd.oci.image.manifest.v1+json'
@@ -59,18 +60,18 @@ export class LocalRegistry {
     return registry
   }
 
-  reference(format: DiskFormat): string {
-    return `${this.host}/bench/${format}:latest`
+  reference(name: string): string {
+    return `${this.host}/bench/${name}:latest`
   }
 
   blobUrl({ format, layerDigest }: Fixture): string {
     return `http://${this.host}/v2/bench/${format}/blobs/${layerDigest}`
   }
 
-  /** Makes sure that the image is there, with exactly the fixture's layer. */
-  async serve(fixture: Fixture, work: string, options: CommandOptions): Promise<void> {
-    const digest = await this.#push(fixture, join(work, `oci-${fixture.format}`), options)
-    const response = await this.#manifest(fixture.format)
+  /** Makes sure that the image is there, with exactly that layer. */
+  async serve(name: string, layer: Layer, work: string, options: CommandOptions): Promise<void> {
+    const digest = await this.#push(name, layer, join(work, `oci-${name}`), options)
+    const response = await this.#manifest(name)
     const served = `sha256:${sha256(Buffer.from(await response.arrayBuffer()))}`
     if (served !== digest) throw new Error(`the registry has ${served} for ${digest}`)
   }
@@ -109,20 +110,20 @@ export class LocalRegistry {
     throw new Error(`docker-registry did not start:\n${await readFile(this.#logFile, 'utf8')}`)
   }
 
-  async #manifest(format: DiskFormat): Promise<Response> {
-    return fetch(`http://${this.host}/v2/bench/${format}/manifests/latest`, {
+  async #manifest(name: string): Promise<Response> {
+    return fetch(`http://${this.host}/v2/bench/${name}/manifests/latest`, {
       headers: { accept: manifestType },
     })
   }
 
   /** skopeo sends the layer's bytes as they are: the manifest keeps its digest, which is what this resolves to. */
-  async #push(fixture: Fixture, layout: string, options: CommandOptions): Promise<string> {
+  async #push(name: string, layer: Layer, layout: string, options: CommandOptions): Promise<string> {
     const config = Buffer.from(
       JSON.stringify({
         architecture: process.arch === 'x64' ? 'amd64' : process.arch,
         os: 'linux',
-        rootfs: { type: 'layers', diff_ids: [fixture.diffId] },
-        history: [{ created_by: `bench: ADD ${memberName}` }],
+        rootfs: { type: 'layers', diff_ids: [layer.diffId] },
+        history: [{ created_by: `bench: ADD ${name}` }],
       }),
     )
     const manifest = Buffer.from(
@@ -133,8 +134,8 @@ export class LocalRegistry {
         layers: [
           {
             mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
-            digest: fixture.layerDigest,
-            size: fixture.layerBytes,
+            digest: layer.digest,
+            size: layer.bytes,
           },
         ],
       }),
@@ -149,7 +150,7 @@ export class LocalRegistry {
       ],
     }
     const digest = `sha256:${sha256(manifest)}`
-    if ((await this.#manifest(fixture.format)).headers.get('docker-content-digest') === digest) return digest
+    if ((await this.#manifest(name)).headers.get('docker-content-digest') === digest) return digest
     const blobs = join(layout, 'blobs/sha256')
     await rm(layout, { recursive: true, force: true })
     await mkdir(blobs, { recursive: true })
@@ -157,11 +158,11 @@ export class LocalRegistry {
     await writeFile(join(layout, 'index.json'), JSON.stringify(index))
     await writeFile(join(blobs, sha256(config)), config)
     await writeFile(join(blobs, sha256(manifest)), manifest)
-    await link(fixture.layer, join(blobs, fixture.layerDigest.replace('sha256:', '')))
+    await link(layer.path, join(blobs, layer.digest.replace('sha256:', '')))
     await run(
       [
         ...['skopeo', 'copy', '--quiet', '--insecure-policy', '--dest-tls-verify=false'],
-        ...[`oci:${layout}:latest`, `docker://${this.reference(fixture.format)}`],
+        ...[`oci:${layout}:latest`, `docker://${this.reference(name)}`],
       ],
       options,
     )

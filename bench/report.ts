@@ -1,3 +1,4 @@
+import type { InflateSeconds } from './bare-inflate.js'
 import { diskFormats, type DiskFormat } from './fixtures.js'
 import type { Measurements } from './measurements.js'
 import { attemptsOf, bestPeerOf, indexBytesOf, median, peakOf, secondsOf } from './statistics.js'
@@ -8,7 +9,7 @@ const mebibyte = 2 ** 20
 
 /** As Markdown. */
 export function reportOf(measurements: Measurements): string {
-  const { machine, date, runs, fixtures, kernelCachesDropped } = measurements
+  const { machine, date, runs, fixtures, kernelCachesDropped, usr } = measurements
   const caches = kernelCachesDropped
     ? 'kernel caches dropped before each'
     : 'KERNEL CACHES NOT DROPPED (needs root)'
@@ -20,6 +21,11 @@ export function reportOf(measurements: Measurements): string {
       'Every result was compared with the source.',
     ...diskFormats.flatMap((format) => imageReport(format, measurements)),
     '',
+    `### usr: a layer of ${(usr.layer.bytes / mebibyte).toFixed(0)} MiB, ${(usr.layer.tarBytes / mebibyte).toFixed(0)} MiB of tar`,
+    '',
+    `- first pass with download, hashes and disk: ${usr.firstPassSeconds.toFixed(2)} s (wall); ${inflateReport([usr.inflateSeconds])}`,
+    `- index: ${(usr.indexBytes / 1024).toFixed(0)} KiB`,
+    '',
     '### Targets',
     '',
     ...targetsOf(measurements).map(
@@ -27,6 +33,11 @@ export function reportOf(measurements: Measurements): string {
     ),
     '',
   ].join('\n')
+}
+
+function inflateReport(all: readonly InflateSeconds[]): string {
+  const seconds = (of: keyof InflateSeconds): string => median(all.map((one) => one[of])).toFixed(2)
+  return `inflating with seek points ${seconds('withPoints')} s of CPU, libdeflate alone ${seconds('libdeflate')} s, zlib alone ${seconds('bare')} s`
 }
 
 function imageReport(format: DiskFormat, { fixtures, images }: Measurements): readonly string[] {
@@ -63,9 +74,8 @@ function imageReport(format: DiskFormat, { fixtures, images }: Measurements): re
         `${spans('inflated')} spans inflated for it, ${spans('inflatedAgain')} of them again`
       )
     }),
-    `- first pass with download, hashes and disk: ${median(image.firstPassSeconds).toFixed(2)} s (wall); inflating with seek points ` +
-      `${median(image.inflateSeconds.map(({ withPoints }) => withPoints)).toFixed(2)} s of CPU, zlib alone ` +
-      `${median(image.inflateSeconds.map(({ bare }) => bare)).toFixed(2)} s`,
+    `- first pass with download, hashes and disk: ${median(image.firstPassSeconds).toFixed(2)} s (wall); ` +
+      inflateReport(image.inflateSeconds),
     `- index: ${(indexBytesOf(image) / 1024).toFixed(0)} KiB`,
     `- a random 64 KiB with the index but no chunks: ${median(kibibytes).toFixed(0)} KiB fetched (at most ${Math.max(...kibibytes).toFixed(0)}), ` +
       `${(1000 * median(randomReads.map(({ seconds }) => seconds))).toFixed(0)} ms with the start of dd`,

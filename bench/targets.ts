@@ -13,7 +13,7 @@ export interface Target {
 }
 
 /** What registryfs is meant to reach, and what it did. */
-export function targetsOf({ images, fixtures }: Measurements): readonly Target[] {
+export function targetsOf({ images, fixtures, usr }: Measurements): readonly Target[] {
   const { qcow2, raw } = images
   const each = (
     work: (format: DiskFormat, image: ImageMeasurements) => readonly Target[],
@@ -78,10 +78,29 @@ export function targetsOf({ images, fixtures }: Measurements): readonly Target[]
       400,
       0,
     ),
+    ...(
+      [
+        ['usr', [usr.inflateSeconds]],
+        ['qcow2', qcow2.inflateSeconds],
+        ['raw', raw.inflateSeconds],
+      ] as const
+    ).map(([name, seconds]) =>
+      atLeast(
+        `first pass of ${name}: inflating with seek points, of libdeflate's speed on the whole layer in memory (CPU)`,
+        Math.min(...seconds.map(({ libdeflate }) => libdeflate)) /
+          Math.min(...seconds.map(({ withPoints }) => withPoints)),
+        0.85,
+      ),
+    ),
     atMost(
       'index of raw in MiB for each GiB of tar',
       indexBytesOf(raw) / mebibyte / (fixtures.images.raw.tarBytes / gibibyte),
-      3,
+      0.5,
+    ),
+    atMost(
+      'index of usr in MiB for each GiB of tar',
+      usr.indexBytes / mebibyte / (usr.layer.tarBytes / gibibyte),
+      2.5,
     ),
   ]
 }

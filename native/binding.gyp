@@ -40,6 +40,7 @@
         "window_maker.cc",
         "xattrs.cc",
         "zero_scanner.cc",
+        "zlib_inflater.cc",
         "zstd_binding.cc",
         "zstd_decoder.cc",
         "zstd_frames.cc",

@@ -3,40 +3,19 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "block_inflater.h"
 #include "deflate_loop.h"
 
 namespace registryfs {
 
-// Decodes raw deflate (RFC 1951) that arrives in pieces of any size. It stops at every end of a block, so
-// that seek points cost nothing, and has no window of its own: matches are copied from the output before
-// them.
-//
-// The limit of the output is soft, so that no match is ever left half done: decoding ends with the first
-// symbol at or beyond it, at most kMaximumOverrun bytes behind it, and memory is written up to kSlackBytes
-// behind it.
-class DeflateDecoder {
+// Ours. It has no window of its own: matches are copied from the output before them.
+class DeflateDecoder final : public BlockInflater {
  public:
-  static constexpr size_t kMaximumOverrun = 260;
-  static constexpr size_t kSlackBytes = 320;
-
-  enum class Status {
-    kNeedInput,  // all of it was taken
-    kLimit,      // the output came to its limit: more may come without input
-    kBlockEnd,   // a block has ended, and it was not the last one
-    kStreamEnd,  // *next is behind the stream's last byte
-    kCorrupt,    // `problem` says what it is, in zlib's words
-  };
-
-  // To the start of a stream; with `bits` bits of `value` that come before the input.
-  void Reset(unsigned bits = 0, unsigned value = 0);
-
-  // Advances *next and *out. The output may refer to everything from `history` on.
+  void Reset(unsigned bits = 0, unsigned value = 0) override;
   Status Decode(const uint8_t** next, const uint8_t* end, const uint8_t* history, uint8_t** out,
-                uint8_t* limit);
-
-  // Fewer than 8 after kBlockEnd: the bits of the last byte taken that belong to the next block.
-  unsigned unusedBits() const { return left_; }
-  const char* problem() const { return problem_; }
+                uint8_t* limit) override;
+  unsigned unusedBits() const override { return left_; }
+  const char* problem() const override { return problem_; }
 
  private:
   enum class State {

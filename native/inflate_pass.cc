@@ -3,17 +3,27 @@
 #include <algorithm>
 #include <cstring>
 
+#include "deflate_decoder.h"
 #include "thread_seconds.h"
+#include "zlib_inflater.h"
 
 namespace registryfs {
 
 namespace {
 // Close waits for one step; a step makes no more than this.
 constexpr ptrdiff_t kStepBytes = 256 << 10;
+
+std::unique_ptr<BlockInflater> MakeInflater(bool zlib) {
+  if (zlib) return std::make_unique<ZlibInflater>();
+  return std::make_unique<DeflateDecoder>();
+}
 }  // namespace
 
 InflatePass::InflatePass(PassParameters parameters, EventSink* sink)
-    : parameters_(std::move(parameters)), sink_(sink), slotHolders_(parameters_.slots.size(), 0) {}
+    : parameters_(std::move(parameters)),
+      sink_(sink),
+      slotHolders_(parameters_.slots.size(), 0),
+      decoder_(MakeInflater(parameters_.zlib)) {}
 
 void InflatePass::Start() {
   if (!span_) BeginSpan(0, true);
@@ -145,7 +155,7 @@ bool InflatePass::ReadHeader() {
     return false;
   }
   if (result == GzipHeader::Result::kDone) {
-    decoder_.Reset();
+    decoder_->Reset();
     history_ = 0;
     memberCrc_ = 0;
     memberBytes_ = 0;
@@ -160,7 +170,7 @@ void InflatePass::Prime() {
   lastByte_ = input_.data[inputUsed_];
   if (bit != 0) {
     Consumed(input_.data + inputUsed_, 1);
-    decoder_.Reset(8 - bit, lastByte_ >> bit);
+    decoder_->Reset(8 - bit, lastByte_ >> bit);
     inputUsed_++;
   }
   state_ = State::kData;
@@ -180,28 +190,28 @@ bool InflatePass::InflateStep() {
   const uint8_t* next = from;
   uint8_t* out = outputEnd_;
   uint8_t* const full = parameters_.slots[static_cast<size_t>(slot_)] +
-                        (parameters_.slotBytes - DeflateDecoder::kMaximumOverrun);
-  const DeflateDecoder::Status status =
-      decoder_.Decode(&next, from + std::min(fromEnd - from, kStepBytes), outputEnd_ - history_, &out,
-                      outputEnd_ + std::min(full - outputEnd_, kStepBytes));
+                        (parameters_.slotBytes - BlockInflater::kMaximumOverrun);
+  const BlockInflater::Status status =
+      decoder_->Decode(&next, from + std::min(fromEnd - from, kStepBytes), outputEnd_ - history_, &out,
+                       outputEnd_ + std::min(full - outputEnd_, kStepBytes));
   const size_t in = static_cast<size_t>(next - from);
-  outputPending_ = status == DeflateDecoder::Status::kLimit;
+  outputPending_ = status == BlockInflater::Status::kLimit;
   inputUsed_ += in;
   if (in > 0) lastByte_ = from[in - 1];
   Consumed(from, in);
   Produced(static_cast<size_t>(out - outputEnd_));
   switch (status) {
-    case DeflateDecoder::Status::kStreamEnd:
+    case BlockInflater::Status::kStreamEnd:
       FinishWindowInput();
       trailerHave_ = 0;
       state_ = State::kTrailer;
       break;
-    case DeflateDecoder::Status::kCorrupt:
-      Fail(Event::Fault::kData, decoder_.problem());
+    case BlockInflater::Status::kCorrupt:
+      Fail(Event::Fault::kData, decoder_->problem());
       return false;
-    case DeflateDecoder::Status::kBlockEnd:
+    case BlockInflater::Status::kBlockEnd:
       if (IsDue() && produced_ > spanStart_)
-        CutHere((inputStart_ + inputUsed_) * 8 - decoder_.unusedBits(), false);
+        CutHere((inputStart_ + inputUsed_) * 8 - decoder_->unusedBits(), false);
       break;
     default:
       break;
@@ -303,8 +313,8 @@ bool InflatePass::AcquireSlot() {
 }
 
 // Hands on what the slot has; it is not written to again, for its first bytes belong to others now. Zeros are
-// told and not shown: they are found several times as fast as they are hashed, and would fill all slots before
-// data of which the opposite is true.
+// told and not shown: they are found several times as fast as they are hashed, and would fill all slots
+// before data of which the opposite is true.
 void InflatePass::EmitBlock() {
   if (slot_ < 0 || slotFilled_ == 0) return;
   const uint32_t slot = static_cast<uint32_t>(slot_);

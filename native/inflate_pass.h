@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "deflate_decoder.h"
+#include "block_inflater.h"
 #include "event.h"
 #include "gzip_header.h"
 #include "hash_lane.h"
@@ -34,11 +34,12 @@ struct PassParameters {
   // and kSlotTailBytes behind slotBytes.
   std::vector<uint8_t*> slots;
   size_t slotBytes;     // no less than kSlotTailBytes
+  bool zlib = false;    // instead of our own decoder
   bool sha512 = false;  // of blob and tar, beside sha256; then there are no checkpoints
 };
 
 constexpr size_t kSlotHeadBytes = kWindowBytes;
-constexpr size_t kSlotTailBytes = DeflateDecoder::kSlackBytes;
+constexpr size_t kSlotTailBytes = BlockInflater::kSlackBytes;
 
 // The threads of one first pass over a gzip blob; knows nothing of JavaScript.
 //
@@ -143,7 +144,7 @@ class InflatePass {
   std::vector<int> slotHolders_;  // JavaScript and the tar lane
 
   // The inflate thread's own.
-  DeflateDecoder decoder_;
+  const std::unique_ptr<BlockInflater> decoder_;
   GzipHeader header_;
   State state_ = State::kHeader;
   Input input_ = {nullptr, 0};

@@ -45,6 +45,8 @@ PassBinding::PassBinding(const Napi::CallbackInfo& info)
   blocks_.resize(slots_.size());
   const Argument sha512 = options.Get("sha512");
   parameters.sha512 = sha512.Is(napi_boolean) && sha512.Flag();
+  const Argument zlib = options.Get("zlib");
+  parameters.zlib = zlib.Is(napi_boolean) && zlib.Flag();
   const Argument codec = options.Get("codec");
   const std::string codecName = codec.Is(napi_string) ? codec.Text() : "gzip";
   const Argument resume = options.Get("resume");

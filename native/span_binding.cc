@@ -38,6 +38,8 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   span.targetLength = target.length;
   span.checkCrc = crc.Is(napi_number);
   span.crc = span.checkCrc ? static_cast<uint32_t>(crc.Whole()) : 0;
+  const Argument zlib = request.Get("zlib");
+  span.zlib = zlib.Is(napi_boolean) && zlib.Flag();
   job->ReadFirst(request.Get("files"));
   job->work = [span](SpanInflater& inflater, Job&) { return inflater.Inflate(span); };
   job->callback = arguments[2].Keep();

@@ -14,11 +14,12 @@ constexpr size_t kScratchBytes = 64 << 10;
 // So that the CRC-32 finds it in the cache.
 constexpr ptrdiff_t kStepBytes = 256 << 10;
 // At the end of a target.
-constexpr ptrdiff_t kDirectBytes = DeflateDecoder::kSlackBytes;
+constexpr ptrdiff_t kDirectBytes = BlockInflater::kSlackBytes;
 constexpr size_t kTrailerBytes = 8;
 }  // namespace
 
-SpanInflater::SpanInflater() : scratch_(kWindowBytes + kScratchBytes + DeflateDecoder::kSlackBytes), packed_(kMaximumPackedWindow) {
+SpanInflater::SpanInflater()
+    : scratch_(kWindowBytes + kScratchBytes + BlockInflater::kSlackBytes), packed_(kMaximumPackedWindow) {
   inflateInit2(&windowStream_, -15);
 }
 
@@ -35,14 +36,16 @@ const char* SpanInflater::Prepare(const SpanJob& job) {
   next_ = job.input;
   left_ = job.inputLength;
   crc_.Reset();
+  if (job.zlib && !zlib_) zlib_ = std::make_unique<ZlibInflater>();
+  decoder_ = job.zlib ? static_cast<BlockInflater*>(zlib_.get()) : &own_;
   if (job.bit > 7 || job.windowLength > kWindowBytes) return "a span request is out of range";
   if (job.atHeader) return NextMember();
   history_ = job.windowLength;
   if (job.windowLength > 0 && !ReadWindow(job)) return "a window is damaged";
-  decoder_.Reset();
+  decoder_->Reset();
   if (job.bit != 0) {
     if (left_ == 0) return "a span has no input";
-    decoder_.Reset(8 - job.bit, *next_ >> job.bit);
+    decoder_->Reset(8 - job.bit, *next_ >> job.bit);
     ++next_;
     --left_;
   }
@@ -64,7 +67,7 @@ const char* SpanInflater::NextMember() {
   GzipHeader header;
   header.Reset();
   if (header.Feed(&next_, &left_) != GzipHeader::Result::kDone) return "a gzip header is damaged or cut off";
-  decoder_.Reset();
+  decoder_->Reset();
   history_ = 0;
   return nullptr;
 }
@@ -95,8 +98,8 @@ const char* SpanInflater::Decode(const SpanJob& job) {
                : static_cast<ptrdiff_t>(std::min<uint64_t>(wanted, static_cast<uint64_t>(scratchEnd - last)));
     const uint8_t* const inputEnd = next_ + left_;
     uint8_t* made = last;
-    const DeflateDecoder::Status status =
-        decoder_.Decode(&next_, inputEnd, last - history_, &last, last + room);
+    const BlockInflater::Status status =
+        decoder_->Decode(&next_, inputEnd, last - history_, &last, last + room);
     left_ = static_cast<size_t>(inputEnd - next_);
     history_ = std::min(history_ + static_cast<size_t>(last - made), kWindowBytes);
     const size_t skipped = std::min<uint64_t>(skip, static_cast<uint64_t>(last - made));
@@ -108,9 +111,9 @@ const char* SpanInflater::Decode(const SpanJob& job) {
     if (job.checkCrc) crc_.Update(target, bytes);
     target += bytes;
     if (skip == 0 && target == targetEnd) break;
-    if (status == DeflateDecoder::Status::kCorrupt) return decoder_.problem();
-    if (status == DeflateDecoder::Status::kNeedInput) return "a span is cut off";
-    if (status == DeflateDecoder::Status::kStreamEnd) {
+    if (status == BlockInflater::Status::kCorrupt) return decoder_->problem();
+    if (status == BlockInflater::Status::kNeedInput) return "a span is cut off";
+    if (status == BlockInflater::Status::kStreamEnd) {
       if (left_ < kTrailerBytes) return "a span is cut off";
       next_ += kTrailerBytes;
       left_ -= kTrailerBytes;

@@ -3,10 +3,12 @@
 #include <zlib.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "deflate_decoder.h"
 #include "running_crc32.h"
+#include "zlib_inflater.h"
 
 namespace registryfs {
 
@@ -23,6 +25,7 @@ struct SpanJob {
   size_t targetLength;
   bool checkCrc;
   uint32_t crc;
+  bool zlib = false;  // instead of our own decoder
 };
 
 // Inflates from a seek point. One per thread; its memory is reused.
@@ -42,12 +45,14 @@ class SpanInflater {
   const char* Decode(const SpanJob& job);
   const char* NextMember();
 
-  DeflateDecoder decoder_;
-  RunningCrc32 crc_;  // of the target
+  DeflateDecoder own_;
+  std::unique_ptr<ZlibInflater> zlib_;
+  BlockInflater* decoder_ = &own_;  // of the job
+  RunningCrc32 crc_;                // of the target
   z_stream windowStream_ = {};
   std::vector<uint8_t> scratch_;  // a window, output, and what the decoder may write behind that
   std::vector<uint8_t> packed_;
-  size_t history_ = 0;            // before the output
+  size_t history_ = 0;  // before the output
   const uint8_t* next_ = nullptr;
   size_t left_ = 0;
 };

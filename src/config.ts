@@ -2,6 +2,9 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { hostPlatform, type Platform } from './registry/platform.js'
 
+export const inflaters = ['own', 'zlib'] as const
+export type Inflater = (typeof inflaters)[number]
+
 /** Everything that can be said about how registryfs works; commands fill it from their flags. */
 export interface CoreConfig {
   readonly cacheDirectory: string
@@ -13,6 +16,8 @@ export interface CoreConfig {
   readonly materializeBytes: number
   /** Budget for chunks and inflated spans in memory. */
   readonly memoryBytes: number
+  /** What inflates gzip: our own decoder, or Node's zlib. */
+  readonly inflate: Inflater
   /** Registry of names without one. */
   readonly defaultHost: string
   /** Names that are registries, however they are spelled. */
@@ -43,6 +48,7 @@ export function defaultConfig(): CoreConfig {
     freeReserveBytes: 2 ** 30,
     materializeBytes: 0,
     memoryBytes: 256 * 2 ** 20,
+    inflate: 'own',
     defaultHost: 'docker.io',
     configuredHosts: [],
     insecureHosts: [],

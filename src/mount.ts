@@ -73,6 +73,7 @@ export async function openCore(config: CoreConfig, log: Logger, resident?: Resid
     cache,
     indexDirectory: join(directory.path, 'indexes'),
     readOnly,
+    zlib: config.inflate === 'zlib',
     readDeadlineMs: config.readDeadlineMs,
     copies,
     log,

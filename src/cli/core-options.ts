@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
-import { defaultConfig, type CoreConfig } from '../config.js'
+import { defaultConfig, inflaters, type CoreConfig, type Inflater } from '../config.js'
 import { openCore, type Core } from '../mount.js'
 import { parsePlatform } from '../registry/platform.js'
 import { parseLocalReference } from '../registry/local-reference.js'
@@ -17,6 +17,7 @@ export interface CoreFlags {
   readonly cacheSize?: number
   readonly freeReserve?: number
   readonly memory?: number
+  readonly inflate?: Inflater
   readonly registry?: string
   readonly insecure?: readonly string[]
   readonly authfile?: string
@@ -43,6 +44,12 @@ export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 
     .option('--cache-size <bytes>', 'most that the chunks may take on disk (default: 10G)', parseSize)
     .option('--free-reserve <bytes>', 'so much of the disk is left free (default: 1G)', parseSize)
     .option('--memory <bytes>', 'budget for chunks and inflated spans in memory (default: 256M)', parseSize)
+    .addOption(
+      new Option(
+        '--inflate <with>',
+        "of gzip layers: with our own decoder, or with Node's zlib (default: own)",
+      ).choices(inflaters),
+    )
     .option('--registry <host>', 'registry of names without one (default: docker.io)')
     .option(
       '--insecure <host>',
@@ -91,6 +98,7 @@ export function configOf(flags: CoreFlags): CoreConfig {
     cacheBytes: flags.cacheSize ?? base.cacheBytes,
     freeReserveBytes: flags.freeReserve ?? base.freeReserveBytes,
     memoryBytes: flags.memory ?? base.memoryBytes,
+    inflate: flags.inflate ?? base.inflate,
     defaultHost: flags.registry ?? base.defaultHost,
     insecureHosts: flags.insecure ?? base.insecureHosts,
     authFile: flags.authfile === undefined ? base.authFile : resolve(flags.authfile),

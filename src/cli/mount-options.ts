@@ -42,6 +42,7 @@ const valued: ReadonlyMap<string, string> = new Map([
   ['free_reserve', '--free-reserve'],
   ['materialize', '--materialize'],
   ['memory', '--memory'],
+  ['inflate', '--inflate'],
   ['registry', '--registry'],
   ['host', '--host'],
   ['insecure', '--insecure'],

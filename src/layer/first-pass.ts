@@ -55,6 +55,8 @@ export interface FirstPassOptions {
   readonly cache: ChunkCache
   readonly decoded: DecodedSpans
   readonly inflations: Inflations
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   /** Read and prove also what is not compressed, which `run` else leaves to others. */
   readonly takesPlain: boolean
   /** Undefined: nothing is journaled. */
@@ -191,9 +193,9 @@ export class FirstPass {
     this.#slots = allocateSlots(slotCount, slotBytes)
     this.#pass = openPass({
       codec,
+      zlib: this.#options.zlib ?? false,
       sha512: digestAlgorithm(this.#options.layer.digest) === 'sha512',
-      ...passSizes,
-      ...(codec === 'none' ? { maximumSpanBytes: passSizes.checkpointBytes } : {}),
+      ...passSizes[codec],
       slots: this.#slots,
       resume: checkpoint,
       onEvents: (events) => {

@@ -39,6 +39,8 @@ export interface LayerBytes {
   readonly cache: ChunkCache
   readonly decoded: DecodedSpans
   readonly inflations: Inflations
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   /** Of the running pass. */
   readonly arriving: ArrivingChunks
 }
@@ -97,12 +99,12 @@ interface SourceParts {
 }
 
 function sourceOf({ codec, spans, windows, zeros, sealOf }: SourceParts, bytes: LayerBytes): TarSource {
-  const { descriptor, blob, cache, decoded, inflations, arriving } = bytes
+  const { descriptor, blob, cache, decoded, inflations, arriving, zlib = false } = bytes
   const { digest } = descriptor
   const { memory } = cache
   const compressed = new CachedSource(digest, blob, cache, sealOf, arriving)
   if (codec() === 'none') return new PlainSource(compressed, zeros)
   const frames = new ZstdSpans(digest, spans, compressed, memory, decoded)
   const zstd = (): ZstdSpans | undefined => (codec() === 'zstd' ? frames : undefined)
-  return new SpanSource({ digest, spans, windows, zeros, compressed, memory, inflations, zstd })
+  return new SpanSource({ digest, spans, windows, zeros, compressed, memory, inflations, zlib, zstd })
 }

@@ -14,6 +14,8 @@ export interface LayerOptions {
   readonly indexPath: string
   /** The cache directory belongs to another process: use what it has, write nothing. */
   readonly readOnly: boolean
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   readonly diffId: () => Promise<DiffId | undefined>
   readonly passes: Semaphore
   /** For one span's worth of fetching and inflating. */

@@ -75,7 +75,8 @@ export class Layer implements ByteSource {
         this.#onTouched(offset)
       }
     const decoded = new DecodedSpans(descriptor.digest, cache)
-    this.#bytes = { descriptor, blob, cache, decoded, inflations: new Inflations(), arriving }
+    const zlib = options.zlib ?? false
+    this.#bytes = { descriptor, blob, cache, decoded, inflations: new Inflations(), arriving, zlib }
   }
 
   /** Uncompressed bytes known so far; final when ready. */
@@ -400,6 +401,7 @@ export class Layer implements ByteSource {
       cache,
       decoded: this.#bytes.decoded,
       inflations: this.#bytes.inflations,
+      zlib: this.#bytes.zlib ?? false,
       takesPlain,
       journalPath: this.#keeper.journalPath,
       diffId,

@@ -13,6 +13,8 @@ export interface LayersOptions {
   readonly cache: ChunkCache
   readonly indexDirectory: string
   readonly readOnly: boolean
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   readonly readDeadlineMs: number
   readonly copies?: MemberCopies | undefined
   readonly log: Logger
@@ -37,13 +39,14 @@ export class Layers {
     if (known !== undefined && known.blob.isGone !== true) return known.layer
     void known?.layer.close()
     const source = blob()
-    const { cache, indexDirectory, readOnly, readDeadlineMs, copies, log } = this.#options
+    const { cache, indexDirectory, readOnly, zlib = false, readDeadlineMs, copies, log } = this.#options
     const layer = new Layer({
       descriptor,
       blob: source,
       cache: source.isLocal === true ? new PassThroughCache(cache) : cache,
       indexPath: join(indexDirectory, digestAlgorithm(descriptor.digest), digestHex(descriptor.digest)),
       readOnly,
+      zlib,
       diffId,
       passes: this.#passes,
       readDeadlineMs,

@@ -1,14 +1,25 @@
 import { chunkBytes } from '../blob/chunk-cache.js'
+import type { Codec } from './codec.js'
 import { downloadBytes } from './ordered-download.js'
 
 /** Why these: docs/ARCHITECTURE.md, Decisions. */
-export const passSizes = {
+const usual = {
   spacingBytes: 1 << 20,
   minimumCompressedBytes: 128 << 10,
   maximumSpanBytes: 4 << 20,
   checkpointBytes: 32 << 20,
   chunkBytes,
 } as const
+
+export type PassSizes = { readonly [size in keyof typeof usual]: number }
+
+export const passSizes: { readonly [codec in Codec]: PassSizes } = {
+  // Its points have windows, which are most of an index.
+  gzip: { ...usual, spacingBytes: (1 << 20) + (128 << 10) },
+  zstd: usual,
+  none: { ...usual, maximumSpanBytes: usual.checkpointBytes },
+}
+
 /** A span of the usual spacing fits in one slot. */
 export const slotBytes = (1 << 20) + (256 << 10)
 export const slotCount = 8

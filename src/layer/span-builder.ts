@@ -6,7 +6,7 @@ import type { Inflations } from './inflations.js'
 import { keepSpan, spanKey } from './kept-spans.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
-const usualSpanBytes = (1 << 20) + (128 << 10)
+const usualSpanBytes = (1 << 20) + (256 << 10)
 /** A longer span is read in pieces later (span-source.ts) and not kept whole. */
 export const longestKeptSpanBytes = 16 << 20
 

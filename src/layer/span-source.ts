@@ -38,6 +38,8 @@ export interface SpanSourceOptions {
   readonly compressed: CachedSource
   readonly memory: MemoryCache
   readonly inflations: Inflations
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib: boolean
   /** Where the layer is of zstd frames, which is known as soon as there is a span. */
   readonly zstd: () => ZstdSpans | undefined
 }
@@ -200,6 +202,7 @@ export class SpanSource implements TarSource {
         files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
         bitOffset: span.compressedBitOffset % 8,
         atHeader: span.atHeader,
+        zlib: this.#options.zlib,
         window,
         windowLength: span.windowLength,
         skipBytes,

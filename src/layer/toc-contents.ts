@@ -17,7 +17,7 @@ export function contentsOfToc(
   text: string,
   codec: 'gzip' | 'zstd',
   end: number,
-  { descriptor, blob, cache, inflations }: LayerBytes,
+  { descriptor, blob, cache, inflations, zlib = false }: LayerBytes,
 ): LayerContents {
   const entries = parseToc(text)
   const endOf = nextOffsets(entries, end)
@@ -42,7 +42,8 @@ export function contentsOfToc(
   zeros.complete()
   const { digest } = descriptor
   const compressed = new CachedSource(digest, blob, cache, () => undefined)
-  const source = new TocSource({ digest, codec, chunks, compressed, memory: cache.memory, inflations })
+  const memory = cache.memory
+  const source = new TocSource({ digest, codec, chunks, compressed, memory, inflations, zlib })
   return { tree, source, zeros, tarBytes, seekPoints: chunks.length, isProven: true }
 }
 

@@ -21,6 +21,8 @@ export interface TocSourceOptions {
   readonly compressed: CachedSource
   readonly memory: MemoryCache
   readonly inflations: Inflations
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib: boolean
 }
 
 /** The contents of all files of a layer with a table of contents: each chunk has its digest there, and is held against it. */
@@ -85,6 +87,7 @@ export class TocSource implements TarSource {
           input,
           bitOffset: 0,
           atHeader: true,
+          zlib: this.#options.zlib,
           window: Buffer.alloc(0),
           windowLength: 0,
           skipBytes,

@@ -23,6 +23,8 @@ export interface SpanRequest {
   readonly skipBytes: number
   /** Uncompressed bytes to return. */
   readonly lengthBytes: number
+  /** Inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   /** Checked when the whole span was asked for (skipBytes 0); undefined: unchecked. */
   readonly crc32: number | undefined
 }

@@ -110,6 +110,8 @@ export type PassEvent =
 export interface PassOptions {
   /** gzip unless told. */
   readonly codec?: 'gzip' | 'zstd' | 'none'
+  /** gzip is inflated by Node's zlib, not by our own decoder. */
+  readonly zlib?: boolean
   /** Of blob and tar, beside sha256; then there are no checkpoints. */
   readonly sha512?: boolean
   /** A seek point comes at the first deflate block boundary after this much output and `minimumCompressedBytes` of input ... */

@@ -258,6 +258,21 @@ test('a second index asks for no blob', options, async (t) => {
   assert.deepEqual(registry.trace, ['HEAD manifest 200'])
 })
 
+test('--inflate zlib reads the same, and what it left serves our own decoder', options, async (t) => {
+  const setup = await setUp(t)
+  const path = await emptyMountPoint(t)
+  const flags = ['--inflate', 'zlib']
+  const daemon = ['--daemon', '--log-file', join(setup.files, 'log')]
+  stdoutOf(await registryfs(setup, 'mount', ...daemon, ...flags, path, `d=${setup.reference}`))
+  assert.equal((await output('sha256sum', join(path, 'd/disk/downloaded'))).slice(0, 64), sha256Of(disk))
+  stdoutOf(await run(process.execPath, [program, 'umount', path]))
+  for (const more of [[], flags])
+    assert.equal(stdoutOf(await registryfs(setup, 'cat', setup.reference, 'etc/motd', ...more)), 'hello\n')
+  const other = await registryfs(setup, 'index', setup.reference, '--inflate', 'gunzip')
+  assert.notEqual(other.code, 0)
+  assert.match(other.stderr, /Allowed choices are own, zlib/)
+})
+
 test('an interrupted index ends with 130, without a word, and goes on the next time', options, async (t) => {
   const registry = await FakeRegistry.start({ faults: { bytesPerSecond: 1_000_000 } })
   t.after(async () => registry.stop())

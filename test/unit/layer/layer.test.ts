@@ -8,6 +8,7 @@ import { digestOf, type DiffId } from '../../../src/util/digest.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
+import { stopAt } from '../../support/stop-at.js'
 import { dir, file, tarOf } from '../../support/tar-of.js'
 
 const disk = sampleData('mixed', 24 << 20)
@@ -236,18 +237,6 @@ test('a pass that was stopped continues: no byte is fetched twice, and the resul
   )
   assert.deepEqual(await readdir(join(fixture.directory, 'indexes')), ['layer.idx'])
 })
-
-function stopAt(layer: Layer, compressedBytes: number): AbortSignal {
-  const controller = new AbortController()
-  const timer = setInterval(() => {
-    void layer.status().then((status) => {
-      if (status.frontierCompressed < compressedBytes && status.state !== 'ready') return
-      clearInterval(timer)
-      controller.abort()
-    })
-  }, 1)
-  return controller.signal
-}
 
 test('a registry that fails in the middle fails the waiting reads, and the next ones go on', async (t) => {
   const fixture = await layerFixture(t, tar)
