@@ -8,6 +8,7 @@ import { cpus, release } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../src/util/package-root.js'
 import { inflateSeconds, type InflateSeconds } from './bare-inflate.js'
+import { measureBindings } from './bindings.js'
 import { run } from './command.js'
 import { measureFirstBytes } from './first-byte.js'
 import { diskFormats, makeFixtures, type DiskFormat, type Fixture, type Fixtures } from './fixtures.js'
@@ -40,6 +41,13 @@ async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
       qcow2: await bencher.complete('qcow2'),
       raw: await bencher.complete('raw'),
     }
+    const bindings = await measureBindings({
+      work: join(work, 'bindings'),
+      runs,
+      reference: (format) => registry.reference(format),
+      disk: (format) => fixtures.images[format].disk,
+      signal,
+    })
     return {
       date: new Date().toISOString().slice(0, 10),
       machine: `${cpus()[0]?.model ?? 'unknown processor'}, ${String(cpus().length)} cores, Linux ${release()}, Node ${process.versions.node}`,
@@ -47,6 +55,7 @@ async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
       kernelCachesDropped: bencher.kernelCachesDropped,
       fixtures,
       images,
+      bindings,
     }
   } finally {
     await registry.stop()

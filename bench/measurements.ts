@@ -1,4 +1,5 @@
 import type { InflateSeconds } from './bare-inflate.js'
+import type { BindingMeasurements } from './bindings.js'
 import type { FirstBytes } from './first-byte.js'
 import type { DiskFormat, Fixtures } from './fixtures.js'
 import type { RandomRead } from './random-reads.js'
@@ -25,4 +26,5 @@ export interface Measurements {
   readonly kernelCachesDropped: boolean
   readonly fixtures: Fixtures
   readonly images: Readonly<Record<DiskFormat, ImageMeasurements>>
+  readonly bindings: BindingMeasurements
 }

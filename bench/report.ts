@@ -1,3 +1,4 @@
+import { bindingsReport } from './bindings-report.js'
 import { diskFormats, type DiskFormat } from './fixtures.js'
 import type { Measurements } from './measurements.js'
 import { attemptsOf, bestPeerOf, indexBytesOf, median, peakOf, secondsOf } from './statistics.js'
@@ -19,6 +20,7 @@ export function reportOf(measurements: Measurements): string {
       `included; median of ${String(runs)}, interleaved, ${caches}. Contents: ${fixtures.contents}. ` +
       'Every result was compared with the source.',
     ...diskFormats.flatMap((format) => imageReport(format, measurements)),
+    ...bindingsReport(measurements.bindings),
     '',
     '### Targets',
     '',
