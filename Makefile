@@ -33,11 +33,11 @@ ADDON := native/build/.built
 COMPILED := build/.built
 PROGRAM := build/registryfs.js
 
-.PHONY: help build check lint test soak fuzz sanitize bench demo format install uninstall clean
+.PHONY: help build check lint test soak fuzz sanitize bench bench-soak demo format install uninstall clean
 .PHONY: node build-packages check-packages test-packages fuzz-packages bench-packages demo-packages
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  make demo IMAGE=REFERENCE                  the same with that image'
 	@echo '  make test NODE_VERSION=26                  the tests under another Node, from the npm registry'
@@ -62,6 +62,9 @@ soak: node build-packages build ## two minutes of a registry's faults and expiri
 
 bench: node bench-packages build ## times against the peers on the same registry, as a table
 	node build/bench/main.js
+
+bench-soak: node bench-packages build ## 20 minutes of readers of every kind, faults and moving tags; draws the daemon's memory
+	node build/bench/soak.js
 
 demo: node demo-packages build ## makes a small containerdisk, serves it, mounts it, converts it, compares
 	@node build/demo/main.js $(IMAGE)

@@ -8,6 +8,7 @@ import { cpus, release } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../src/util/package-root.js'
 import { inflateSeconds, type InflateSeconds } from './bare-inflate.js'
+import { measureBindings } from './bindings.js'
 import { run } from './command.js'
 import { measureFirstBytes } from './first-byte.js'
 import {
@@ -55,6 +56,13 @@ async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
       qcow2: await bencher.complete('qcow2'),
       raw: await bencher.complete('raw'),
     }
+    const bindings = await measureBindings({
+      work: join(work, 'bindings'),
+      runs,
+      reference: (format) => registry.reference(format),
+      disk: (format) => fixtures.images[format].disk,
+      signal,
+    })
     return {
       date: new Date().toISOString().slice(0, 10),
       machine: `${cpus()[0]?.model ?? 'unknown processor'}, ${String(cpus().length)} cores, Linux ${release()}, Node ${process.versions.node}`,
@@ -63,6 +71,7 @@ async function bench(runs: number, signal: AbortSignal): Promise<Measurements> {
       fixtures,
       images,
       usr: await bencher.measureUsr(usr),
+      bindings,
     }
   } finally {
     await registry.stop()

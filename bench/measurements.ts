@@ -1,4 +1,5 @@
 import type { InflateSeconds } from './bare-inflate.js'
+import type { BindingMeasurements } from './bindings.js'
 import type { FirstBytes } from './first-byte.js'
 import type { DiskFormat, Fixtures } from './fixtures.js'
 import type { Layer } from './layer.js'
@@ -35,4 +36,5 @@ export interface Measurements {
   readonly fixtures: Fixtures
   readonly images: Readonly<Record<DiskFormat, ImageMeasurements>>
   readonly usr: UsrMeasurements
+  readonly bindings: BindingMeasurements
 }

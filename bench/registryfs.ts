@@ -38,14 +38,19 @@ export class RegistryfsMount {
   }
 
   /** Resolves when the mount answers. `work`: a directory for the mount point and the log. */
-  static async start(work: string, cacheDirectory: string, reference: string): Promise<RegistryfsMount> {
+  static async start(
+    work: string,
+    cacheDirectory: string,
+    reference: string,
+    flags: readonly string[] = [],
+  ): Promise<RegistryfsMount> {
     const path = join(work, 'mnt')
     await mkdir(path, { recursive: true })
     const logFile = join(work, 'registryfs.log')
     const log = openSync(logFile, 'a')
     const child = spawn(
       process.execPath,
-      [program, 'mount', '--cache-dir', cacheDirectory, path, `image=${reference}`],
+      [program, 'mount', '--cache-dir', cacheDirectory, ...flags, path, `image=${reference}`],
       // A Ctrl-C at the terminal is for the benchmark alone: it ends the mount.
       { stdio: ['ignore', log, log], detached: true },
     )

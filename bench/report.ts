@@ -1,4 +1,5 @@
 import type { InflateSeconds } from './bare-inflate.js'
+import { bindingsReport } from './bindings-report.js'
 import { diskFormats, type DiskFormat } from './fixtures.js'
 import type { Measurements } from './measurements.js'
 import { attemptsOf, bestPeerOf, indexBytesOf, median, peakOf, secondsOf } from './statistics.js'
@@ -20,6 +21,7 @@ export function reportOf(measurements: Measurements): string {
       `included; median of ${String(runs)}, interleaved, ${caches}. Contents: ${fixtures.contents}. ` +
       'Every result was compared with the source.',
     ...diskFormats.flatMap((format) => imageReport(format, measurements)),
+    ...bindingsReport(measurements.bindings),
     '',
     `### usr: a layer of ${(usr.layer.bytes / mebibyte).toFixed(0)} MiB, ${(usr.layer.tarBytes / mebibyte).toFixed(0)} MiB of tar`,
     '',

@@ -1,3 +1,4 @@
+import type { BindingFigures, BindingMeasurements } from './bindings.js'
 import { diskFormats, type DiskFormat } from './fixtures.js'
 import type { ImageMeasurements, Measurements } from './measurements.js'
 import { attemptsOf, bestPeerOf, indexBytesOf, median, peakOf, secondsOf } from './statistics.js'
@@ -13,7 +14,7 @@ export interface Target {
 }
 
 /** What registryfs is meant to reach, and what it did. */
-export function targetsOf({ images, fixtures, usr }: Measurements): readonly Target[] {
+export function targetsOf({ images, fixtures, usr, bindings }: Measurements): readonly Target[] {
   const { qcow2, raw } = images
   const each = (
     work: (format: DiskFormat, image: ImageMeasurements) => readonly Target[],
@@ -101,6 +102,44 @@ export function targetsOf({ images, fixtures, usr }: Measurements): readonly Tar
       'index of usr in MiB for each GiB of tar',
       usr.indexBytes / mebibyte / (usr.layer.tarBytes / gibibyte),
       2.5,
+    ),
+    ...bindingTargets(bindings),
+  ]
+}
+
+function bindingTargets({ bindings, localFile }: BindingMeasurements): readonly Target[] {
+  const { native, 'fuse-native': other } = bindings
+  const ratio = (of: (figures: BindingFigures) => readonly number[]): number =>
+    median(of(native)) / median(of(other))
+  return [
+    atLeast(
+      "sequential from memory at 128 KiB, of fuse-native's",
+      ratio(({ sequential }) => sequential),
+      3,
+    ),
+    atLeast(
+      'second open, of a local file in the page cache',
+      median(native.secondOpen) / median(localFile),
+      0.8,
+    ),
+    atLeast(
+      "random 4 KiB direct, one job, of fuse-native's",
+      ratio(({ randomOneJob }) => randomOneJob),
+      3,
+    ),
+    atLeast(
+      "random 4 KiB direct, four jobs, of fuse-native's",
+      ratio(({ randomFourJobs }) => randomFourJobs),
+      3,
+    ),
+    atMost('`ls -l` of 20,000 files with a new mount, with the index, in s', median(native.list), 0.5),
+    atMost('`ls -l` of 20,000 files from nothing, in s', median(native.listFromNothing), 0.5),
+    ...diskFormats.map((format) =>
+      atMost(
+        `64 KiB at a random place of ${format}, chunks cached, median in ms`,
+        median(native.random64[format]),
+        3,
+      ),
     ),
   ]
 }
