@@ -58,6 +58,7 @@ function blocking(): void {
 function channels(): void {
   const channel = openFuseChannel(openSync('/dev/fuse', 'r+'), { onRequests: ignore, onEnd: ignore })
   channel.reply(1, 0, [plain, blob])
+  channel.closeBacking(channel.openBacking(0))
   if (files % 2 === 0) channel.close()
 }
 
