@@ -118,10 +118,11 @@ async function openCopies(
     maximumBytes: materializeBytes,
     freeReserveBytes,
     readOnly: readOnlyReason !== undefined,
+    pool: memory.pool,
     log,
   })
   await store.scan()
-  return new MemberCopies({ store, memory, log })
+  return new MemberCopies({ store, pool: memory.pool, log })
 }
 
 /** `observe`: see RegistryClientOptions. */

@@ -9,6 +9,7 @@ import { digestAlgorithm, digestHex, tryParseDigest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { temporaryPattern } from './atomic-file.js'
+import type { BufferPool } from './buffer-pool.js'
 import { MemberFile, sumsPath } from './member-file.js'
 import { MemberFileWriter } from './member-file-writer.js'
 import { blocksOf, largestMemberBytes, memberKey, type MemberPlace } from './member-sums.js'
@@ -19,6 +20,8 @@ export interface MemberFileStoreOptions {
   /** So much stays free on the file system, whoever uses it. */
   readonly freeReserveBytes: number
   readonly readOnly: boolean
+  /** Of what is read to be checked. */
+  readonly pool: BufferPool
   readonly log: Logger
 }
 
@@ -159,11 +162,13 @@ export class MemberFileStore {
   }
 
   #fileOf(place: MemberPlace, bytes: number, isTrusted: boolean): MemberFile {
-    return new MemberFile(place, this.#path(place), bytes, isTrusted, (file, reason) => {
+    const { pool, log } = this.#options
+    const onDamage = (file: MemberFile, reason: string | undefined): void => {
       if (reason !== undefined)
-        this.#options.log.warn({ path: file.path, reason }, "a member's file is damaged, dropping it")
+        log.warn({ path: file.path, reason }, "a member's file is damaged, dropping it")
       void this.#remove(memberKey(place), file)
-    })
+    }
+    return new MemberFile({ place, path: this.#path(place), bytes, isTrusted, pool, onDamage })
   }
 
   #remember(file: MemberFile, usedAtMs: number): void {

@@ -2,13 +2,23 @@ import { open, readFile, type FileHandle } from 'node:fs/promises'
 import { crc32 } from '../native.js'
 import { throwIfAborted } from '../util/abort.js'
 import { describeError } from '../util/errors.js'
+import type { BufferPool } from './buffer-pool.js'
 import { blocksOf, decodeSums, sumBlockBytes, type MemberPlace } from './member-sums.js'
 
 /** Of one go at checking: the main thread takes half a millisecond for it. */
 const checkBytes = 4 << 20
 
-/** What happened to a file that cannot be used any more; undefined: somebody has deleted it. */
-export type OnDamage = (file: MemberFile, reason: string | undefined) => void
+export interface MemberFileOptions {
+  readonly place: MemberPlace
+  readonly path: string
+  /** On disk, with its sums. */
+  readonly bytes: number
+  /** This process has written it, and the disk has taken it. */
+  readonly isTrusted: boolean
+  readonly pool: BufferPool
+  /** It cannot be used any more, and why; undefined: somebody has deleted it. */
+  readonly onDamage: (file: MemberFile, reason: string | undefined) => void
+}
 
 /**
  * A member of a layer as a sparse file of its own. Each block is held against its checksum when it is first read in this
@@ -17,9 +27,9 @@ export type OnDamage = (file: MemberFile, reason: string | undefined) => void
 export class MemberFile {
   readonly place: MemberPlace
   readonly path: string
-  /** On disk, with its sums. */
   readonly bytes: number
-  readonly #onDamage: OnDamage
+  readonly #pool: BufferPool
+  readonly #onDamage: MemberFileOptions['onDamage']
   #users = 0
   #opening: Promise<FileHandle | undefined> | undefined
   #handle: FileHandle | undefined
@@ -30,12 +40,12 @@ export class MemberFile {
   #isTrusted: boolean
   #isDamaged = false
 
-  /** `isTrusted`: this process has written it, and the disk has taken it. */
-  constructor(place: MemberPlace, path: string, bytes: number, isTrusted: boolean, onDamage: OnDamage) {
+  constructor({ place, path, bytes, isTrusted, pool, onDamage }: MemberFileOptions) {
     this.place = place
     this.path = path
     this.bytes = bytes
     this.#isTrusted = isTrusted
+    this.#pool = pool
     this.#onDamage = onDamage
   }
 
@@ -84,11 +94,12 @@ export class MemberFile {
         return (await fill(handle, target, offset)) || this.#damaged('it is cut off')
       const start = first * sumBlockBytes
       const length = Math.min(end * sumBlockBytes, this.place.size) - start
-      const blocks = length === target.length ? target : Buffer.allocUnsafeSlow(length)
-      if (!(await fill(handle, blocks, start))) return this.#damaged('it is cut off')
-      if (!this.#check(first, blocks)) return this.#damaged('its content is not what was written')
-      if (blocks !== target) blocks.copy(target, 0, offset - start)
-      return true
+      if (length === target.length) return await this.#readChecked(handle, first, target)
+      return await this.#pool.lend(length, async (blocks) => {
+        const isRead = await this.#readChecked(handle, first, blocks)
+        if (isRead) blocks.copy(target, 0, offset - start)
+        return isRead
+      })
     } catch (error) {
       return this.#damaged(describeError(error))
     } finally {
@@ -98,14 +109,21 @@ export class MemberFile {
 
   /** Reads what was not read yet; afterwards it is trusted, unless it is damaged. `pause` is awaited in between. For users. */
   async verify(pause: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(checkBytes, this.place.size))
-    for (let at = 0; at < this.place.size && !this.#isTrusted; at += buffer.length) {
-      throwIfAborted(signal)
-      const target = buffer.subarray(0, this.place.size - at)
-      if (this.#areChecked(Math.floor(at / sumBlockBytes), blocksOf(at + target.length))) continue
-      await pause()
-      if (!(await this.readInto(at, target))) return
-    }
+    await this.#pool.lend(Math.min(checkBytes, this.place.size), async (buffer) => {
+      for (let at = 0; at < this.place.size && !this.#isTrusted; at += buffer.length) {
+        throwIfAborted(signal)
+        const target = buffer.subarray(0, this.place.size - at)
+        if (this.#areChecked(Math.floor(at / sumBlockBytes), blocksOf(at + target.length))) continue
+        await pause()
+        if (!(await this.readInto(at, target))) return
+      }
+    })
+  }
+
+  /** Whole blocks. */
+  async #readChecked(handle: FileHandle, first: number, target: Buffer): Promise<boolean> {
+    if (!(await fill(handle, target, first * sumBlockBytes))) return this.#damaged('it is cut off')
+    return this.#check(first, target) || this.#damaged('its content is not what was written')
   }
 
   async #open(): Promise<FileHandle | undefined> {

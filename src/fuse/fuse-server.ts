@@ -152,7 +152,7 @@ export class FuseServer {
         void this.#serve('readdir', request, async (signal) => this.#readdir(request, signal))
         return
       case opcodes.open:
-        void this.#serve('open', request, async (signal) => this.#open(request, signal))
+        void this.#serve('open', request, async () => this.#open(request))
         return
       case opcodes.opendir:
         if (this.#atOnce('opendir', request, () => this.#peekOpendir(request))) return
@@ -269,11 +269,15 @@ export class FuseServer {
     return [encodeAttributes(attributes, attributes.validMs)]
   }
 
-  async #open(request: FuseRequest, signal: AbortSignal): Promise<void> {
+  /**
+   * Not given up: it waits for no network, and programs are interrupted also by what they never hear of. (io_uring's
+   * task work, in qemu-img's main thread, made opens of kept members fail with EINTR.)
+   */
+  async #open(request: FuseRequest): Promise<void> {
     if ((decodeOpen(request.body).flags & accessModeMask) !== 0) {
       throw new RegistryFsError('READ_ONLY', 'the file system is read-only')
     }
-    const handle = await this.#operations.open(request.inode as Inode, { signal })
+    const handle = await this.#operations.open(request.inode as Inode)
     const caching = this.#operations.cachingOf(handle)
     const backing =
       caching === 'none'

@@ -5,14 +5,13 @@
  * are inflated once more: holding or writing what readers inflate would cost them more than it saves. Whatever goes wrong,
  * the member goes on being read from its layer.
  */
+import type { BufferPool } from '../blob/buffer-pool.js'
 import type { MemberFileStore } from '../blob/member-file-store.js'
 import type { MemberFile } from '../blob/member-file.js'
 import type { DataRange, MemberFileWriter } from '../blob/member-file-writer.js'
 import { memberKey, type MemberPlace } from '../blob/member-sums.js'
-import type { MemoryCache } from '../blob/memory-cache.js'
 import { seekSource } from '../blob/seek.js'
 import type { ByteSource } from '../blob/source.js'
-import { allocateLarge } from '../native.js'
 import { sleep, throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -21,7 +20,8 @@ import { CopiedSource } from './copied-source.js'
 
 export interface MemberCopiesOptions {
   readonly store: MemberFileStore
-  readonly memory: MemoryCache
+  /** Of the piece that is being copied. */
+  readonly pool: BufferPool
   readonly log: Logger
 }
 
@@ -147,19 +147,16 @@ export class MemberCopies {
 
   async #copy(key: string, { place, source, dataBytes }: OpenedMember): Promise<void> {
     throwIfAborted(this.#closing.signal)
-    const { store, memory, log } = this.#options
+    const { store, pool, log } = this.#options
     const writer = await store.create(place, dataBytes())
     if (writer === undefined) return
     const started = performance.now()
-    const giveBack = memory.reserve(pieceBytes)
     try {
-      await this.#fill(writer, source)
+      await pool.lend(pieceBytes, async (scratch) => this.#fill(writer, source, scratch))
       await this.#whileWriting(store.finish(place, writer))
     } catch (error) {
       await writer.abandon()
       throw error
-    } finally {
-      giveBack()
     }
     this.#copied++
     log.info({ member: key, ms: Math.round(performance.now() - started) }, 'a member is kept as a file')
@@ -169,9 +166,8 @@ export class MemberCopies {
     }
   }
 
-  async #fill(writer: MemberFileWriter, source: ByteSource): Promise<void> {
+  async #fill(writer: MemberFileWriter, source: ByteSource, scratch: Buffer): Promise<void> {
     const { signal } = this.#closing
-    const scratch = allocateLarge(pieceBytes)
     for (let at = 0, end = 0; at < source.size; at = end) {
       throwIfAborted(signal)
       end = Math.min(at + pieceBytes, source.size)

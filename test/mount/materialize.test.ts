@@ -305,15 +305,17 @@ test(
     await mkdir(disk)
     await output('mount', '-t', 'tmpfs', '-o', 'size=6M', 'small', disk)
     t.after(async () => output('umount', '-l', disk))
+    const { pool } = new MemoryCache(32 << 20)
     const store = new MemberFileStore({
       directory: join(disk, 'members'),
       maximumBytes: 1 << 30,
       freeReserveBytes: 0,
       readOnly: false,
+      pool,
       log: silentLogger,
     })
     await store.scan()
-    const copies = new MemberCopies({ store, memory: new MemoryCache(32 << 20), log: silentLogger })
+    const copies = new MemberCopies({ store, pool, log: silentLogger })
     const layer = { isProven: true, isTar: true, ready: async () => Promise.resolve() }
     const source = new BytesBlob(sampleData('random', 9 << 20))
     const place = { layer: digestOf(Buffer.from('a layer')), offset: 512, size: source.size }

@@ -63,6 +63,7 @@ function channels(): void {
   const channel = openFuseChannel(openSync('/dev/fuse', 'r+'), events, table)
   table.withdraw(1, files++)
   channel.reply(1, 0, [plain, blob])
+  channel.closeBacking(channel.openBacking(0))
   if (files % 2 === 0) channel.close()
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { MemberFileStore, type MemberFileStoreOptions } from '../../../src/blob/member-file-store.js'
 import { sumsPath } from '../../../src/blob/member-file.js'
+import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { sumBlockBytes, type MemberPlace } from '../../../src/blob/member-sums.js'
 import { digestHex, digestOf } from '../../../src/util/digest.js'
 import { silentLogger } from '../../../src/util/log.js'
@@ -25,6 +26,7 @@ async function newStore(
     maximumBytes: 1 << 30,
     freeReserveBytes: 0,
     readOnly: false,
+    pool: new MemoryCache(32 << 20).pool,
     log: silentLogger,
     ...options,
   })

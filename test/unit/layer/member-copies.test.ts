@@ -52,15 +52,17 @@ class Source implements ByteSource {
 
 async function setUp(t: TestContext, directory?: string) {
   const place = directory ?? (await temporaryDirectory(t))
+  const { pool } = new MemoryCache(32 * mib)
   const store = new MemberFileStore({
     directory: place,
     maximumBytes: 1 << 30,
     freeReserveBytes: 0,
     readOnly: false,
+    pool,
     log: silentLogger,
   })
   await store.scan()
-  const copies = new MemberCopies({ store, memory: new MemoryCache(32 * mib), log: silentLogger })
+  const copies = new MemberCopies({ store, pool, log: silentLogger })
   t.after(async () => copies.close())
   return { store, copies, directory: place }
 }
