@@ -49,7 +49,7 @@ export class MergedView {
     this.isWhole = shared === undefined
     this.#shared = shared ?? { files: new WeakMap(), lower: new Map(), trees: new EffectiveTrees(this) }
     this.#linkCounts = shared === undefined && layers.length > 1 ? new LinkCounts(this) : undefined
-    this.root = new MergedDirectory(this, undefined, '', 0)
+    this.root = new MergedDirectory(this)
   }
 
   /** The same object for the same file, however it was found. */
@@ -105,7 +105,9 @@ export class MergedView {
   get isAtRest(): boolean {
     return this.layers.every((layer, index) => {
       if (layer.state !== 'ready') return false
-      return index === 0 || layer.tree?.dependsOnLower === false || this.#shared.trees.known(index) !== undefined
+      return (
+        index === 0 || layer.tree?.dependsOnLower === false || this.#shared.trees.known(index) !== undefined
+      )
     })
   }
 
