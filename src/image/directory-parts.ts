@@ -72,7 +72,7 @@ export class DirectoryParts {
 
   /** Where the view is at rest: nothing is behind the parts that `peek` gives. */
   get isAllThere(): boolean {
-    return this.#isClosed && !this.#hasGone
+    return (this.#isClosed || this.#isHidden(Infinity)) && !this.#hasGone
   }
 
   /** Looks for `named`. */
@@ -98,6 +98,7 @@ export class DirectoryParts {
   async get(k: number, options: ReadOptions): Promise<Part | undefined> {
     for (;;) {
       if (this.#hasGone) this.#forget()
+      if (this.#isHidden(k)) return undefined
       const part = this.#parts[k]
       if (part !== undefined || this.#isClosed) return part
       await this.#askFurther(options)
@@ -110,6 +111,7 @@ export class DirectoryParts {
       if (this.#extending !== undefined) return undefined
       this.#forget()
     }
+    if (this.#isHidden(k)) return undefined
     while (this.#parts[k] === undefined && !this.#isClosed) if (!this.#extendAtRest()) return undefined
     return this.#parts[k]
   }
@@ -118,6 +120,11 @@ export class DirectoryParts {
   async #askFurther(options: ReadOptions): Promise<void> {
     this.#extending ??= this.#extend().finally(() => (this.#extending = undefined))
     await abortable(this.#extending, options.signal)
+  }
+
+  /** Whether a part above is opaque, which shows itself only when its layer is read. */
+  #isHidden(k: number): boolean {
+    return this.#parts.some((part, at) => at < k && part.node.opaque)
   }
 
   get #hasGone(): boolean {
