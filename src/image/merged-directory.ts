@@ -81,7 +81,7 @@ export class MergedDirectory implements ImageNode {
       const part = this.#parts.peek(k)
       const found = part?.node.children?.get(key)
       if (part === undefined) return undefined
-      if (found !== undefined) return this.#peekDirectory(key, k, { ...part, node: found })
+      if (found !== undefined) return this.#peekNode(key, k, { ...part, node: found })
       if (part.node.whiteouts?.has(key) === true) return undefined
     }
   }
@@ -143,7 +143,7 @@ export class MergedDirectory implements ImageNode {
         }
         const node = typeof found === 'number' ? part.node.tree.nodeAt(found) : found
         const child = { ...part, node }
-        const known = made.get(node) ?? this.#peekDirectory(key, k, child)
+        const known = made.get(node) ?? this.#peekNode(key, k, child)
         if (known !== undefined) entries.push(new ListedNode(key, known))
         else {
           settled.add(key)
@@ -197,9 +197,9 @@ export class MergedDirectory implements ImageNode {
     return directory
   }
 
-  /** Where the view is at rest. Undefined also for what is no directory: a file's links are counted first. */
-  #peekDirectory(key: string, k: number, part: Part): MergedDirectory | undefined {
-    if (part.node.children === undefined) return undefined
+  /** The same where the view is at rest; undefined where something has to be waited for or counted. */
+  #peekNode(key: string, k: number, part: Part): ImageNode | undefined {
+    if (part.node.children === undefined) return this.#view.peekFile(part.node, part.layerIndex)
     const directory = this.#directoryOf(key, k, part)
     return directory.#parts.peekNamed() ? directory : undefined
   }

@@ -57,6 +57,14 @@ export class MergedView {
     return this.filesOf(node.tree, layerIndex).fileOf(node)
   }
 
+  /** The same where its links need not be counted first. */
+  peekFile(node: LayerNode, layerIndex: number): MergedFile | undefined {
+    const hasOthers = node.unresolvedLink !== undefined || this.peekLinksAbove(layerIndex) !== false
+    // What the top-most layer has can be counted in that alone.
+    if (hasOthers || (node.linkPaths !== undefined && layerIndex < this.layers.length - 1)) return undefined
+    return this.fileOf(node, layerIndex)
+  }
+
   /** Of one layer, for as long as it has the same tree. */
   filesOf(members: TreeMembers, layerIndex: number): LayerFiles {
     const { files } = this.#shared

@@ -44,8 +44,8 @@ function peekAll(directory: ImageNode, prefix = ''): { nodes: Map<string, ImageN
       assert.equal(number.files.nodeAt(number.index), node)
       assert.deepEqual(node.number && { ...node.number }, { files: number.files, index: number.index })
     }
-    if (type !== 'directory') continue
     assert.equal(directory.peek?.(name), node, path)
+    if (type !== 'directory') continue
     const below = peekAll(node, path)
     listings += below.listings
     for (const [each, one] of below.nodes) nodes.set(each, one)
