@@ -373,7 +373,8 @@ export class FuseServer {
       } else packer.add(name, type, inode, index + 1)
     }
     // Once a page, not once an entry: an image can have millions of them.
-    if (leftOut > 0) this.#options.log.warn({ entries: leftOut }, 'left out: no file system can show such names')
+    if (leftOut > 0)
+      this.#options.log.warn({ entries: leftOut }, 'left out: no file system can show such names')
     if (this.#answer(request, 0, [packer.bytes()])) return
     for (const inode of looked) this.#operations.forget(inode, 1)
   }

@@ -103,7 +103,11 @@ export class TreeOperations implements FuseOperations {
     const found = await this.#run('lookup', directory, options, look, name)
     if (found === undefined) throw new RegistryFsError('NOT_FOUND', 'no such file or directory')
     const inode = this.#inodes.acquire(found.node)
-    return { inode, attributes: attributesOfNode(inode, found.node, found.attributes), validMs: found.validMs }
+    return {
+      inode,
+      attributes: attributesOfNode(inode, found.node, found.attributes),
+      validMs: found.validMs,
+    }
   }
 
   peekLookup(parent: Inode, name: Buffer): LookupResult | undefined {
@@ -309,7 +313,8 @@ export class TreeOperations implements FuseOperations {
 
   #directory(handle: FileHandle): OpenDirectory {
     const directory = this.#handles.get(handle)
-    if (!(directory instanceof OpenDirectory)) throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
+    if (!(directory instanceof OpenDirectory))
+      throw new RegistryFsError('NOT_A_DIRECTORY', 'is not a directory')
     return directory
   }
 

@@ -1,9 +1,9 @@
 import type { Layer } from '../layer/layer.js'
-import type { LayerTree } from '../layer/layer-tree.js'
 import type { LayerNode } from '../layer/tree-node.js'
 import type { ByteSource } from '../blob/source.js'
-import { abortable, type ReadOptions } from '../util/abort.js'
+import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
+import { DirectoryParts, type Part, type PartsPlace } from './directory-parts.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
 import { ListedFile, ListedNode } from './listed.js'
 import { directoryAttributes } from './member-attributes.js'
@@ -12,13 +12,6 @@ import type { MergedView } from './merged-view.js'
 
 type Listed = ListedFile | ListedNode
 type Wait = (options: ReadOptions) => Promise<unknown>
-
-/** A layer's directory node that is visible here. It is valid while the layer still has the same tree. */
-export interface Part {
-  readonly layerIndex: number
-  readonly tree: LayerTree
-  readonly node: LayerNode
-}
 
 const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
@@ -36,76 +29,39 @@ const madeUp: NodeAttributes = Object.freeze({
   linkCount: 1,
 })
 
-/**
- * A directory as several layers have it: its parts, top-most first, found one by one as they are needed. A part is
- * looked for in the parent's parts in turn, until a whiteout, an opaque directory or something that is no directory
- * hides the rest.
- */
+/** A directory as several layers have it (directory-parts.ts), with what they have in it. */
 export class MergedDirectory implements ImageNode {
   readonly type = 'directory'
   readonly linkName = Buffer.alloc(0)
   readonly #view: MergedView
-  readonly #parent: MergedDirectory | undefined
-  /** Latin-1 key of the name in the parent; '' at the root. */
-  readonly #key: string
-  #parts: Part[] = []
-  /** Which of the parent's parts (at the root: how many layers from the top) to ask next. */
-  #next: number
-  /** Nothing below the last part shows through. */
-  #isClosed = false
-  /** Of a directory that is closed by parts that no member names: where its attributes come from. */
-  #hidden: Part | undefined
-  /** There is nothing more to ask for. */
-  #complete = false
-  #extending: Promise<void> | undefined
+  readonly #parts: DirectoryParts
   readonly #directories = new Map<string, MergedDirectory>()
 
-  constructor(
-    view: MergedView,
-    parent: MergedDirectory | undefined,
-    key: string,
-    next: number,
-    first?: Part,
-  ) {
+  constructor(view: MergedView, place?: PartsPlace) {
     this.#view = view
-    this.#parent = parent
-    this.#key = key
-    this.#next = next
-    if (first !== undefined) this.#add(first)
-  }
-
-  /** Latin-1 components. */
-  get #path(): readonly string[] {
-    const path: string[] = []
-    let key = this.#key
-    let parent = this.#parent
-    while (parent !== undefined) {
-      path.unshift(key)
-      key = parent.#key
-      parent = parent.#parent
-    }
-    return path
+    this.#parts = new DirectoryParts(
+      view,
+      () => {
+        this.#directories.clear()
+      },
+      place,
+    )
   }
 
   get attributes(): NodeAttributes {
-    const named = this.#named?.node.member
+    const named = this.#parts.named?.node.member
     return named === undefined ? madeUp : directoryAttributes(named)
   }
 
   get origin(): NodeOrigin | undefined {
-    const part = this.#named
+    const part = this.#parts.named
     return part?.node.member === undefined
       ? undefined
       : memberOrigin(this.#layer(part.layerIndex), part.layerIndex, part.node.member)
   }
 
   get xattrs(): ReadonlyMap<string, Buffer> {
-    return this.#named?.node.member?.xattrs ?? noXattrs
-  }
-
-  /** The part that gives the attributes: the top-most that a member names. */
-  get #named(): Part | undefined {
-    return this.#parts.find((part) => part.node.isNamed) ?? this.#hidden
+    return this.#parts.named?.node.member?.xattrs ?? noXattrs
   }
 
   open(): ByteSource {
@@ -122,10 +78,10 @@ export class MergedDirectory implements ImageNode {
     if (!this.#view.isAtRest) return undefined
     const key = name.toString('latin1')
     for (let k = 0; ; k++) {
-      const part = this.#peekPart(k)
+      const part = this.#parts.peek(k)
       const found = part?.node.children?.get(key)
       if (part === undefined) return undefined
-      if (found !== undefined) return this.#peekDirectory(key, k, { ...part, node: found })
+      if (found !== undefined) return this.#peekNode(key, k, { ...part, node: found })
       if (part.node.whiteouts?.has(key) === true) return undefined
     }
   }
@@ -133,10 +89,10 @@ export class MergedDirectory implements ImageNode {
   /** By the Latin-1 key of a name; its links are not counted. */
   async find(key: string, options: ReadOptions = {}): Promise<ImageNode | undefined> {
     for (let k = 0; ; k++) {
-      const part = await this.part(k, options)
+      const part = await this.#parts.get(k, options)
       if (part === undefined) return undefined
       const found = await this.#layer(part.layerIndex).until(() => part.node.children?.get(key), options)
-      if (!(await this.#isSettled(part, key, found, options))) k = -1
+      if (!(await this.#parts.isSettled(part, key, found, options))) k = -1
       else if (found !== undefined) return this.#nodeOf(key, k, { ...part, node: found }, options)
       else if (part.node.whiteouts?.has(key) === true) return undefined
     }
@@ -158,19 +114,21 @@ export class MergedDirectory implements ImageNode {
 
   /** All entries, those of `made` as it has them. Undefined: `waits` are to be waited for first. */
   #list(made: Map<LayerNode, ImageNode>, waits: Wait[]): readonly Listed[] | undefined {
+    const { isAtRest } = this.#view
     const entries: Listed[] = []
     /** Names that the layers so far have or hide. */
     const settled = new Set<string>()
+    let noted = 0
     for (let k = 0; ; k++) {
-      const part = this.#view.isAtRest ? this.#peekPart(k) : undefined
+      const part = isAtRest ? this.#parts.peek(k) : undefined
       if (part === undefined) {
-        if (!this.#isAllThere) waits.push(async (options) => this.#rest(options))
+        if (!isAtRest || !this.#parts.isAllThere) waits.push(async (options) => this.#rest(options))
         break
       }
+      for (; noted < entries.length; noted++) settled.add((entries[noted] as Listed).key)
       const { layerIndex } = part
       const files = this.#view.filesOf(part.node.tree, layerIndex)
       const mayBeLinked = this.#view.peekLinksAbove(layerIndex)
-      const first = entries.length
       for (const [key, found] of part.node.children?.listed() ?? []) {
         if (settled.has(key)) continue
         if (typeof found === 'number') {
@@ -185,11 +143,13 @@ export class MergedDirectory implements ImageNode {
         }
         const node = typeof found === 'number' ? part.node.tree.nodeAt(found) : found
         const child = { ...part, node }
-        const known = made.get(node) ?? this.#peekDirectory(key, k, child)
+        const known = made.get(node) ?? this.#peekNode(key, k, child)
         if (known !== undefined) entries.push(new ListedNode(key, known))
-        else waits.push(async (options) => made.set(node, await this.#countedNodeOf(key, k, child, options)))
+        else {
+          settled.add(key)
+          waits.push(async (options) => made.set(node, await this.#countedNodeOf(key, k, child, options)))
+        }
       }
-      for (let i = first; i < entries.length; i++) settled.add((entries[i] as Listed).key)
       for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
     if (waits.length > 0) return undefined
@@ -202,11 +162,7 @@ export class MergedDirectory implements ImageNode {
     // One layer after the other would download them one after the other.
     await Promise.all(this.#view.layers.map(async (layer) => layer.ready(options)))
     await Promise.all(this.#view.layers.map(async (_, index) => this.#view.settledTree(index, options)))
-    await this.part(Infinity, options)
-  }
-
-  get #isAllThere(): boolean {
-    return this.#isClosed && this.#extending === undefined && this.#view.isAtRest
+    await this.#parts.get(Infinity, options)
   }
 
   async #countedNodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
@@ -218,150 +174,17 @@ export class MergedDirectory implements ImageNode {
   async *watch(options: ReadOptions = {}): AsyncIterable<ImageEntry> {
     const settled = new Set<string>()
     for (let k = 0; ; k++) {
-      const part = await this.part(k, options)
+      const part = await this.#parts.get(k, options)
       if (part === undefined) return
       for await (const [key, found] of this.#childrenOf(part, options)) {
         if (settled.has(key)) continue
-        if (await this.#isElsewhere(part, key, found)) continue
+        if (await this.#parts.isElsewhere(part, key, found)) continue
         settled.add(key)
         yield new ListedNode(key, await this.#countedNodeOf(key, k, { ...part, node: found }, options))
       }
-      if (!(await this.#isSettled(part, '', undefined, options))) k = -1
+      if (!(await this.#parts.isSettled(part, '', undefined, options))) k = -1
       else for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
-  }
-
-  hasPart(node: LayerNode): boolean {
-    return this.#parts.some((part) => part.node === node)
-  }
-
-  /** The k-th part from the top; undefined when there are fewer. */
-  async part(k: number, options: ReadOptions): Promise<Part | undefined> {
-    for (;;) {
-      if (this.#parts.some((part) => this.#isGone(part))) this.#forget()
-      const part = this.#parts[k]
-      if (part !== undefined || this.#isClosed) return part
-      await this.#askFurther(options)
-    }
-  }
-
-  /** The same where the view is at rest; undefined also where somebody looks for more at the moment. */
-  #peekPart(k: number): Part | undefined {
-    if (this.#extending !== undefined) return undefined
-    if (this.#parts.some((part) => this.#isGone(part))) this.#forget()
-    while (this.#parts[k] === undefined && !this.#isClosed) if (!this.#extendAtRest()) return undefined
-    return this.#parts[k]
-  }
-
-  /** Shared by all who wait, so no one's signal may end it. */
-  async #askFurther(options: ReadOptions): Promise<void> {
-    this.#extending ??= this.#extend().finally(() => (this.#extending = undefined))
-    await abortable(this.#extending, options.signal)
-  }
-
-  #isGone(part: Part): boolean {
-    return this.#view.treeOf(part.layerIndex) !== part.tree
-  }
-
-  /** A first pass began anew, or the members of a layer go elsewhere than it seemed: look again. */
-  #forget(): void {
-    this.#parts = []
-    this.#hidden = undefined
-    this.#next = 0
-    this.#isClosed = false
-    this.#complete = false
-    this.#directories.clear()
-  }
-
-  async #extend(): Promise<void> {
-    if (this.#parent === undefined) {
-      const layerIndex = this.#view.layers.length - 1 - this.#next
-      if (layerIndex < 0) {
-        this.#end()
-        return
-      }
-      await this.#layer(layerIndex).until((tree) => tree.root)
-      this.#takeRoot(layerIndex)
-      return
-    }
-    const above = await this.#parent.part(this.#next, {})
-    if (above === undefined) {
-      this.#end()
-      return
-    }
-    const node = await this.#layer(above.layerIndex).until(() => above.node.children?.get(this.#key))
-    if (!(await this.#parent.#isSettled(above, this.#key, node, {}))) {
-      this.#forget()
-      return
-    }
-    this.#takeBelow(above, node)
-  }
-
-  /** As `#extend`, without a wait. False: it is under way. */
-  #extendAtRest(): boolean {
-    if (this.#extending !== undefined) return false
-    if (this.#parent === undefined) {
-      const layerIndex = this.#view.layers.length - 1 - this.#next
-      if (layerIndex < 0) this.#end()
-      else this.#takeRoot(layerIndex)
-      return true
-    }
-    const parent = this.#parent
-    const above = parent.#peekPart(this.#next)
-    if (above !== undefined) this.#takeBelow(above, above.node.children?.get(this.#key))
-    else if (parent.#isAllThere) this.#end()
-    else return false
-    return true
-  }
-
-  #takeRoot(layerIndex: number): void {
-    const tree = this.#view.treeOf(layerIndex)
-    this.#next++
-    if (tree !== undefined) this.#add({ layerIndex, tree, node: tree.root })
-  }
-
-  #takeBelow(above: Part, node: LayerNode | undefined): void {
-    this.#next++
-    if (node?.children !== undefined) this.#add({ ...above, node })
-    else if (node !== undefined || above.node.whiteouts?.has(this.#key) === true) this.#end()
-  }
-
-  #add(part: Part): void {
-    if (!this.#isClosed) this.#parts.push(part)
-    else if (part.node.isNamed) this.#hidden = part
-    if (part.node.opaque) this.#isClosed = true
-    if (part.node.isNew || (this.#isClosed && this.#named !== undefined)) this.#end()
-  }
-
-  #end(): void {
-    this.#isClosed = true
-    this.#complete = true
-  }
-
-  /**
-   * Whether what a part has under a name (nothing is undefined) can be taken as it is. False: where the members of that
-   * layer go is known better now, and it is to be asked anew.
-   */
-  async #isSettled(
-    part: Part,
-    key: string,
-    found: LayerNode | undefined,
-    options: ReadOptions,
-  ): Promise<boolean> {
-    const { tree, layerIndex } = part
-    const isBelieved = this.#view.isWhole && !(await this.#view.canSettle(layerIndex, tree))
-    if (isBelieved && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
-      const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
-      if (!mayLinkBelow) return true
-    }
-    await this.#view.settledTree(layerIndex, options)
-    return !this.#isGone(part)
-  }
-
-  /** Whether a symbolic link of the layers below stands where a layer seems to have a directory. */
-  async #isElsewhere({ layerIndex, tree }: Part, key: string, node: LayerNode): Promise<boolean> {
-    if (node.children === undefined || node.isNamed || this.#view.isSettled(layerIndex, tree)) return false
-    return this.#view.isLinkBelow(node, layerIndex, [...this.#path, key])
   }
 
   async #nodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
@@ -370,26 +193,21 @@ export class MergedDirectory implements ImageNode {
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
     const directory = this.#directoryOf(key, k, part)
     // A directory that this layer only implies has the attributes that a layer below gives it.
-    while (!directory.#knowsAttributes) await directory.#askFurther(options)
+    await directory.#parts.findNamed(options)
     return directory
   }
 
-  /** Where the view is at rest. Undefined also for what is no directory: a file's links are counted first. */
-  #peekDirectory(key: string, k: number, part: Part): MergedDirectory | undefined {
-    if (part.node.children === undefined) return undefined
+  /** The same where the view is at rest; undefined where something has to be waited for or counted. */
+  #peekNode(key: string, k: number, part: Part): ImageNode | undefined {
+    if (part.node.children === undefined) return this.#view.peekFile(part.node, part.layerIndex)
     const directory = this.#directoryOf(key, k, part)
-    while (!directory.#knowsAttributes) if (!directory.#extendAtRest()) return undefined
-    return directory
-  }
-
-  get #knowsAttributes(): boolean {
-    return this.#complete || this.#named !== undefined
+    return directory.#parts.peekNamed() ? directory : undefined
   }
 
   #directoryOf(key: string, k: number, part: Part): MergedDirectory {
     let directory = this.#directories.get(key)
-    if (directory?.hasPart(part.node) !== true) {
-      directory = new MergedDirectory(this.#view, this, key, k + 1, part)
+    if (directory === undefined || !directory.#parts.has(part.node)) {
+      directory = new MergedDirectory(this.#view, { above: this.#parts, key, next: k + 1, first: part })
       this.#directories.set(key, directory)
     }
     return directory

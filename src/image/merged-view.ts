@@ -49,12 +49,20 @@ export class MergedView {
     this.isWhole = shared === undefined
     this.#shared = shared ?? { files: new WeakMap(), lower: new Map(), trees: new EffectiveTrees(this) }
     this.#linkCounts = shared === undefined && layers.length > 1 ? new LinkCounts(this) : undefined
-    this.root = new MergedDirectory(this, undefined, '', 0)
+    this.root = new MergedDirectory(this)
   }
 
   /** The same object for the same file, however it was found. */
   fileOf(node: LayerNode, layerIndex: number): MergedFile {
     return this.filesOf(node.tree, layerIndex).fileOf(node)
+  }
+
+  /** The same where its links need not be counted first. */
+  peekFile(node: LayerNode, layerIndex: number): MergedFile | undefined {
+    const hasOthers = node.unresolvedLink !== undefined || this.peekLinksAbove(layerIndex) !== false
+    // What the top-most layer has can be counted in that alone.
+    if (hasOthers || (node.linkPaths !== undefined && layerIndex < this.layers.length - 1)) return undefined
+    return this.fileOf(node, layerIndex)
   }
 
   /** Of one layer, for as long as it has the same tree. */
@@ -105,7 +113,9 @@ export class MergedView {
   get isAtRest(): boolean {
     return this.layers.every((layer, index) => {
       if (layer.state !== 'ready') return false
-      return index === 0 || layer.tree?.dependsOnLower === false || this.#shared.trees.known(index) !== undefined
+      return (
+        index === 0 || layer.tree?.dependsOnLower === false || this.#shared.trees.known(index) !== undefined
+      )
     })
   }
 

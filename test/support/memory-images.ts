@@ -173,7 +173,11 @@ class MemoryNode implements ImageNode {
 
   async entries(options?: ReadOptions): Promise<readonly ImageEntry[]> {
     await this.#answer(options)
-    return [...this.#entries].map(([name, one]) => ({ name: Buffer.from(name, 'latin1'), type: one.type, node: one }))
+    return [...this.#entries].map(([name, one]) => ({
+      name: Buffer.from(name, 'latin1'),
+      type: one.type,
+      node: one,
+    }))
   }
 
   async *watch(options?: ReadOptions): AsyncIterable<ImageEntry> {

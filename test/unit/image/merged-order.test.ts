@@ -177,3 +177,24 @@ test('what only markers imply vanishes with a whiteout', async (t) => {
   assert.equal(await find(view, 'o/sub'), undefined)
   assert.equal((await find(view, 'd'))?.attributes.type, 'directory')
 })
+
+test('an opaque marker that comes after the first lookup hides what is below all the same', async (t) => {
+  const layers = [
+    tarOf(dir('d'), file('d/old', ''), file('root', '')),
+    tarOf(opaque('')),
+    tarOf(file('b', '')),
+  ]
+  for (const first of ['lookup', 'watch'] as const) {
+    const view = await merge(t, ...layers)
+    if (first === 'lookup') assert.equal(await find(view, 'root'), undefined)
+    const watched: string[] = []
+    for await (const { name } of view.root.watch()) watched.push(name.toString())
+    assert.deepEqual(watched, ['b'])
+    assert.deepEqual(
+      (await view.root.entries()).map(({ name }) => name.toString()),
+      ['b'],
+    )
+    assert.equal(await find(view, 'root'), undefined)
+    assert.equal(await find(view, 'd/old'), undefined)
+  }
+})

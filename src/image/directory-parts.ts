@@ -1,0 +1,241 @@
+import type { Layer } from '../layer/layer.js'
+import type { LayerTree } from '../layer/layer-tree.js'
+import type { LayerNode } from '../layer/tree-node.js'
+import { abortable, type ReadOptions } from '../util/abort.js'
+import type { MergedView } from './merged-view.js'
+
+/** A layer's directory node that is visible here. It is valid while the layer still has the same tree. */
+export interface Part {
+  readonly layerIndex: number
+  readonly tree: LayerTree
+  readonly node: LayerNode
+}
+
+/** Where a directory is looked for: in those of the directory that it is in. */
+export interface PartsPlace {
+  readonly above: DirectoryParts
+  /** Latin-1 key of the name there. */
+  readonly key: string
+  readonly first: Part
+  /** Which of the parts above to ask next. */
+  readonly next: number
+}
+
+/**
+ * The parts of one directory, top-most first, found one by one as they are needed. A part is looked for in the parts of the
+ * directory above in turn, until a whiteout, an opaque directory or something that is no directory hides the rest.
+ */
+export class DirectoryParts {
+  readonly #view: MergedView
+  readonly #onForget: () => void
+  readonly #above: DirectoryParts | undefined
+  /** '' at the root. */
+  readonly #key: string
+  #parts: Part[] = []
+  /** Which of the parts above (at the root: how many layers from the top) to ask next. */
+  #next: number
+  /** Nothing below the last part shows through. */
+  #isClosed = false
+  /** Of a directory that is closed by parts that no member names: where its attributes come from. */
+  #hidden: Part | undefined
+  /** There is nothing more to ask for. */
+  #complete = false
+  #extending: Promise<void> | undefined
+
+  /** `onForget`: what was found in the parts so far is not there any more. Without a place it is the root. */
+  constructor(view: MergedView, onForget: () => void, place?: PartsPlace) {
+    this.#view = view
+    this.#onForget = onForget
+    this.#above = place?.above
+    this.#key = place?.key ?? ''
+    this.#next = place?.next ?? 0
+    if (place !== undefined) this.#add(place.first)
+  }
+
+  /** Latin-1 components. */
+  get #path(): readonly string[] {
+    const path: string[] = []
+    let key = this.#key
+    let above = this.#above
+    while (above !== undefined) {
+      path.unshift(key)
+      key = above.#key
+      above = above.#above
+    }
+    return path
+  }
+
+  /** The part that gives the attributes: the top-most that a member names. */
+  get named(): Part | undefined {
+    return this.#parts.find((part) => part.node.isNamed) ?? this.#hidden
+  }
+
+  /** Where the view is at rest: nothing is behind the parts that `peek` gives. */
+  get isAllThere(): boolean {
+    return (this.#isClosed || this.#isHidden(Infinity)) && !this.#hasGone
+  }
+
+  /** Looks for `named`. */
+  async findNamed(options: ReadOptions): Promise<void> {
+    while (!this.#knowsNamed) await this.#askFurther(options)
+  }
+
+  /** The same where the view is at rest. False: somebody is about to. */
+  peekNamed(): boolean {
+    while (!this.#knowsNamed) if (!this.#extendAtRest()) return false
+    return true
+  }
+
+  get #knowsNamed(): boolean {
+    return this.#complete || this.named !== undefined
+  }
+
+  has(node: LayerNode): boolean {
+    return this.#parts.some((part) => part.node === node)
+  }
+
+  /** The k-th part from the top; undefined when there are fewer. */
+  async get(k: number, options: ReadOptions): Promise<Part | undefined> {
+    for (;;) {
+      if (this.#hasGone) this.#forget()
+      if (this.#isHidden(k)) return undefined
+      const part = this.#parts[k]
+      if (part !== undefined || this.#isClosed) return part
+      await this.#askFurther(options)
+    }
+  }
+
+  /** The same where the view is at rest; undefined also where somebody looks for more at the moment. */
+  peek(k: number): Part | undefined {
+    if (this.#hasGone) {
+      if (this.#extending !== undefined) return undefined
+      this.#forget()
+    }
+    if (this.#isHidden(k)) return undefined
+    while (this.#parts[k] === undefined && !this.#isClosed) if (!this.#extendAtRest()) return undefined
+    return this.#parts[k]
+  }
+
+  /** Shared by all who wait, so no one's signal may end it. */
+  async #askFurther(options: ReadOptions): Promise<void> {
+    this.#extending ??= this.#extend().finally(() => (this.#extending = undefined))
+    await abortable(this.#extending, options.signal)
+  }
+
+  /** Whether a part above is opaque, which shows itself only when its layer is read. */
+  #isHidden(k: number): boolean {
+    return this.#parts.some((part, at) => at < k && part.node.opaque)
+  }
+
+  get #hasGone(): boolean {
+    return this.#parts.some((part) => this.#isGone(part))
+  }
+
+  #isGone(part: Part): boolean {
+    return this.#view.treeOf(part.layerIndex) !== part.tree
+  }
+
+  /** A first pass began anew, or the members of a layer go elsewhere than it seemed: look again. */
+  #forget(): void {
+    this.#parts = []
+    this.#hidden = undefined
+    this.#next = 0
+    this.#isClosed = false
+    this.#complete = false
+    this.#onForget()
+  }
+
+  async #extend(): Promise<void> {
+    if (this.#above === undefined) {
+      const layerIndex = this.#view.layers.length - 1 - this.#next
+      if (layerIndex < 0) {
+        this.#end()
+        return
+      }
+      await this.#layer(layerIndex).until((tree) => tree.root)
+      this.#takeRoot(layerIndex)
+      return
+    }
+    const above = await this.#above.get(this.#next, {})
+    if (above === undefined) {
+      this.#end()
+      return
+    }
+    const node = await this.#layer(above.layerIndex).until(() => above.node.children?.get(this.#key))
+    if (!(await this.#above.isSettled(above, this.#key, node, {}))) {
+      this.#forget()
+      return
+    }
+    this.#takeBelow(above, node)
+  }
+
+  /** As `#extend`, without a wait. False: it is under way. */
+  #extendAtRest(): boolean {
+    if (this.#extending !== undefined) return false
+    if (this.#above === undefined) {
+      const layerIndex = this.#view.layers.length - 1 - this.#next
+      if (layerIndex < 0) this.#end()
+      else this.#takeRoot(layerIndex)
+      return true
+    }
+    const above = this.#above.peek(this.#next)
+    if (above !== undefined) this.#takeBelow(above, above.node.children?.get(this.#key))
+    else if (this.#above.isAllThere) this.#end()
+    else return false
+    return true
+  }
+
+  #takeRoot(layerIndex: number): void {
+    const tree = this.#view.treeOf(layerIndex)
+    this.#next++
+    if (tree !== undefined) this.#add({ layerIndex, tree, node: tree.root })
+  }
+
+  #takeBelow(above: Part, node: LayerNode | undefined): void {
+    this.#next++
+    if (node?.children !== undefined) this.#add({ ...above, node })
+    else if (node !== undefined || above.node.whiteouts?.has(this.#key) === true) this.#end()
+  }
+
+  #add(part: Part): void {
+    if (!this.#isClosed) this.#parts.push(part)
+    else if (part.node.isNamed) this.#hidden = part
+    if (part.node.opaque) this.#isClosed = true
+    if (part.node.isNew || (this.#isClosed && this.named !== undefined)) this.#end()
+  }
+
+  #end(): void {
+    this.#isClosed = true
+    this.#complete = true
+  }
+
+  /**
+   * Whether what a part has under a name (nothing is undefined) can be taken as it is. False: where the members of that
+   * layer go is known better now, and it is to be asked anew.
+   */
+  async isSettled(
+    part: Part,
+    key: string,
+    found: LayerNode | undefined,
+    options: ReadOptions,
+  ): Promise<boolean> {
+    const { tree, layerIndex } = part
+    const isBelieved = this.#view.isWhole && !(await this.#view.canSettle(layerIndex, tree))
+    if (isBelieved && found !== undefined && !(await this.isElsewhere(part, key, found))) {
+      const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
+      if (!mayLinkBelow) return true
+    }
+    await this.#view.settledTree(layerIndex, options)
+    return !this.#isGone(part)
+  }
+
+  /** Whether a symbolic link of the layers below stands where a layer seems to have a directory. */
+  async isElsewhere({ layerIndex, tree }: Part, key: string, node: LayerNode): Promise<boolean> {
+    if (node.children === undefined || node.isNamed || this.#view.isSettled(layerIndex, tree)) return false
+    return this.#view.isLinkBelow(node, layerIndex, [...this.#path, key])
+  }
+
+  #layer(index: number): Layer {
+    return this.#view.layers[index] as Layer
+  }
+}
