@@ -15,6 +15,12 @@ export interface Part {
   readonly node: LayerNode
 }
 
+/** Of a directory: where among the parts of its parent it begins. */
+interface FirstPart {
+  readonly k: number
+  readonly part: Part
+}
+
 const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
 /** Of directories that no layer names. */
@@ -115,13 +121,19 @@ export class MergedDirectory implements ImageNode {
 
   /** By the Latin-1 key of a name; its links are not counted. */
   async find(key: string, options: ReadOptions = {}): Promise<ImageNode | undefined> {
+    let first: FirstPart | undefined
     for (let k = 0; ; k++) {
       const part = await this.part(k, options)
       if (part === undefined) return undefined
-      const found = await this.#layer(part.layerIndex).until(() => part.node.children?.get(key), options)
-      if (!(await this.#isSettled(part, key, found, options))) k = -1
-      else if (found !== undefined) return this.#nodeOf(key, k, { ...part, node: found }, options)
-      else if (part.node.whiteouts?.has(key) === true) return undefined
+      const found = await this.#childOf(part, key, options)
+      if (!(await this.#isSettled(part, key, found, options))) {
+        k = -1
+        first = undefined
+      } else if (found?.isMade === true) {
+        const own = { k, part: { ...part, node: found } }
+        return this.#nodeOf(key, (found.children === undefined ? undefined : first) ?? own, options)
+      } else if (part.node.whiteouts?.has(key) === true) return undefined
+      else if (found !== undefined) first ??= { k, part: { ...part, node: found } }
     }
   }
 
@@ -138,6 +150,7 @@ export class MergedDirectory implements ImageNode {
   async #settledEntries(options: ReadOptions): Promise<ImageEntry[] | undefined> {
     const nodes = new Map<string, ImageNode>()
     const hidden = new Set<string>()
+    const firsts = new Map<string, FirstPart>()
     for (let k = 0; ; k++) {
       const part = await this.part(k, options)
       if (part === undefined) break
@@ -148,7 +161,8 @@ export class MergedDirectory implements ImageNode {
         if (!isPlain && (await this.#isElsewhere(part, key, found))) continue
         const node = isPlain
           ? this.#view.fileOf(found, layerIndex)
-          : await this.#nodeOf(key, k, { ...part, node: found }, options)
+          : await this.#shown(firsts, key, { k, part: { ...part, node: found } }, options)
+        if (node === undefined) continue
         if (this.#view.countsLinks) await this.#view.countLinks(node)
         nodes.set(key, node)
       }
@@ -160,19 +174,23 @@ export class MergedDirectory implements ImageNode {
 
   async *watch(options: ReadOptions = {}): AsyncIterable<ImageEntry> {
     const settled = new Set<string>()
+    const firsts = new Map<string, FirstPart>()
     for (let k = 0; ; k++) {
       const part = await this.part(k, options)
       if (part === undefined) return
       for await (const [key, found] of this.#childrenOf(part, options)) {
         if (settled.has(key)) continue
         if (await this.#isElsewhere(part, key, found)) continue
+        const node = await this.#shown(firsts, key, { k, part: { ...part, node: found } }, options)
+        if (node === undefined) continue
         settled.add(key)
-        const node = await this.#nodeOf(key, k, { ...part, node: found }, options)
         await this.#view.countLinks(node)
         yield { name: Buffer.from(key, 'latin1'), node }
       }
-      if (!(await this.#isSettled(part, '', undefined, options))) k = -1
-      else for (const key of part.node.whiteouts ?? []) settled.add(key)
+      if (!(await this.#isSettled(part, '', undefined, options))) {
+        k = -1
+        firsts.clear()
+      } else for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
   }
 
@@ -228,7 +246,7 @@ export class MergedDirectory implements ImageNode {
       this.#end()
       return
     }
-    const node = await this.#layer(above.layerIndex).until(() => above.node.children?.get(this.#key))
+    const node = await this.#childOf(above, this.#key, {})
     if (!(await this.#parent.#isSettled(above, this.#key, node, {}))) {
       this.#forget()
       return
@@ -261,7 +279,8 @@ export class MergedDirectory implements ImageNode {
     options: ReadOptions,
   ): Promise<boolean> {
     const { tree, layerIndex } = part
-    const isBelieved = this.#view.isWhole && !(await this.#view.canSettle(layerIndex, tree))
+    const isBelieved =
+      this.#view.isWhole && tree.linksThrough.size === 0 && !(await this.#view.canSettle(layerIndex, tree))
     if (isBelieved && found !== undefined && !(await this.#isElsewhere(part, key, found))) {
       const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
       if (!mayLinkBelow) return true
@@ -276,7 +295,34 @@ export class MergedDirectory implements ImageNode {
     return this.#view.isLinkBelow(node, layerIndex, [...this.#path, key])
   }
 
-  async #nodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
+  /** What a part has under a name. A directory that only markers imply is taken for that when no member can come. */
+  async #childOf(
+    { layerIndex, node }: Part,
+    key: string,
+    options: ReadOptions,
+  ): Promise<LayerNode | undefined> {
+    const made = await this.#layer(layerIndex).until(() => {
+      const child = node.children?.get(key)
+      return child?.isMade === true ? child : undefined
+    }, options)
+    return made ?? node.children?.get(key)
+  }
+
+  /** Undefined, and kept among `firsts`: nothing but markers that are for a directory of the layers below, if there is one. */
+  async #shown(
+    firsts: Map<string, FirstPart>,
+    key: string,
+    own: FirstPart,
+    options: ReadOptions,
+  ): Promise<ImageNode | undefined> {
+    const first = firsts.get(key) ?? own
+    const { node } = own.part
+    if (node.isMade) return this.#nodeOf(key, node.children === undefined ? own : first, options)
+    firsts.set(key, first)
+    return undefined
+  }
+
+  async #nodeOf(key: string, { k, part }: FirstPart, options: ReadOptions): Promise<ImageNode> {
     const { node, layerIndex } = part
     if (node.unresolvedLink !== undefined) return this.#view.resolveLink(node, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
@@ -290,8 +336,10 @@ export class MergedDirectory implements ImageNode {
     return directory
   }
 
+  /** Directories that only markers imply come last. */
   async *#childrenOf(part: Part, options: ReadOptions): AsyncIterable<readonly [string, LayerNode]> {
     const children = part.node.children ?? new Map<string, LayerNode>()
+    const unmade: string[] = []
     const layer = this.#layer(part.layerIndex)
     const iterator = children.entries()
     let taken = 0
@@ -300,10 +348,15 @@ export class MergedDirectory implements ImageNode {
       // A map's iterator goes on with what is added later, but never again once it has said `done`.
       while (running ? taken < children.size : true) {
         const next = iterator.next()
-        if (next.done === true) return
+        if (next.done === true) break
         taken++
-        yield next.value
+        if (next.value[1].isMade) yield next.value
+        else unmade.push(next.value[0])
       }
+    }
+    for (const key of unmade) {
+      const found = children.get(key)
+      if (found !== undefined) yield [key, found]
     }
   }
 
