@@ -169,8 +169,7 @@ export class SpanSource implements TarSource {
     const { windows, compressed, memory } = this.#options
     const zstd = this.#options.zstd()
     this.inflated++
-    if (zstd !== undefined)
-      return memory.pool.filled(span.uncompressedLength, async (lease) => zstd.fill(index, span, lease))
+    if (zstd !== undefined) return zstd.take(index, span)
     const whole = span.uncompressedLength <= longestKeptSpanBytes
     const skipBytes = whole ? 0 : piece * pieceBytes
     const lengthBytes = whole
