@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { BufferPool, type Lease } from './buffer-pool.js'
+import { DecoderRoom } from './decoder-room.js'
 import type { ResidentSpans } from './resident-spans.js'
 
 interface Kept {
@@ -18,6 +19,10 @@ export class MemoryCache {
     () => this.roomBytes,
     () => this.#entries.pop() !== undefined,
   )
+  readonly decoders = new DecoderRoom({
+    makeRoom: (bytes) => this.#makeReservable(bytes),
+    reserve: (bytes) => this.reserve(bytes),
+  })
   readonly #entries: LRUCache<string, Kept>
   readonly maximumBytes: number
   /** Of what it keeps. */
@@ -56,13 +61,21 @@ export class MemoryCache {
    */
   reserve(bytes: number, giveUp?: () => void): () => void {
     this.#reservedBytes += bytes
-    for (const other of [...this.#dispensable]) if (this.#reservedBytes > this.maximumBytes * 0.75) other()
+    this.#makeReservable(0)
     if (giveUp !== undefined) this.#dispensable.add(giveUp)
     this.#makeRoom(0)
     return () => {
       this.#reservedBytes -= bytes
       if (giveUp !== undefined) this.#dispensable.delete(giveUp)
+      this.decoders.changed()
     }
+  }
+
+  /** Whether so much more can be reserved and still leave a quarter; whoever can do without gives up for it. */
+  #makeReservable(bytes: number): boolean {
+    const most = this.maximumBytes * 0.75 - bytes
+    for (const other of [...this.#dispensable]) if (this.#reservedBytes > most) other()
+    return this.#reservedBytes <= most
   }
 
   /** Of the budget, by others. */

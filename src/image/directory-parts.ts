@@ -161,7 +161,7 @@ export class DirectoryParts {
       this.#end()
       return
     }
-    const node = await this.#layer(above.layerIndex).until(() => above.node.children?.get(this.#key))
+    const node = await this.childOf(above, this.#key, {})
     if (!(await this.#above.isSettled(above, this.#key, node, {}))) {
       this.#forget()
       return
@@ -220,13 +220,27 @@ export class DirectoryParts {
     options: ReadOptions,
   ): Promise<boolean> {
     const { tree, layerIndex } = part
-    const isBelieved = this.#view.isWhole && !(await this.#view.canSettle(layerIndex, tree))
+    const isBelieved =
+      this.#view.isWhole && tree.linksThrough.size === 0 && !(await this.#view.canSettle(layerIndex, tree))
     if (isBelieved && found !== undefined && !(await this.isElsewhere(part, key, found))) {
       const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
       if (!mayLinkBelow) return true
     }
     await this.#view.settledTree(layerIndex, options)
     return !this.#isGone(part)
+  }
+
+  /** What a part has under a name. A directory that only markers imply is taken for that when no member can come. */
+  async childOf(
+    { layerIndex, node }: Part,
+    key: string,
+    options: ReadOptions,
+  ): Promise<LayerNode | undefined> {
+    const made = await this.#layer(layerIndex).until(() => {
+      const child = node.children?.get(key)
+      return child?.isMade === true ? child : undefined
+    }, options)
+    return made ?? node.children?.get(key)
   }
 
   /** Whether a symbolic link of the layers below stands where a layer seems to have a directory. */

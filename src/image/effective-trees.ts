@@ -93,7 +93,8 @@ export class EffectiveTrees {
       if (round === 0 && plain.hadImplied) await findParents(plain, root, lower)
       for (const { unresolvedLink } of tree.linksBelow)
         if (unresolvedLink !== undefined) await findOnTheWay(unresolvedLink.slice(0, -1), root, lower)
-      for (const target of tree.forwardTargets) await findTarget(target, root, lower)
+      for (const target of [...tree.forwardTargets, ...tree.linksThrough.values()])
+        await findTarget(target, root, lower)
       if (lower.symlinks.size + lower.linkTargets.size === before) break
       tree = LayerTree.of(plain.members, lower)
     }
@@ -143,5 +144,7 @@ async function findTarget(target: readonly string[], root: ImageNode, lower: Nam
   const name = target.at(-1) ?? ''
   const found = await parent?.node.lookup(Buffer.from(name, 'latin1'))
   if (parent === undefined || found === undefined || found.attributes.type === 'directory') return
-  lower.linkTargets.add([...parent.path, name].join('/'))
+  const path = [...parent.path, name].join('/')
+  lower.linkTargets.add(path)
+  if (found.attributes.type === 'symlink') lower.symlinks.set(path, found.linkName)
 }

@@ -13,6 +13,12 @@ import type { MergedView } from './merged-view.js'
 type Listed = ListedFile | ListedNode
 type Wait = (options: ReadOptions) => Promise<unknown>
 
+/** Of what has a name here: where among the parts it begins. */
+interface FirstPart {
+  readonly k: number
+  readonly part: Part
+}
+
 const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
 /** Of directories that no layer names. */
@@ -77,24 +83,32 @@ export class MergedDirectory implements ImageNode {
   peek(name: Buffer): ImageNode | undefined {
     if (!this.#view.isAtRest) return undefined
     const key = name.toString('latin1')
+    let first: FirstPart | undefined
     for (let k = 0; ; k++) {
       const part = this.#parts.peek(k)
-      const found = part?.node.children?.get(key)
       if (part === undefined) return undefined
-      if (found !== undefined) return this.#peekNode(key, k, { ...part, node: found })
+      const found = part.node.children?.get(key)
+      const own = found === undefined ? undefined : { k, part: { ...part, node: found } }
+      if (own?.part.node.isMade === true) return this.#peekNode(key, beginOf(own, first))
       if (part.node.whiteouts?.has(key) === true) return undefined
+      first ??= own
     }
   }
 
   /** By the Latin-1 key of a name; its links are not counted. */
   async find(key: string, options: ReadOptions = {}): Promise<ImageNode | undefined> {
+    let first: FirstPart | undefined
     for (let k = 0; ; k++) {
       const part = await this.#parts.get(k, options)
       if (part === undefined) return undefined
-      const found = await this.#layer(part.layerIndex).until(() => part.node.children?.get(key), options)
-      if (!(await this.#parts.isSettled(part, key, found, options))) k = -1
-      else if (found !== undefined) return this.#nodeOf(key, k, { ...part, node: found }, options)
+      const found = await this.#parts.childOf(part, key, options)
+      const own = found === undefined ? undefined : { k, part: { ...part, node: found } }
+      if (!(await this.#parts.isSettled(part, key, found, options))) {
+        k = -1
+        first = undefined
+      } else if (own?.part.node.isMade === true) return this.#nodeOf(key, beginOf(own, first), options)
       else if (part.node.whiteouts?.has(key) === true) return undefined
+      else first ??= own
     }
   }
 
@@ -118,6 +132,7 @@ export class MergedDirectory implements ImageNode {
     const entries: Listed[] = []
     /** Names that the layers so far have or hide. */
     const settled = new Set<string>()
+    const firsts = new Map<string, FirstPart>()
     let noted = 0
     for (let k = 0; ; k++) {
       const part = isAtRest ? this.#parts.peek(k) : undefined
@@ -142,12 +157,13 @@ export class MergedDirectory implements ImageNode {
           }
         }
         const node = typeof found === 'number' ? part.node.tree.nodeAt(found) : found
-        const child = { ...part, node }
-        const known = made.get(node) ?? this.#peekNode(key, k, child)
+        const begin = shownBegin(firsts, key, { k, part: { ...part, node } })
+        if (begin === undefined) continue
+        const known = made.get(node) ?? this.#peekNode(key, begin)
         if (known !== undefined) entries.push(new ListedNode(key, known))
         else {
           settled.add(key)
-          waits.push(async (options) => made.set(node, await this.#countedNodeOf(key, k, child, options)))
+          waits.push(async (options) => made.set(node, await this.#countedNodeOf(key, begin, options)))
         }
       }
       for (const key of part.node.whiteouts ?? []) settled.add(key)
@@ -165,46 +181,52 @@ export class MergedDirectory implements ImageNode {
     await this.#parts.get(Infinity, options)
   }
 
-  async #countedNodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
-    const node = await this.#nodeOf(key, k, part, options)
+  async #countedNodeOf(key: string, begin: FirstPart, options: ReadOptions): Promise<ImageNode> {
+    const node = await this.#nodeOf(key, begin, options)
     await this.#view.countLinks(node)
     return node
   }
 
   async *watch(options: ReadOptions = {}): AsyncIterable<ImageEntry> {
     const settled = new Set<string>()
+    const firsts = new Map<string, FirstPart>()
     for (let k = 0; ; k++) {
       const part = await this.#parts.get(k, options)
       if (part === undefined) return
       for await (const [key, found] of this.#childrenOf(part, options)) {
         if (settled.has(key)) continue
         if (await this.#parts.isElsewhere(part, key, found)) continue
+        const begin = shownBegin(firsts, key, { k, part: { ...part, node: found } })
+        if (begin === undefined) continue
         settled.add(key)
-        yield new ListedNode(key, await this.#countedNodeOf(key, k, { ...part, node: found }, options))
+        yield new ListedNode(key, await this.#countedNodeOf(key, begin, options))
       }
-      if (!(await this.#parts.isSettled(part, '', undefined, options))) k = -1
-      else for (const key of part.node.whiteouts ?? []) settled.add(key)
+      if (!(await this.#parts.isSettled(part, '', undefined, options))) {
+        k = -1
+        firsts.clear()
+      } else for (const key of part.node.whiteouts ?? []) settled.add(key)
     }
   }
 
-  async #nodeOf(key: string, k: number, part: Part, options: ReadOptions): Promise<ImageNode> {
-    const { node, layerIndex } = part
+  async #nodeOf(key: string, begin: FirstPart, options: ReadOptions): Promise<ImageNode> {
+    const { node, layerIndex } = begin.part
     if (node.unresolvedLink !== undefined) return this.#view.resolveLink(node, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)
-    const directory = this.#directoryOf(key, k, part)
+    const directory = this.#directoryOf(key, begin)
     // A directory that this layer only implies has the attributes that a layer below gives it.
     await directory.#parts.findNamed(options)
     return directory
   }
 
   /** The same where the view is at rest; undefined where something has to be waited for or counted. */
-  #peekNode(key: string, k: number, part: Part): ImageNode | undefined {
-    if (part.node.children === undefined) return this.#view.peekFile(part.node, part.layerIndex)
-    const directory = this.#directoryOf(key, k, part)
+  #peekNode(key: string, begin: FirstPart): ImageNode | undefined {
+    const { node, layerIndex } = begin.part
+    if (node.children === undefined) return this.#view.peekFile(node, layerIndex)
+    const directory = this.#directoryOf(key, begin)
     return directory.#parts.peekNamed() ? directory : undefined
   }
 
-  #directoryOf(key: string, k: number, part: Part): MergedDirectory {
+  #directoryOf(key: string, { k, part }: FirstPart): MergedDirectory {
     let directory = this.#directories.get(key)
     if (directory === undefined || !directory.#parts.has(part.node)) {
       directory = new MergedDirectory(this.#view, { above: this.#parts, key, next: k + 1, first: part })
@@ -213,8 +235,10 @@ export class MergedDirectory implements ImageNode {
     return directory
   }
 
+  /** Directories that only markers imply come last. */
   async *#childrenOf(part: Part, options: ReadOptions): AsyncIterable<readonly [string, LayerNode]> {
     const children = part.node.children ?? new Map<string, LayerNode>()
+    const unmade: string[] = []
     const layer = this.#layer(part.layerIndex)
     const iterator = children.entries()
     let taken = 0
@@ -223,14 +247,32 @@ export class MergedDirectory implements ImageNode {
       // A map's iterator goes on with what is added later, but never again once it has said `done`.
       while (running ? taken < children.size : true) {
         const next = iterator.next()
-        if (next.done === true) return
+        if (next.done === true) break
         taken++
-        yield next.value
+        if (next.value[1].isMade) yield next.value
+        else unmade.push(next.value[0])
       }
+    }
+    for (const key of unmade) {
+      const found = children.get(key)
+      if (found !== undefined) yield [key, found]
     }
   }
 
   #layer(index: number): Layer {
     return this.#view.layers[index] as Layer
   }
+}
+
+/** A directory begins where markers for it do. */
+function beginOf(own: FirstPart, first: FirstPart | undefined): FirstPart {
+  return own.part.node.children === undefined ? own : (first ?? own)
+}
+
+/** Undefined, and kept among `firsts`: nothing but markers that are for a directory of the layers below, if there is one. */
+function shownBegin(firsts: Map<string, FirstPart>, key: string, own: FirstPart): FirstPart | undefined {
+  const first = firsts.get(key)
+  if (own.part.node.isMade) return beginOf(own, first)
+  if (first === undefined) firsts.set(key, own)
+  return undefined
 }

@@ -6,15 +6,7 @@ import { RegistryFsError } from '../util/errors.js'
 import { Semaphore } from '../util/semaphore.js'
 import type { ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
 import { StorageFile } from './storage-file.js'
-import {
-  attributesOf,
-  imageXattrs,
-  isWhiteout,
-  overlayXattrs,
-  typeOf,
-  xattrsOf,
-  type StorageView,
-} from './storage-view.js'
+import { imageXattrs, isWhiteout, overlayXattrs, typeOf, xattrsOf, type StorageView } from './storage-view.js'
 
 /** A layer's directory that is visible here. */
 interface Part {
@@ -113,7 +105,8 @@ export class StorageDirectory implements ImageNode {
         'UNSUPPORTED',
         `${String(parts[0]?.directory.path)}: a renamed overlay directory`,
       )
-    const attributes = attributesOf(first.status, 'directory')
+    const { layerIndex } = first.part
+    const attributes = await this.#view.attributesOf(first.status, 'directory', layerIndex, xattrs)
     return this.#keep(name, key, new StorageDirectory(this.#view, parts, attributes, imageXattrs(xattrs)))
   }
 
@@ -150,9 +143,12 @@ export class StorageDirectory implements ImageNode {
     // No user attributes are on the others.
     const xattrs = type === 'file' ? await xattrsOf(directory, name) : new Map<string, Buffer>()
     const overlay = overlayXattrs(xattrs)
-    if (overlay.has('whiteout')) return undefined
+    const attributes = await this.#view.attributesOf(status, type, layerIndex, xattrs)
+    const isDevice = attributes.type === 'character-device'
+    if (overlay.has('whiteout') || (isDevice && attributes.deviceMajor + attributes.deviceMinor === 0))
+      return undefined
     const node = new StorageFile({
-      attributes: attributesOf(status, type),
+      attributes,
       origin: this.#view.originOf(layerIndex),
       linkName: type === 'symlink' ? await directory.linkOf(name) : Buffer.alloc(0),
       xattrs: imageXattrs(xattrs),

@@ -3,6 +3,7 @@ import type { StoredLayer } from '../local/containers-storage.js'
 import type { SafeDirectory } from '../local/safe-directory.js'
 import { readXattrs } from '../util/xattrs.js'
 import type { ImageNode, NodeAttributes, NodeOrigin } from './image.js'
+import { overridden, overrideXattrs } from './override-stat.js'
 
 /** What the nodes of an image in a store share. */
 export class StorageView {
@@ -10,6 +11,7 @@ export class StorageView {
   readonly layers: readonly StoredLayer[]
   /** Files with several names, by device and inode. */
   readonly linked = new Map<string, ImageNode>()
+  readonly #overrides = new Map<number, Promise<string | undefined>>()
 
   constructor(layers: readonly StoredLayer[]) {
     this.layers = layers
@@ -18,6 +20,32 @@ export class StorageView {
   originOf(layerIndex: number): NodeOrigin {
     const { digest } = this.layers[layerIndex] as StoredLayer
     return { layer: digest, layerIndex, mediaType: 'inode/directory', headerOffset: 0, dataOffset: 0 }
+  }
+
+  /** As a container sees them; `xattrs` are those of what has this status. */
+  async attributesOf(
+    status: BigIntStats,
+    type: NodeAttributes['type'],
+    layerIndex: number,
+    xattrs: ReadonlyMap<string, Buffer>,
+  ): Promise<NodeAttributes> {
+    const { ids } = this.layers[layerIndex] as StoredLayer
+    const onDisk = attributesOf(status, type)
+    const mapped = { ...onDisk, uid: ids.uid(onDisk.uid), gid: ids.gid(onDisk.gid) }
+    if (!overrideXattrs.some((name) => xattrs.has(name))) return mapped
+    return overridden(mapped, xattrs.get((await this.#overrideOf(layerIndex)) ?? ''))
+  }
+
+  /** As fuse-overlayfs: in a layer whose root has none they are an image's own and mean nothing. */
+  async #overrideOf(layerIndex: number): Promise<string | undefined> {
+    const { directory } = this.layers[layerIndex] as StoredLayer
+    let name = this.#overrides.get(layerIndex)
+    if (name === undefined) {
+      name = xattrsOf(directory).then((xattrs) => overrideXattrs.find((each) => xattrs.has(each)))
+      this.#overrides.set(layerIndex, name)
+      name.catch(() => this.#overrides.delete(layerIndex))
+    }
+    return name
   }
 }
 
@@ -38,7 +66,10 @@ export function overlayXattrs(xattrs: ReadonlyMap<string, Buffer>): ReadonlyMap<
 export function imageXattrs(xattrs: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
   return new Map(
     [...xattrs].filter(
-      ([name]) => !overlayXattr.test(name) && (name.startsWith('user.') || name === 'security.capability'),
+      ([name]) =>
+        !overlayXattr.test(name) &&
+        !overrideXattrs.includes(name) &&
+        (name.startsWith('user.') || name === 'security.capability'),
     ),
   )
 }
@@ -66,7 +97,7 @@ export function typeOf(status: BigIntStats): NodeAttributes['type'] | undefined 
   return status.isFIFO() ? 'fifo' : undefined
 }
 
-export function attributesOf(status: BigIntStats, type: NodeAttributes['type']): NodeAttributes {
+function attributesOf(status: BigIntStats, type: NodeAttributes['type']): NodeAttributes {
   const { rdev, mtimeNs } = status
   const second = 1_000_000_000n
   const nanoseconds = ((mtimeNs % second) + second) % second

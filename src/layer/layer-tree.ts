@@ -4,21 +4,20 @@
  * right as far as the tar has been read. Nothing here goes up in the tree by recursion: tars may be as deep as they like.
  */
 import type { MemberType, TarMember } from '../tar/member.js'
+import { LinkBudget } from './link-budget.js'
 import type { LowerNames } from './lower-names.js'
 import { aufsNames, invalidWhiteouts, opaqueMarker, whiteoutPrefix } from './marker-names.js'
 import { MemberTable } from './member-table.js'
 import { PendingLinks, type PendingLink } from './pending-links.js'
+import { SkippedMembers } from './skipped-members.js'
 import { TreeMembers } from './tree-members.js'
 import { aufsLinkDirectory, TreePaths } from './tree-paths.js'
 import { pathComponents, type PathWalk } from './tree-path.js'
-import { hasMembers, TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
+import { TreeNode, type LayerNode, type TreeEntry } from './tree-node.js'
 
-const maximumReasons = 100
-const maximumShownName = 200
 /** Directories that no member names: a short path can imply two thousand of them. */
 const maximumImplied = 1 << 18
-/** What hard links keep beside their members: where they lead and what they are called, 2000 components each at worst. */
-const maximumLinkBytes = 128 << 20
+const tooManyImplied = 'in a directory that no member names, after 262,144 of those'
 
 const slash = 0x2f
 const dot = 0x2e
@@ -36,12 +35,12 @@ export class LayerTree {
   readonly #paths: TreePaths
   readonly #pending = new PendingLinks()
   readonly #lower: LowerNames | undefined
-  readonly #skipped: string[] = []
+  readonly #skipped = new SkippedMembers()
   readonly #forwardTargets = new Map<string, readonly string[]>()
   readonly #linksBelow: TreeNode[] = []
   #impliedCount = 0
   #hadImplied = false
-  #linkBytes = 0
+  readonly #linkBudget = new LinkBudget()
   #memberCount = 0
   /** The directory of the last member, for the next one is likely to go there too: its path with a slash, and the way. */
   #last: { readonly prefix: Buffer; readonly place: PathWalk } | undefined
@@ -85,6 +84,11 @@ export class LayerTree {
     return this.#forwardTargets.size > 0
   }
 
+  /** Targets of hard links to what this layer does not have, where members went on behind them: symbolic links, perhaps. */
+  get linksThrough(): ReadonlyMap<string, readonly string[]> {
+    return this.#paths.linksThrough
+  }
+
   /** Hard links to what this layer does not have. */
   get linksBelow(): readonly LayerNode[] {
     return this.#linksBelow
@@ -92,12 +96,12 @@ export class LayerTree {
 
   /** Whether what the layers below have can decide where members go and what hard links mean. */
   get dependsOnLower(): boolean {
-    return this.#impliedCount > 0 || this.#hadImplied || this.hasForwardLinks || this.#linksBelow.length > 0
+    const hasLinks = this.hasForwardLinks || this.#linksBelow.length > 0 || this.linksThrough.size > 0
+    return this.#impliedCount > 0 || this.#hadImplied || hasLinks
   }
 
-  /** Why members are not shown; the first hundred. */
   get skipped(): readonly string[] {
-    return this.#skipped
+    return this.#skipped.reasons
   }
 
   add(member: TarMember): void {
@@ -182,26 +186,25 @@ export class LayerTree {
       return true
     }
     if (name === opaqueMarker) {
-      const node = this.#parentOf(added, path)?.node
+      const node = this.#markedBy(added, path)
       if (node?.directory === undefined || node.opaque) return true
       node.directory.opaque = true
       // Directories that only markers imply are those of the layers below, and hidden.
-      for (const [child, entry] of node.directory.directories())
-        if (!hasMembers(entry)) this.#remove(node, child)
+      for (const [child, entry] of node.directory.directories()) if (!entry.isMade) this.#remove(node, child)
       return true
     }
     if (aufsNames.has(name)) return true
     // A directory is none: containerd keeps it too.
     if (added.type === 'directory' || path[0] === aufsLinkDirectory) return false
     this.#last = undefined
-    const node = this.#parentOf(added, path)?.node
+    const node = this.#markedBy(added, path)
     const directory = node?.directory
     if (node === undefined || directory === undefined) return true
     const hidden = name.slice(whiteoutPrefix.length)
     ;(directory.whiteouts ??= new Set()).add(hidden)
     const child = directory.find(hidden)
     if (!(child instanceof TreeNode) || child.directory === undefined) return true
-    if (hasMembers(child)) child.directory.opaque = true
+    if (child.isMade) child.directory.opaque = true
     else this.#remove(node, hidden)
     return true
   }
@@ -237,7 +240,7 @@ export class LayerTree {
     if (waiting?.place.node === place.node && waiting.name === name) return
     // Not to a link's name, which may be something else before long, but to what that one is a link to.
     const leadsTo = waiting?.target ?? this.#paths.canonical(path)
-    if (!this.#canKeep(leadsTo, here)) {
+    if (!this.#linkBudget.canKeep(leadsTo, here)) {
       this.#remove(place.node, name)
       this.#skip(added, 'a hard link to what its layer does not have, after too many of those')
       return
@@ -301,15 +304,9 @@ export class LayerTree {
   /** One more name for a node. */
   #link(node: TreeNode, target: readonly string[], path: string): void {
     node.linkCount++
-    if (!this.#canKeep([], path)) return
+    if (!this.#linkBudget.canKeep([], path)) return
     node.linkPaths ??= new Set([this.#paths.canonical(target).join('/')])
     node.linkPaths.add(path)
-  }
-
-  #canKeep(target: readonly string[], path: string): boolean {
-    for (const component of target) this.#linkBytes += component.length + 16
-    this.#linkBytes += path.length + 100
-    return this.#linkBytes <= maximumLinkBytes
   }
 
   #unresolved(memberIndex: number, target: readonly string[], path: string): TreeNode {
@@ -368,15 +365,17 @@ export class LayerTree {
     for (let i = 0; i < path.length - 1; i++) {
       const reason = walk.enter(path[i] as string, (parent, name) => this.#imply(parent, name))
       if (reason === undefined) continue
-      this.#skip(
-        added,
-        this.#impliedCount < maximumImplied
-          ? reason
-          : 'in a directory that no member names, after 262,144 of those',
-      )
+      this.#skip(added, this.#impliedCount < maximumImplied ? reason : tooManyImplied)
       return undefined
     }
+    walk.make()
     return walk
+  }
+
+  #markedBy(added: Added, path: readonly string[]): TreeNode | undefined {
+    const node = this.#paths.markedBy(path, (parent, name) => this.#imply(parent, name))
+    if (node === undefined && this.#impliedCount >= maximumImplied) this.#skip(added, tooManyImplied)
+    return node
   }
 
   #imply(parent: TreeNode, name: string): TreeNode | undefined {
@@ -392,8 +391,6 @@ export class LayerTree {
   }
 
   #skip({ name }: Pick<Added, 'name'>, reason: string): void {
-    if (this.#skipped.length >= maximumReasons) return
-    const shown = name.toString('utf8', 0, maximumShownName)
-    this.#skipped.push(`${JSON.stringify(shown)} is ${reason}`)
+    this.#skipped.add(name, reason)
   }
 }

@@ -181,8 +181,7 @@ export class SpanSource implements TarSource {
     const { windows, compressed, memory, inflations } = this.#options
     const zstd = this.#options.zstd()
     inflations.add(index)
-    if (zstd !== undefined)
-      return memory.pool.filled(span.uncompressedLength, async (lease) => zstd.fill(index, span, lease))
+    if (zstd !== undefined) return zstd.take(index, span)
     const whole = span.uncompressedLength <= longestKeptSpanBytes
     const skipBytes = whole ? 0 : piece * pieceBytes
     const lengthBytes = whole

@@ -24,6 +24,8 @@ export class Directory implements Children {
   whiteouts: Set<string> | undefined = undefined
   opaque = false
   isNew = false
+  /** A member has gone in here, or further down, whatever became of it. */
+  isMade = false
   /** Hard links in this directory whose target has not come yet. */
   pending: Map<string, PendingLink> | undefined = undefined
 

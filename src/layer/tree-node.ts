@@ -25,6 +25,8 @@ export interface LayerNode {
   readonly type: MemberType
   /** Whether there is a member. */
   readonly isNamed: boolean
+  /** False of a directory that nothing but markers for the layers below implies, as yet: it makes none where those have none. */
+  readonly isMade: boolean
   /** Undefined for everything but directories. */
   readonly children: Children | undefined
   /** Names in this layer. */
@@ -72,6 +74,10 @@ export class TreeNode implements LayerNode {
     return this.isNamed ? this.tree.table.get(this.memberIndex) : undefined
   }
 
+  get isMade(): boolean {
+    return this.isNamed || this.directory?.isMade !== false
+  }
+
   get type(): MemberType {
     return this.directory === undefined && this.isNamed
       ? this.tree.table.typeOf(this.memberIndex)
@@ -97,13 +103,3 @@ export class TreeNode implements LayerNode {
 
 /** A number stands for what is neither a directory nor a hard link, by its index: most things in a layer. */
 export type TreeEntry = TreeNode | number
-
-/** Whether there is more to a directory than markers for the layers below. */
-export function hasMembers(directory: TreeNode): boolean {
-  const todo: TreeEntry[] = [directory]
-  for (let entry = todo.pop(); entry !== undefined; entry = todo.pop()) {
-    if (typeof entry === 'number' || entry.isNamed || (entry.directory?.pending?.size ?? 0) > 0) return true
-    for (const child of entry.directory?.all() ?? []) todo.push(child)
-  }
-  return false
-}

@@ -1,4 +1,5 @@
 import type { LowerNames } from './lower-names.js'
+import type { PendingLink } from './pending-links.js'
 import { TreeNode, type TreeEntry } from './tree-node.js'
 
 /** Of one name, as in every Linux file system. */
@@ -41,12 +42,15 @@ export class PathWalk {
   readonly #nodes: TreeNode[]
   readonly #names: string[] = []
   readonly #lower: LowerNames | undefined
+  readonly #onPending: (link: PendingLink) => void
   #links = 0
   #linkComponents = 0
 
-  constructor(root: TreeNode, lower?: LowerNames) {
+  /** `onPending` is told of hard links, to what is not there, on the way: those may lead further. */
+  constructor(root: TreeNode, lower: LowerNames | undefined, onPending: (link: PendingLink) => void) {
     this.#nodes = [root]
     this.#lower = lower
+    this.#onPending = onPending
   }
 
   /** Where the walk is. */
@@ -76,6 +80,15 @@ export class PathWalk {
     return this.#nodes.every((node) => !node.opaque)
   }
 
+  /** A member goes into this directory: it is made, and those that it is in. */
+  make(): void {
+    for (let i = this.#nodes.length - 1; i >= 0; i--) {
+      const { directory } = this.#nodes[i] as TreeNode
+      if (directory === undefined || directory.isMade) return
+      directory.isMade = true
+    }
+  }
+
   /** Goes to a child directory, or to the one that `make` makes where there is none. Text is why it cannot. */
   enter(name: string, make: (parent: TreeNode, name: string) => TreeNode | undefined): string | undefined {
     const todo = [name]
@@ -100,6 +113,8 @@ export class PathWalk {
         todo.push(...components.reverse())
         continue
       }
+      const pending = child === undefined ? this.node.directory?.pending?.get(next) : undefined
+      if (pending !== undefined) this.#onPending(pending)
       const isDirectory = child instanceof TreeNode && child.directory !== undefined
       const entered = isDirectory ? child : make(this.node, next)
       if (entered === undefined) return 'not there'
@@ -117,6 +132,9 @@ export class PathWalk {
 
   #linkTarget(entry: TreeEntry): Buffer | undefined {
     if (entry instanceof TreeNode && entry.directory !== undefined) return undefined
+    // A hard link to a symbolic link is followed from where the hard link is.
+    if (entry instanceof TreeNode && entry.unresolvedLink !== undefined)
+      return this.#lower?.symlinks.get(entry.unresolvedLink.join('/'))
     const index = entry instanceof TreeNode ? entry.memberIndex : entry
     const { table } = (this.#nodes[0] as TreeNode).tree
     return table.typeOf(index) === 'symlink' ? table.get(index).linkName : undefined

@@ -10,6 +10,7 @@ import type { MemoryCache } from '../blob/memory-cache.js'
 import { Reservation } from '../blob/reservation.js'
 import { crc32 } from '../native.js'
 import { RegistryFsError } from '../util/errors.js'
+import { frameHeaderBytes, frameWindowBytes } from '../zstd/frame-window.js'
 import { ZstdStream, decodeZstdSpan } from '../zstd/zstd.js'
 import type { DecodedSpans } from './decoded-spans.js'
 import { keepSpan } from './kept-spans.js'
@@ -18,6 +19,10 @@ import type { SeekTable, Span } from './seek-table.js'
 /** A waiting decoder holds its window, up to 128 MiB of the budget, unless others need that. */
 const idleMs = 10_000
 const inputBytes = 256 << 10
+/** What libzstd allows itself. */
+const mostWindowBytes = 128 << 20
+/** Of a decoder, at most: its tables, and blocks on their way in and out. */
+const besideWindowBytes = 512 << 10
 
 interface Decoder {
   readonly stream: ZstdStream
@@ -56,14 +61,27 @@ export class ZstdSpans {
     this.#decoded = decoded
   }
 
-  /** Fills `lease` with span `index`. CORRUPT when the blob does not hold it. */
-  async fill(index: number, span: Span, lease: Lease): Promise<void> {
-    if (span.atHeader) return this.#fillFromFrame(span, lease)
-    if (await this.#decoded.find(index, lease.bytes, span.crc32)) return
+  /** Span `index`, which the caller holds. CORRUPT when the blob does not have it. */
+  async take(index: number, span: Span): Promise<Lease> {
+    const { pool } = this.#memory
+    if (span.atHeader)
+      return pool.filled(span.uncompressedLength, async (lease) => this.#fillFromFrame(span, lease))
+    const kept = await this.#takeKept(index, span)
+    if (kept !== undefined) return kept
     const before = this.#turn
-    const work = before.then(async () => this.#fillWithin(index, span, lease))
-    this.#turn = work.catch(() => undefined)
+    const work = before.then(async () => this.#takeWithin(index, span))
+    this.#turn = work.then(
+      () => undefined,
+      () => undefined,
+    )
     return work
+  }
+
+  async #takeKept(index: number, span: Span): Promise<Lease | undefined> {
+    const lease = this.#memory.pool.take(span.uncompressedLength)
+    if (await this.#decoded.find(index, lease.bytes, span.crc32)) return lease
+    lease.release()
+    return undefined
   }
 
   async #fillFromFrame(span: Span, lease: Lease): Promise<void> {
@@ -74,22 +92,19 @@ export class ZstdSpans {
     })
   }
 
-  async #fillWithin(index: number, span: Span, lease: Lease): Promise<void> {
+  async #takeWithin(index: number, span: Span): Promise<Lease> {
     // Whoever had the turn before may have passed it.
-    if (await this.#decoded.find(index, lease.bytes, span.crc32)) return
+    const kept = await this.#takeKept(index, span)
+    if (kept !== undefined) return kept
     clearTimeout(this.#idle)
     const first = this.#firstOf(index)
-    this.#window.busy()
-    let decoder = this.#decoder
-    if (decoder?.first !== first || decoder.next > index) {
-      this.#close()
-      this.restarts++
-      const offset = Math.floor(this.#spans.get(first).compressedBitOffset / 8)
-      decoder = { stream: new ZstdStream(), first, next: first, offset }
-      this.#decoder = decoder
-    }
+    let lease: Lease
     try {
-      await this.#decodeUpTo(index, decoder, lease)
+      const decoder = await this.#decoderFor(first, index)
+      // Not before: those who wait for room hold none.
+      lease = await this.#memory.pool.filled(span.uncompressedLength, async (target) =>
+        this.#decodeUpTo(index, decoder, target),
+      )
     } catch (error) {
       this.#close()
       throw error
@@ -99,6 +114,24 @@ export class ZstdSpans {
     }
     this.#window.idle(giveUp)
     this.#idle = setTimeout(giveUp, idleMs).unref()
+    return lease
+  }
+
+  /** The one that waits, or a new one once there is room for its window. */
+  async #decoderFor(first: number, index: number): Promise<Decoder> {
+    const waiting = this.#decoder
+    if (waiting?.first === first && waiting.next <= index) {
+      this.#window.goOn()
+      return waiting
+    }
+    this.#close()
+    const offset = Math.floor(this.#spans.get(first).compressedBitOffset / 8)
+    const header = await this.#compressed.read(offset, frameHeaderBytes)
+    const window = Math.min(frameWindowBytes(header) ?? mostWindowBytes, mostWindowBytes)
+    await this.#window.enter(window + besideWindowBytes)
+    this.restarts++
+    this.#decoder = { stream: new ZstdStream(), first, next: first, offset }
+    return this.#decoder
   }
 
   #close(): void {

@@ -15,6 +15,7 @@ import { digestOf, tryParseDigest, verifyDigest, type Digest } from '../util/dig
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { DirectoryTree } from './directory-tree.js'
 import { readDocument } from './file-tree.js'
+import { rootlessIdMap, systemIdFiles, type IdFiles, type IdMap } from './id-map.js'
 import type { OpenHandles } from './open-handles.js'
 import { SafeDirectory } from './safe-directory.js'
 import { selectImage } from './select-image.js'
@@ -27,6 +28,8 @@ export interface StoredLayer {
   /** Bytes of the tar. */
   readonly size: number
   readonly directory: SafeDirectory
+  /** Of the store: owners on disk and in a container. */
+  readonly ids: IdMap
 }
 
 interface StoredImage {
@@ -58,11 +61,18 @@ export class ContainersStorage implements ImageSource {
   readonly handles: OpenHandles
   readonly #platform: Platform
   readonly #surroundings: StorageSurroundings
+  readonly #idFiles: IdFiles
 
-  constructor(handles: OpenHandles, platform: Platform, surroundings = storageSurroundings()) {
+  constructor(
+    handles: OpenHandles,
+    platform: Platform,
+    surroundings = storageSurroundings(),
+    idFiles = systemIdFiles,
+  ) {
     this.handles = handles
     this.#platform = platform
     this.#surroundings = surroundings
+    this.#idFiles = idFiles
   }
 
   async resolveTag(reference: Reference): Promise<Digest | undefined> {
@@ -115,6 +125,7 @@ export class ContainersStorage implements ImageSource {
   async layersOf(reference: Reference, manifest: ImageManifest): Promise<readonly StoredLayer[]> {
     const { store, image } = await this.#find({ ...reference, digest: manifest.topDigest })
     const root = SafeDirectory.root(this.handles, store.root)
+    const ids = await rootlessIdMap(Number((await root.stat()).uid), this.#idFiles)
     const layers = new Map<string, JsonObject>()
     for (const name of ['layers.json', 'volatile-layers.json']) {
       for (const layer of await readList(store, `${store.driver}-layers/${name}`))
@@ -129,7 +140,7 @@ export class ContainersStorage implements ImageSource {
           `${placeOf(store.root)}: layer ${id} of ${image.id} is not there`,
         )
       const path = store.driver === 'overlay' ? `overlay/${id}/diff` : `${store.driver}/dir/${id}`
-      chain.unshift(storedLayer(layer, root.descendant(path)))
+      chain.unshift(storedLayer(layer, root.descendant(path), ids))
       // There a layer's directory holds all that is below it, too.
       if (store.driver === 'vfs') break
       if (await isComposed(root.descendant(`overlay/${id}`)))
@@ -223,7 +234,7 @@ function storedImage(value: JsonObject): readonly StoredImage[] {
   return [{ id, digest, mediaType: undefined, names: all, layer: textOf(value['layer']) }]
 }
 
-function storedLayer(layer: JsonObject, directory: SafeDirectory): StoredLayer {
+function storedLayer(layer: JsonObject, directory: SafeDirectory, ids: IdMap): StoredLayer {
   const diffId = tryParseDigest(textOf(layer['diff-digest']))
   const pulled = tryParseDigest(textOf(layer['compressed-diff-digest']))
   const size = layer['diff-size']
@@ -232,6 +243,7 @@ function storedLayer(layer: JsonObject, directory: SafeDirectory): StoredLayer {
     diffId,
     size: typeof size === 'number' && Number.isSafeInteger(size) && size > 0 ? size : 0,
     directory,
+    ids,
   }
 }
 

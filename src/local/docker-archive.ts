@@ -1,18 +1,16 @@
-import { createHash } from 'node:crypto'
 import { parseDescriptor } from '../registry/descriptor.js'
 import { isObject } from '../registry/json-object.js'
-import { dockerConfig, dockerManifest } from '../registry/media-types.js'
+import { dockerConfig, dockerLayer, dockerManifest } from '../registry/media-types.js'
 import { maxLayers } from '../registry/manifest.js'
 import { digestOf, tryParseDigest, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import { compressionOf, magicBytes } from './compression.js'
 import { readDocument, type FileRange, type FileTree } from './file-tree.js'
 import type { Layout, NamedImage } from './layout.js'
+import { rangeDigest } from './range-digest.js'
 
 const maxImages = 1000
-const hashBytes = 1 << 20
-const plainLayer = 'application/vnd.docker.image.rootfs.diff.tar'
-const gzipLayer = 'application/vnd.docker.image.rootfs.diff.tar.gzip'
+const gzipLayer = `${dockerLayer}.gzip`
 
 interface Described {
   readonly digest: Digest
@@ -45,6 +43,10 @@ export class DockerArchive implements Layout {
 
   get images(): readonly NamedImage[] {
     return this.#images
+  }
+
+  imageAt(index: number): NamedImage | undefined {
+    return this.#images[index]
   }
 
   async manifestBytes(digest: Digest): Promise<Buffer | undefined> {
@@ -95,9 +97,9 @@ export class DockerArchive implements Layout {
     const named = source === undefined ? undefined : parseDescriptor(source, 'LayerSources', this.#tree.path)
     const fromSource = named?.size === range.size ? named.digest : undefined
     const plain = compression === undefined ? diffId : undefined
-    const digest = fromName ?? plain ?? fromSource ?? (await hashOf(range))
+    const digest = fromName ?? plain ?? fromSource ?? (await rangeDigest(range))
     return {
-      mediaType: compression === 'gzip' ? gzipLayer : plainLayer,
+      mediaType: compression === 'gzip' ? gzipLayer : dockerLayer,
       ...(await this.#known(name, digest)),
     }
   }
@@ -124,15 +126,4 @@ function diffIdsOf(config: Buffer): readonly (Digest | undefined)[] {
   const rootfs = isObject(document) ? document['rootfs'] : undefined
   const ids = isObject(rootfs) ? rootfs['diff_ids'] : undefined
   return Array.isArray(ids) ? ids.map((id) => (typeof id === 'string' ? tryParseDigest(id) : undefined)) : []
-}
-
-async function hashOf({ file, offset, size }: FileRange): Promise<Digest> {
-  const hash = createHash('sha256')
-  for (let at = 0; at < size;) {
-    const bytes = Buffer.allocUnsafe(Math.min(hashBytes, size - at))
-    await file.readInto(offset + at, bytes)
-    hash.update(bytes)
-    at += bytes.length
-  }
-  return `sha256:${hash.digest('hex')}` as Digest
 }

@@ -15,6 +15,10 @@ export class FlatLayout implements Layout {
     this.images = [{ digest: digestOf(this.#manifest), mediaType: undefined, names: [] }]
   }
 
+  imageAt(index: number): NamedImage | undefined {
+    return this.images[index]
+  }
+
   async manifestBytes(digest: Digest): Promise<Buffer | undefined> {
     if (digest === digestOf(this.#manifest, digestAlgorithm(digest))) return this.#manifest
     return readDocument(this.#tree, `${digestHex(digest)}.manifest.json`)

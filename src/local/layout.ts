@@ -4,6 +4,8 @@ import type { FileRange } from './file-tree.js'
 /** What a place on this machine has: one form of it for each kind of layout. */
 export interface Layout {
   readonly images: readonly NamedImage[]
+  /** By its place in the list of manifests, from 0. */
+  imageAt(index: number): NamedImage | undefined
   /** A manifest or an index, not yet checked; undefined when it is not there. */
   manifestBytes(digest: Digest): Promise<Buffer | undefined>
   /** Undefined when it is not there. */

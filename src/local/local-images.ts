@@ -15,7 +15,7 @@ import { verifyDigest, type Digest } from '../util/digest.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { ArchiveTree } from './archive-tree.js'
 import type { FileRange } from './file-tree.js'
-import type { Layout } from './layout.js'
+import type { Layout, NamedImage } from './layout.js'
 import { LocalBlob } from './local-blob.js'
 import type { OpenHandles } from './open-handles.js'
 import { openLayout, openTree } from './recognise.js'
@@ -43,7 +43,7 @@ export class LocalImages implements ImageSource {
     const what = placeOf(reference)
     const top =
       reference.digest === undefined
-        ? selectImage(layout.images, reference.tag, what)
+        ? select(layout, reference.tag, what)
         : { digest: reference.digest, mediaType: undefined }
     const manifestOf = async (digest: Digest, mediaType: string | undefined): Promise<Manifest> => {
       const bytes = await layout.manifestBytes(digest)
@@ -70,7 +70,7 @@ export class LocalImages implements ImageSource {
   async resolveTag(reference: Reference): Promise<Digest | undefined> {
     if (reference.digest !== undefined) return reference.digest
     try {
-      return selectImage((await this.#layoutOf(reference)).images, reference.tag, placeOf(reference)).digest
+      return select(await this.#layoutOf(reference), reference.tag, placeOf(reference)).digest
     } catch (error) {
       if (hasCode(error, 'NOT_FOUND')) return undefined
       throw error
@@ -105,6 +105,15 @@ export class LocalImages implements ImageSource {
     if (tree instanceof ArchiveTree) this.#archives.set(key, { tree, layout })
     return layout
   }
+}
+
+/** `@N` in place of a name is the N-th of the list, from 0, as containers/image has it. */
+function select(layout: Layout, tag: string | undefined, place: string): NamedImage {
+  const [, index] = /^@(\d+)$/.exec(tag ?? '') ?? []
+  if (index === undefined) return selectImage(layout.images, tag, place)
+  const found = layout.imageAt(Number(index))
+  if (found !== undefined) return found
+  throw new RegistryFsError('NOT_FOUND', `${place}: no image @${index}: the list of manifests is shorter`)
 }
 
 function placeOf({ transport, path }: Repository): string {

@@ -13,10 +13,17 @@ export class OciLayout implements Layout {
   readonly images: readonly NamedImage[]
   readonly #tree: FileTree
   readonly #index: Buffer
+  readonly #listed: readonly NamedImage[]
 
-  private constructor(tree: FileTree, index: Buffer, images: readonly NamedImage[]) {
+  private constructor(
+    tree: FileTree,
+    index: Buffer,
+    listed: readonly NamedImage[],
+    images: readonly NamedImage[],
+  ) {
     this.#tree = tree
     this.#index = index
+    this.#listed = listed
     this.images = images
   }
 
@@ -24,19 +31,23 @@ export class OciLayout implements Layout {
     const parsed = parseManifest(index, undefined, `${tree.path}: index.json`)
     if (parsed.kind !== 'index')
       throw new RegistryFsError('UNSUPPORTED', `${tree.path}: its index.json is not an index`)
-    const images = parsed.entries
-      .filter((entry) => !entry.isAttestation)
-      .map(({ descriptor, platform }) => ({
-        digest: descriptor.digest,
-        mediaType: descriptor.mediaType,
-        names: nameAnnotations.flatMap((key) => descriptor.annotations[key] ?? []),
-        platform,
-      }))
+    const listed = parsed.entries.map(({ descriptor, platform, isAttestation }) => ({
+      digest: descriptor.digest,
+      mediaType: descriptor.mediaType,
+      names: nameAnnotations.flatMap((key) => descriptor.annotations[key] ?? []),
+      platform,
+      isAttestation,
+    }))
+    const images = listed.filter((entry) => !entry.isAttestation)
     // One image for several platforms, written without an index of its own.
     const isOne =
       images.length > 1 && images.every(({ names, platform }) => names.length === 0 && platform !== undefined)
     const whole = { digest: digestOf(index), mediaType: ociIndex, names: [] }
-    return Promise.resolve(new OciLayout(tree, index, isOne ? [whole] : images))
+    return Promise.resolve(new OciLayout(tree, index, listed, isOne ? [whole] : images))
+  }
+
+  imageAt(index: number): NamedImage | undefined {
+    return this.#listed[index]
   }
 
   async manifestBytes(digest: Digest): Promise<Buffer | undefined> {

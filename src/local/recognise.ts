@@ -8,6 +8,7 @@ import { fileError } from './file-error.js'
 import { readDocument, type FileTree } from './file-tree.js'
 import { FlatLayout } from './flat-layout.js'
 import type { Layout } from './layout.js'
+import { LegacyDockerArchive } from './legacy-docker-archive.js'
 import { LocalFile } from './local-file.js'
 import { OciLayout } from './oci-layout.js'
 import type { OpenHandles } from './open-handles.js'
@@ -37,9 +38,11 @@ export async function openLayout(tree: FileTree, transport: LocalTransport): Pro
     return list === undefined ? new FlatLayout(tree, manifest) : DockerArchive.open(tree, list)
   }
   if (isOci) return OciLayout.open(tree, index)
+  const repositories = await readDocument(tree, 'repositories')
+  if (repositories !== undefined) return LegacyDockerArchive.open(tree, repositories)
   throw new RegistryFsError(
     'UNSUPPORTED',
-    `${tree.path} is no image: neither oci-layout and index.json nor a manifest.json is in it`,
+    `${tree.path} is no image: neither oci-layout and index.json nor manifest.json or repositories is in it`,
   )
 }
 

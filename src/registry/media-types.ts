@@ -7,6 +7,7 @@ export const dockerSchema1Signed = 'application/vnd.docker.distribution.manifest
 
 export const ociConfig = 'application/vnd.oci.image.config.v1+json'
 export const dockerConfig = 'application/vnd.docker.container.image.v1+json'
+export const dockerLayer = 'application/vnd.docker.image.rootfs.diff.tar'
 
 /** Configs of images; those of artifacts (`application/vnd.oci.empty.v1+json` and any other) say nothing about layers. */
 export function isImageConfig(mediaType: string): boolean {

@@ -10,7 +10,7 @@ import type { Reference } from '../../src/registry/reference.js'
 import { silentLogger } from '../../src/util/log.js'
 import { resolvePath } from '../../src/cli/resolve-path.js'
 import { imageOf, type Layer, type PackedImage } from './images.js'
-import { file, tarOf, type TarPart } from './tar-of.js'
+import { dir, file, tarOf, type TarPart } from './tar-of.js'
 
 /** Everything below a mount, with a cache in `directory`; tags are looked at anew each time. */
 export async function localCore(t: TestContext, directory: string): Promise<Core> {
@@ -60,4 +60,26 @@ export function dockerArchive(images: readonly ArchivedImage[], ...more: readonl
     return { Config: config, RepoTags: tags, Layers: names, ...fields }
   })
   return tarOf(...parts, file('manifest.json', JSON.stringify(list)))
+}
+
+export interface LegacyLayer {
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  readonly parent?: string
+  readonly tar: Buffer
+}
+
+/** As `docker save` wrote it before Docker 1.10; `repositories` is name -> tag -> ID of the top layer. */
+export function legacyDockerArchive(
+  layers: readonly LegacyLayer[],
+  repositories: unknown,
+  ...more: readonly TarPart[]
+): Buffer {
+  const parts = layers.flatMap(({ id, parent, tar }) => [
+    dir(`${id}/`),
+    file(`${id}/VERSION`, '1.0'),
+    file(`${id}/json`, JSON.stringify({ id, parent, os: 'linux', architecture: 'amd64', config: {} })),
+    file(`${id}/layer.tar`, tar),
+  ])
+  return tarOf(...parts, ...more, file('repositories', JSON.stringify(repositories)))
 }

@@ -16,7 +16,7 @@ export type Step = readonly [number, number, number, number]
 
 /** Layers of an image, base first; each a list of steps that make sense whatever came before. */
 export const randomImage = fc.array(
-  fc.array(fc.tuple(fc.nat(27), fc.nat(1000), fc.nat(1000), fc.nat(1 << 20)), {
+  fc.array(fc.tuple(fc.nat(29), fc.nat(1000), fc.nat(1000), fc.nat(1 << 20)), {
     minLength: 1,
     maxLength: 14,
   }),
@@ -83,7 +83,8 @@ class LayerBuilder {
     else if (kind === 21) this.#hide(b, a)
     else if (kind <= 23) this.#empty(a)
     else if (kind <= 25) this.#addImplied(this.#placeIn(a, b), meta)
-    else this.#addSymlink(this.#placeBehindLink(a, b), meta)
+    else if (kind <= 27) this.#addSymlink(this.#placeBehindLink(a, b), meta)
+    else this.#hideNothing(this.#placeIn(a, b), meta)
   }
 
   #placeIn(a: number, b: number): Place {
@@ -135,11 +136,13 @@ class LayerBuilder {
     const target = pick([...this.#state.others].sort(), choice)
     if (place === undefined || (target as string | undefined) === undefined || isWithin(target, place.real))
       return
+    const leadsTo = this.#state.links.get(target)
     this.#replace(place)
     const directory = target.slice(0, Math.max(0, target.lastIndexOf('/')))
     const links = [...this.#state.links].filter(([, to]) => to === directory).map(([link]) => link)
     const name = target.slice(target.lastIndexOf('/') + 1)
     const said = meta % 2 === 0 && links.length > 0 ? join(pick(links.sort(), meta), name) : target
+    if (leadsTo !== undefined) this.#state.links.set(place.real, leadsTo)
     this.#put(place, hardlink(bytes(place.said), bytes(said), optionsOf(meta, false)))
   }
 
@@ -162,6 +165,16 @@ class LayerBuilder {
     if (isWithin(way, victim)) return
     this.#state.remove(victim)
     this.parts.push(file(bytes(join(way, `.wh.${victim.slice(slash)}`))))
+  }
+
+  /** Marks what no layer has, in what may be no directory either. */
+  #hideNothing({ real }: Place, meta: number): void {
+    const { directories, others, links } = this.#state
+    const name = pick(names, meta)
+    const path = join(real, name)
+    if (links.has(real) || directories.has(path) || others.has(path)) return
+    if (meta % 3 > 0) this.parts.push(file(bytes(join(real, `.wh.${name}`))))
+    else if (!directories.has(real)) this.parts.push(file(bytes(join(real, '.wh..wh..opq'))))
   }
 
   #empty(a: number): void {

@@ -10,6 +10,11 @@ export function zstdFrame(content: Buffer, ...options: readonly string[]): Buffe
   return stdout
 }
 
+/** The same of what the program cannot tell the length of: its window is as large as the options say. */
+export function streamedFrame(content: Buffer, ...options: readonly string[]): Buffer {
+  return zstdFrame(content, ...options, '--no-content-size', '--stream-size=1073741824')
+}
+
 /** A frame for each piece of so many bytes. */
 export function zstdFrames(content: Buffer, frameBytes: number): Buffer {
   const frames: Buffer[] = []

@@ -167,6 +167,75 @@ test('links are counted over all layers, without names that are hidden', async (
   assert.equal((await find(view, 'd'))?.attributes.linkCount, 1)
 })
 
+test('a directory that only markers imply is there where the layers below have it', async (t) => {
+  const markers = tarOf(
+    whiteout('new/er/x'),
+    opaque('neu'),
+    whiteout('file/x'),
+    whiteout('d/x'),
+    whiteout('own/x'),
+    file('own/y', 'own'),
+    whiteout('own/y/z'),
+  )
+  const base = tarOf(file('file', 'file'), dir('d', { mode: 0o711 }), file('d/x', ''), file('d/y', ''))
+  for (const layers of [
+    [base, markers],
+    [base, markers, tarOf(whiteout('new/x'))],
+  ]) {
+    const view = await merge(t, ...layers)
+    for (const path of ['new', 'neu', 'd/x']) assert.equal(await find(view, path), undefined, path)
+    assert.equal(await contentOf(view, 'file'), 'file')
+    assert.equal(await contentOf(view, 'own/y'), 'own')
+    assert.equal((await find(view, 'd'))?.attributes.mode, 0o711)
+    const names = (await view.root.entries()).map(({ name }) => name.toString())
+    assert.deepEqual(names, ['d', 'file', 'own'])
+    const watched: string[] = []
+    for await (const { name } of view.root.watch()) watched.push(name.toString())
+    assert.deepEqual(watched.sort(), names)
+  }
+})
+
+test('a directory that markers imply and its layer names then is there without the layers below', async (t) => {
+  const base = await layerFixture(t, tarOf(file('other', '')))
+  const top = await layerFixture(t, tarOf(whiteout('d/x'), dir('d'), file('d/y', 'y')))
+  const layers = [await base.open(), await top.open()]
+  assert.equal(await contentOf(new MergedView(layers), 'd/y'), 'y')
+  assert.equal(base.blob.ranges.length, 0)
+})
+
+test('members behind a hard link to a lower symbolic link go where that leads', async (t) => {
+  const base = tarOf(dir('usr'), file('usr/old', ''), dir('usr/sub'), symlink('s', 'usr'))
+  const upper = tarOf(
+    hardlink('t', 's'),
+    hardlink('u', 't'),
+    file('t/x', 'x'),
+    file('u/sub/y', 'y'),
+    hardlink('z', 't/x'),
+    whiteout('t/old'),
+  )
+  const view = await merge(t, base, upper)
+  for (const name of ['t', 'u']) {
+    const node = await find(view, name)
+    assert.equal(node, await find(view, 's'))
+    assert.equal(node?.attributes.type, 'symlink')
+    assert.equal(node.attributes.linkCount, 3)
+  }
+  assert.equal(await contentOf(view, 'usr/x'), 'x')
+  assert.equal(await contentOf(view, 'usr/sub/y'), 'y')
+  assert.equal(await find(view, 'z'), await find(view, 'usr/x'))
+  assert.equal(await find(view, 'usr/old'), undefined)
+  const third = await merge(t, base, tarOf(hardlink('t', 's')), tarOf(hardlink('v', 't'), file('v/x', 'x')))
+  assert.equal(await contentOf(third, 'usr/x'), 'x')
+  assert.equal((await find(third, 'v'))?.attributes.linkCount, 3)
+})
+
+test('a hard link leads back into its own layer through lower directories that it does not have', async (t) => {
+  const base = tarOf(dir('d'), symlink('d/link', '/a'), dir('a'), file('a/c', 'lower'))
+  const view = await merge(t, base, tarOf(file('a/c', 'own'), hardlink('a/again', 'd/link/c')))
+  assert.equal(await contentOf(view, 'a/again'), 'own')
+  assert.equal(await find(view, 'a/again'), await find(view, 'a/c'))
+})
+
 test('what only markers imply vanishes with a whiteout', async (t) => {
   const view = await merge(
     t,

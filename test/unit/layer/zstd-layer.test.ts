@@ -11,7 +11,7 @@ import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { dir, file, tarOf } from '../../support/tar-of.js'
 import { passBytes } from '../../../src/layer/pass-sizes.js'
-import { skippableFrame, zstdFrame, zstdFrames } from '../../support/zstd-frames.js'
+import { skippableFrame, streamedFrame, zstdFrame, zstdFrames } from '../../support/zstd-frames.js'
 
 const disk = sampleData('mixed', 48 << 20)
 const tar = tarOf(dir('disk'), file('disk/disk.img', disk), file('last', 'end'))
@@ -141,6 +141,57 @@ test('the window of a zstd frame is part of the memory budget for as long as it 
   assert.ok(
     (await waiting.read(offset + (2 << 20), 1000)).equals(tar.subarray(offset + (2 << 20)).subarray(0, 1000)),
   )
+})
+
+test('decoders work as many at a time as the memory budget has room for', { timeout: 120_000 }, async (t) => {
+  const count = 40
+  const windowBytes = 8 << 20
+  const memory = new MemoryCache(64 << 20)
+  let most = 0
+  const reserve = memory.reserve.bind(memory)
+  memory.reserve = (...args) => {
+    const giveBack = reserve(...args)
+    most = Math.max(most, memory.reservedBytes)
+    return giveBack
+  }
+  const content = sampleData('mixed', 6 << 20)
+  const images = await Promise.all(
+    Array.from({ length: count }, async (_, i) => {
+      const own = tarOf(file(`disk-${String(i)}`, content))
+      // The window is what its header says, whatever comes.
+      const fixture = await zstdFixture(t, streamedFrame(own, '-1', '--long=23'), own)
+      const before = await fixture.open()
+      await before.ready()
+      await before.close()
+      const layer = await fixture.open({ cache: new ChunkCache(memory, diskOf(fixture, true)) })
+      await layer.ready()
+      return { own, layer }
+    }),
+  )
+  assert.equal(memory.reservedBytes, 0)
+  most = 0
+  const offset = 5 << 20
+  const read = async ({ own, layer }: (typeof images)[0], signal?: AbortSignal): Promise<void> => {
+    const bytes = await layer.read(offset, 1000, { signal })
+    assert.ok(bytes.equals(own.subarray(offset, offset + 1000)))
+  }
+  const gone = new AbortController()
+  const last = images.at(-1) ?? assert.fail()
+  const reads = images.map(async (image) => read(image))
+  const aborted = read(last, gone.signal)
+  gone.abort()
+  await assert.rejects(aborted, { code: 'ABORTED' })
+  await Promise.all(reads)
+  assert.ok(most > 3 * windowBytes, `${String(most >> 20)} MiB: several at a time`)
+  assert.ok(most <= 48 << 20, `${String(most >> 20)} MiB of 64`)
+  assert.ok(memory.reservedBytes <= 48 << 20)
+  // A window that is larger than all there is for them: alone, and then the rest.
+  const whole = await zstdFixture(t, streamedFrame(tar, '-1', '--long=26'))
+  await (await whole.open()).ready()
+  const large = await whole.open({ cache: new ChunkCache(memory, diskOf(whole, true)) })
+  const at = 40 << 20
+  const [bytes] = await Promise.all([large.read(at, 1000), ...images.map(async (image) => read(image))])
+  assert.ok(bytes.equals(tar.subarray(at, at + 1000)))
 })
 
 function withoutDisk(fixture: LayerFixture): ChunkCache {

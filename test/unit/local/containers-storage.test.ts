@@ -5,9 +5,14 @@ import { test, type TestContext } from 'node:test'
 import type { Image } from '../../../src/image/image.js'
 import { localPlaceOf } from '../../../src/image/local-place.js'
 import { resolvePath } from '../../../src/cli/resolve-path.js'
+import { StorageDirectory } from '../../../src/image/storage-directory.js'
+import { StorageView } from '../../../src/image/storage-view.js'
+import { ContainersStorage } from '../../../src/local/containers-storage.js'
+import { OpenHandles } from '../../../src/local/open-handles.js'
+import { parsePlatform } from '../../../src/registry/platform.js'
 import { digestHex, digestOf } from '../../../src/util/digest.js'
 import { gzipLayer, imageOf } from '../../support/images.js'
-import { contentOf, localCore, openLocal } from '../../support/local-core.js'
+import { contentOf, localCore, localReference, openLocal } from '../../support/local-core.js'
 import { output } from '../../support/mounted.js'
 import { file, tarOf } from '../../support/tar-of.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
@@ -155,6 +160,83 @@ test('files in a store have the attributes that they have there', async (t) => {
   assert.equal(symbolic.attributes.mtimeSeconds, 5)
   const place = await localPlaceOf(image, node, async (...args) => core.locate(...args))
   assert.deepEqual(place, { path, offset: 0, size: 7 })
+})
+
+test('in the store of a user owners are what they are in his containers', async (t) => {
+  const { files, root, high } = await store(t)
+  const write = async (name: string, text: string): Promise<string> => {
+    await writeFile(join(files, name), text)
+    return join(files, name)
+  }
+  const idFiles = {
+    passwd: await write('passwd', 'root:x:0:0::/root:/bin/sh\nina:x:1234:1200:Ina:/home/ina:/bin/sh\n'),
+    subuid: await write('subuid', 'tom:100000:65536\nina:200000:65536\n# other\nina:165536:1000\n'),
+    subgid: await write('subgid', '1234:300000:65536\n'),
+  }
+  const owners: Readonly<Record<string, readonly [string, number, number]>> = {
+    own: ['1234:1200', 0, 0],
+    first: ['165536:300000', 1, 1],
+    last: ['166535:365535', 1000, 65_536],
+    second: ['200000:300099', 1001, 100],
+    others: ['100000:1234', 65_534, 65_534],
+  }
+  for (const [name, [owner]] of Object.entries(owners)) {
+    await writeFile(join(high, name), '')
+    await output('chown', owner, join(high, name))
+  }
+  await output('chown', '1234:1200', root)
+  const found = async (files: typeof idFiles, name: string): Promise<readonly unknown[]> => {
+    const handles = new OpenHandles()
+    t.after(() => {
+      handles.close()
+    })
+    const storage = new ContainersStorage(handles, parsePlatform('linux/amd64'), undefined, files)
+    const reference = localReference(`containers-storage:[${root}]disk:v1`)
+    const layers = await storage.layersOf(reference, await storage.fetchManifest(reference))
+    const node = await StorageDirectory.root(new StorageView(layers)).lookup(Buffer.from(name))
+    return [node?.attributes.uid, node?.attributes.gid]
+  }
+  for (const [name, [, uid, gid]] of Object.entries(owners))
+    assert.deepEqual(await found(idFiles, name), [uid, gid], name)
+  const none = { ...idFiles, subuid: join(files, 'missing'), subgid: join(files, 'missing') }
+  assert.deepEqual(await found(none, 'own'), [0, 0])
+  assert.deepEqual(await found(none, 'first'), [165_536, 300_000], 'no range is known')
+  await output('chown', '0:0', root)
+  assert.deepEqual(await found(idFiles, 'first'), [165_536, 300_000], 'the store of root')
+})
+
+test('what fuse-overlayfs keeps beside a file stands for its owner, mode and type', async (t) => {
+  const { open, low, high } = await store(t)
+  const name = 'user.containers.override_stat'
+  const set = async (path: string, value: string): Promise<unknown> =>
+    output('setfattr', '-n', name, '-v', value, path)
+  await mkdir(join(high, 'd'))
+  for (const file of ['file', 'null', 'pipe', 'plain', 'odd', 'd/gone'])
+    await writeFile(join(high, file), 'x')
+  await writeFile(join(low, 'low'), 'x', { mode: 0o600 })
+  await set(high, '0:0:0555')
+  await set(join(high, 'd'), '5:6:1777:dir')
+  await set(join(high, 'file'), '107:108:4750:file')
+  await set(join(high, 'null'), '0:6:666:char-1-3')
+  await set(join(high, 'pipe'), '1:2:0600:pipe')
+  await set(join(high, 'odd'), 'root:0:755')
+  await set(join(high, 'd/gone'), '0:0:0:char-0-0')
+  // The root of this layer has none: it is an attribute of the image.
+  await set(join(low, 'low'), '107:108:4750:file')
+  const image = await open()
+  const found = async (path: string): Promise<readonly unknown[]> => {
+    const { type, mode, uid, gid, deviceMajor, deviceMinor } = (await resolvePath(image, path)).attributes
+    return [type, mode, uid, gid, deviceMajor, deviceMinor]
+  }
+  assert.deepEqual(await found('d'), ['directory', 0o1777, 5, 6, 0, 0])
+  assert.deepEqual(await found('file'), ['file', 0o4750, 107, 108, 0, 0])
+  assert.deepEqual(await found('null'), ['character-device', 0o666, 0, 6, 1, 3])
+  assert.deepEqual(await found('pipe'), ['fifo', 0o600, 1, 2, 0, 0])
+  assert.deepEqual(await found('plain'), ['file', 0o644, 0, 0, 0, 0])
+  assert.deepEqual(await found('odd'), ['file', 0o644, 0, 0, 0, 0])
+  assert.deepEqual(await found('low'), ['file', 0o600, 0, 0, 0, 0])
+  assert.deepEqual(await namesIn(image, 'd'), [])
+  assert.deepEqual([...(await resolvePath(image, 'file')).xattrs], [])
 })
 
 test('nothing in a store leads out of it', async (t) => {

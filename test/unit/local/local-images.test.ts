@@ -7,7 +7,14 @@ import { gzipSync } from 'node:zlib'
 import { digestHex, digestOf } from '../../../src/util/digest.js'
 import { writeOciLayout } from '../../support/docker-registry.js'
 import { gzipLayer, imageOf, tarLayer, type PackedImage } from '../../support/images.js'
-import { contentOf, dockerArchive, localCore, localReference, openLocal } from '../../support/local-core.js'
+import {
+  contentOf,
+  dockerArchive,
+  legacyDockerArchive,
+  localCore,
+  localReference,
+  openLocal,
+} from '../../support/local-core.js'
 import { file, symlink as link, tarOf } from '../../support/tar-of.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
@@ -122,6 +129,83 @@ test('a layer of docker save that is not compressed has its diff ID for a digest
   const bytes = Buffer.alloc(layer.size)
   await range.file.readInto(range.offset, bytes)
   assert.deepEqual(bytes, tar)
+})
+
+test('what docker save wrote before Docker 1.10 is read by its repositories file, parents first', async (t) => {
+  const files = await temporaryDirectory(t)
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((digit) => digit.repeat(64)) as [
+    string,
+    string,
+    string,
+    string,
+  ]
+  const tars = ['base', 'top', 'other'].map((text) => tarOf(file('a', text), file(text, text)))
+  const [baseTar, topTar, otherTar] = tars as [Buffer, Buffer, Buffer]
+  const path = join(files, 'old.tar')
+  await writeFile(
+    path,
+    legacyDockerArchive(
+      [
+        { id: b, parent: a, tar: topTar },
+        { id: a, tar: baseTar },
+        { id: c, parent: a, tar: otherTar },
+      ],
+      { 'example/one': { 1: b, latest: b }, two: { latest: c } },
+    ),
+  )
+  const core = await localCore(t, files)
+  for (const tag of ['example/one:1', 'docker.io/example/one:latest', '@0']) {
+    const image = await openLocal(core, `docker-archive:${path}:${tag}`)
+    assert.equal((await contentOf(image, 'a')).toString(), 'top')
+    assert.equal((await contentOf(image, 'base')).toString(), 'base')
+    assert.deepEqual(
+      image.manifest.layers.map(({ digest }) => digest),
+      [digestOf(baseTar), digestOf(topTar)],
+    )
+    assert.equal((await image.layerStatus())[0]?.diffId, digestOf(baseTar))
+  }
+  assert.equal(
+    (await contentOf(await openLocal(core, `docker-archive:${path}:two`), 'a')).toString(),
+    'other',
+  )
+  await assert.rejects(openLocal(core, `docker-archive:${path}:three`), {
+    code: 'NOT_FOUND',
+    message: /it has example\/one:1, two:latest$/,
+  })
+  const layers = [{ id: d, parent: d, tar: baseTar }]
+  for (const [name, bytes, code, message] of [
+    ['circle', legacyDockerArchive(layers, { x: { latest: d } }), 'LIMIT', /more than \d+ layers$/],
+    ['lost', legacyDockerArchive([], { x: { latest: d } }), 'CORRUPT', /dddd\/json is not in it$/],
+    ['odd', legacyDockerArchive([], { x: { latest: '../x' } }), 'CORRUPT', /"..\/x" is no ID of a layer$/],
+    ['list', legacyDockerArchive([], []), 'CORRUPT', /repositories is not a JSON object$/],
+  ] as const) {
+    await writeFile(join(files, name), bytes)
+    await assert.rejects(openLocal(core, `docker-archive:${files}/${name}`), { code, message }, name)
+  }
+})
+
+test('an image can be had by its place in the list of manifests', async (t) => {
+  const files = await temporaryDirectory(t)
+  const core = await localCore(t, files)
+  const oci = join(files, 'oci')
+  await writeOciLayout(oci, 'v1', image)
+  const index = JSON.parse(readFileSync(join(oci, 'index.json'), 'utf8')) as { manifests: object[] }
+  await writeOciLayout(oci, 'v2', other)
+  const second = JSON.parse(readFileSync(join(oci, 'index.json'), 'utf8')) as { manifests: object[] }
+  index.manifests.push(...second.manifests)
+  await writeFile(join(oci, 'index.json'), JSON.stringify(index))
+  assert.equal((await openLocal(core, `oci:${oci}:@0`)).manifest.digest, image.digest)
+  assert.equal((await openLocal(core, `oci:${oci}:@1`)).manifest.digest, other.digest)
+  await assert.rejects(openLocal(core, `oci:${oci}:@2`), {
+    code: 'NOT_FOUND',
+    message: /no image @2: the list of manifests is shorter$/,
+  })
+  const path = join(files, 'saved.tar')
+  await writeFile(path, dockerArchive([{ layers: [base] }, { layers: [top] }]))
+  for (const [index, content] of ['base', 'top'].entries()) {
+    const opened = await openLocal(core, `docker-archive:${path}:@${String(index)}`)
+    assert.equal((await contentOf(opened, 'a')).toString(), content)
+  }
 })
 
 test("the newer docker save's archive is an OCI layout and a docker archive in one", async (t) => {
