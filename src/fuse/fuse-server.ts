@@ -7,10 +7,10 @@ import { constants } from 'node:os'
 import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { Caching, DirectoryEntry, FileHandle, FuseOperations, Inode, LookupResult } from './binding.js'
-import { failureErrno } from './failure.js'
+import { DirectoryPages } from './directory-pages.js'
 import { EarlyInterrupts } from './early-interrupts.js'
+import { failureErrno } from './failure.js'
 import {
-  DirectoryPacker,
   encodeAttributes,
   encodeEntry,
   encodeFileSystemStatus,
@@ -61,10 +61,6 @@ type Body = readonly Buffer[] | number
 
 type Work = (request: FuseRequest, signal: AbortSignal) => Promise<Body>
 
-/** Kernel limit on names (FUSE_NAME_MAX of all versions): a longer one would fail the whole listing. */
-const maxName = 1023
-const slash = 0x2f
-
 /** A page without the NUL: what the kernel takes of READLINK. */
 const maxTarget = 4095
 
@@ -77,7 +73,7 @@ export class FuseServer {
   /** Those under way, by number. */
   readonly #waiting = new Map<number, AbortController>()
   readonly #earlyInterrupts = new EarlyInterrupts()
-  readonly #packer = new DirectoryPacker()
+  readonly #pages = new DirectoryPages()
   readonly #scratches = new ScratchPool(maxReadBytes)
   readonly #work: ReadonlyMap<number, { readonly name: string; readonly run: Work }>
 
@@ -351,31 +347,15 @@ export class FuseServer {
     return entries !== undefined
   }
 
-  /** READDIRPLUS's entries are looked up by the way. */
   #answerEntries(request: FuseRequest, entries: readonly DirectoryEntry[]): void {
-    const { handle, offset, size } = decodeRead(request.body)
-    const isPlus = request.opcode === opcodes.readdirplus
-    const packer = this.#packer
-    packer.begin(size)
-    const looked: Inode[] = []
-    let leftOut = 0
-    for (let index = offset; index < entries.length; index++) {
-      const { name, type, inode } = entries[index] as DirectoryEntry
-      if (!isShowable(name)) {
-        leftOut++
-        continue
-      }
-      if (!packer.hasRoom(name.length, isPlus)) break
-      if (isPlus) {
-        const found = this.#operations.lookupEntry(handle as FileHandle, index)
-        if (found !== undefined) looked.push(found.inode)
-        packer.addPlus(name, type, inode, index + 1, found, found?.attributes.validMs ?? 0)
-      } else packer.add(name, type, inode, index + 1)
-    }
+    const handle = decodeRead(request.body).handle as FileHandle
+    const { bytes, looked, leftOut } = this.#pages.page(request, entries, (index) =>
+      this.#operations.lookupEntry(handle, index),
+    )
     // Once a page, not once an entry: an image can have millions of them.
     if (leftOut > 0)
       this.#options.log.warn({ entries: leftOut }, 'left out: no file system can show such names')
-    if (this.#answer(request, 0, [packer.bytes()])) return
+    if (this.#answer(request, 0, [bytes])) return
     for (const inode of looked) this.#operations.forget(inode, 1)
   }
 
@@ -407,10 +387,6 @@ export class FuseServer {
 function sized(value: Buffer, size: number): Body {
   if (size === 0) return [encodeXattrSize(value.length)]
   return size < value.length ? errno.ERANGE : [value]
-}
-
-function isShowable(name: Buffer): boolean {
-  return name.length > 0 && name.length <= maxName && !name.includes(0) && !name.includes(slash)
 }
 
 function fileFlags(caching: Caching): number {

@@ -1,4 +1,7 @@
 import type { Digest, DiffId } from '../util/digest.js'
+import type { RegistryFsError } from '../util/errors.js'
+import type { LayerBytes, LayerContents } from './layer-contents.js'
+import type { PassProgress } from './pass-progress.js'
 
 export type LayerState = 'unread' | 'reading' | 'ready' | 'failed'
 
@@ -23,4 +26,35 @@ export interface LayerStatus {
   /** Of these, the ones that had been inflated before: there was no room for them in memory. */
   readonly spansInflatedAgain: number
   readonly error: string | undefined
+}
+
+export interface LayerFacts {
+  readonly state: LayerState
+  readonly diffId: DiffId | undefined
+  readonly contents: LayerContents | undefined
+  /** Of the pass that runs. */
+  readonly progress:
+    Pick<PassProgress, 'frontierCompressed' | 'frontierUncompressed' | 'tree' | 'spans'> | undefined
+  readonly indexBytes: number
+  readonly failure: RegistryFsError | undefined
+}
+
+export function layerStatusOf({ descriptor, cache, inflations }: LayerBytes, facts: LayerFacts): LayerStatus {
+  const { contents, progress } = facts
+  return {
+    digest: descriptor.digest,
+    diffId: facts.diffId,
+    mediaType: descriptor.mediaType,
+    size: descriptor.size,
+    state: facts.state,
+    frontierCompressed: contents === undefined ? (progress?.frontierCompressed ?? 0) : descriptor.size,
+    frontierUncompressed: contents?.tarBytes ?? progress?.frontierUncompressed ?? 0,
+    members: (contents ?? progress)?.tree.memberCount ?? 0,
+    seekPoints: contents?.seekPoints ?? progress?.spans.count ?? 0,
+    indexBytes: facts.indexBytes,
+    cachedBytes: cache.disk.bytesOf(descriptor.digest),
+    spansInflated: inflations.total,
+    spansInflatedAgain: inflations.repeated,
+    error: facts.failure?.describe(),
+  }
 }

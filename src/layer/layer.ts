@@ -19,7 +19,7 @@ import { Inflations } from './inflations.js'
 import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } from './layer-contents.js'
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
-import type { LayerState, LayerStatus } from './layer-status.js'
+import { layerStatusOf, type LayerState, type LayerStatus } from './layer-status.js'
 import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
 import type { MemberCopies } from './member-copies.js'
@@ -172,25 +172,14 @@ export class Layer implements ByteSource {
   /** What can be said without reading the layer; looks for an index file. */
   async status(): Promise<LayerStatus> {
     if (this.#state === 'unread') await this.#loadIndex()
-    const progress = this.#pass?.progress
-    const { descriptor } = this
-    return {
-      digest: descriptor.digest,
-      diffId: await this.#options.diffId().catch(() => undefined),
-      mediaType: descriptor.mediaType,
-      size: descriptor.size,
+    return layerStatusOf(this.#bytes, {
       state: this.#state,
-      frontierCompressed:
-        this.#contents === undefined ? (progress?.frontierCompressed ?? 0) : descriptor.size,
-      frontierUncompressed: this.size,
-      members: this.tree?.memberCount ?? 0,
-      seekPoints: this.#contents?.seekPoints ?? progress?.spans.count ?? 0,
+      diffId: await this.#options.diffId().catch(() => undefined),
+      contents: this.#contents,
+      progress: this.#pass?.progress,
       indexBytes: this.#keeper.fileBytes,
-      cachedBytes: this.#options.cache.disk.bytesOf(descriptor.digest),
-      spansInflated: this.#bytes.inflations.total,
-      spansInflatedAgain: this.#bytes.inflations.repeated,
-      error: this.#failure?.describe(),
-    }
+      failure: this.#failure,
+    })
   }
 
   /** Stops a running pass; what it journaled stays. */
@@ -394,14 +383,10 @@ export class Layer implements ByteSource {
   }
 
   #passOptions(takesPlain: boolean): FirstPassOptions {
-    const { descriptor, blob, cache, diffId, log } = this.#options
+    const { diffId, log } = this.#options
     return {
-      layer: descriptor,
-      blob,
-      cache,
-      decoded: this.#bytes.decoded,
-      inflations: this.#bytes.inflations,
-      zlib: this.#bytes.zlib ?? false,
+      ...this.#bytes,
+      layer: this.descriptor,
       takesPlain,
       journalPath: this.#keeper.journalPath,
       diffId,
