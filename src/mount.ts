@@ -14,7 +14,7 @@ import type { CoreConfig } from './config.js'
 import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
 import { Layers } from './layer/layers.js'
-import { MemberCopies } from './layer/member-copies.js'
+import { MemberCopies, type MemberCopiesStatus } from './layer/member-copies.js'
 import { ContainersStorage } from './local/containers-storage.js'
 import type { FileRange } from './local/file-tree.js'
 import { LocalImages } from './local/local-images.js'
@@ -44,7 +44,7 @@ export interface Core {
 }
 
 export type CoreStatus = Awaited<ReturnType<typeof statusOf>> & {
-  readonly materialized: ReturnType<MemberCopies['status']> | undefined
+  readonly materialized: MemberCopiesStatus | undefined
 }
 
 export async function openCore(config: CoreConfig, log: Logger): Promise<Core> {

@@ -32,11 +32,11 @@ export interface ByteSource {
    */
   seek?(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number>
 
-  /** A file with exactly these bytes, which the kernel may read by itself until the source is closed. */
+  /** A file with exactly these bytes, which the kernel may read by itself until the source is released. */
   readonly backing?: BackingFile | undefined
 
   /** Nobody reads it any more. Absent: it holds nothing. */
-  close?(): void
+  release?(): void
 }
 
 /** A file of this machine. */

@@ -135,7 +135,7 @@ export class TreeOperations implements FuseOperations {
     const source = await this.#run('open', node, options, async (signal) => {
       const opened = await node.open({ signal })
       // Given up meanwhile: nobody will.
-      if (signal.aborted) opened.close?.()
+      if (signal.aborted) opened.release?.()
       return opened
     })
     return this.#pinned({ inode, node, source })
@@ -186,7 +186,7 @@ export class TreeOperations implements FuseOperations {
 
   release(handle: FileHandle): void {
     const open = this.#handles.remove(handle)
-    if (open !== undefined && 'source' in open) open.source.close?.()
+    if (open !== undefined && 'source' in open) open.source.release?.()
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }
 

@@ -14,7 +14,7 @@ export interface CopiedSourceOptions {
   readonly source: ByteSource
   readonly onRead: (bytes: number) => void
   readonly onPassthrough: () => void
-  readonly onClose: () => void
+  readonly onRelease: () => void
 }
 
 /** A member that somebody has open: read from its own file where there is one, else from its layer. */
@@ -22,20 +22,16 @@ export class CopiedSource implements ByteSource {
   readonly size: number
   readonly #options: CopiedSourceOptions
   #file: MemberFile | undefined
-  #isClosed = false
+  #isReleased = false
 
   constructor(options: CopiedSourceOptions) {
     this.size = options.source.size
     this.#options = options
   }
 
-  get isClosed(): boolean {
-    return this.#isClosed
-  }
-
-  /** An acquired one, released when this is closed. */
+  /** An acquired one, released with this. */
   take(file: MemberFile): void {
-    if (this.#file !== undefined || this.#isClosed) file.release()
+    if (this.#file !== undefined || this.#isReleased) file.release()
     else this.#file = file
   }
 
@@ -70,12 +66,12 @@ export class CopiedSource implements ByteSource {
     return seekSource(this.#options.source, whence, offset, end, options)
   }
 
-  close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+  release(): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
     this.#file?.release()
     this.#file = undefined
-    this.#options.onClose()
+    this.#options.onRelease()
   }
 
   get #usable(): MemberFile | undefined {

@@ -87,7 +87,7 @@ test('what was opened is closed once: when its handle is released, or when nobod
     size: 1,
     read: async () => Promise.resolve(Buffer.of(1)),
     backing: { descriptor: 50, onPassthrough: () => undefined },
-    close: () => closed.push(name),
+    release: () => closed.push(name),
   })
   const inode = await walk('/x/hello')
   const image = await tree.root.lookup(Buffer.from('x'))

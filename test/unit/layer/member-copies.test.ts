@@ -112,7 +112,7 @@ test('a member is copied when 1 MiB of it was read, once its layer is proven, an
     assert.ok((await one.read(content.length - 10, 100)).equals(content.subarray(-10)))
     assert.equal((await one.read(content.length, 100)).length, 0)
     assert.ok((one.backing?.descriptor ?? -1) >= 0)
-    one.close?.()
+    one.release?.()
   }
   assert.equal(source.reads, reads + 3)
 })
@@ -130,7 +130,7 @@ test('what is small, in a table of contents, or never proven is not copied', asy
     const opened = await copies.open(given)
     await opened.read(0, content.length)
     await settled(copies)
-    opened.close?.()
+    opened.release?.()
   }
   assert.equal(store.count, 0)
 })
@@ -211,7 +211,7 @@ test('a file of an earlier process is checked while it is read, and a damaged on
   assert.notEqual(opened.backing, undefined)
   assert.ok((await opened.read(0, content.length)).equals(content))
   assert.equal(source.reads, 0)
-  opened.close?.()
+  opened.release?.()
   // Nothing is left open, nor in use.
   assert.equal(store.has(member(source).place), true)
   const again = await store.acquire(member(source).place)
