@@ -32,18 +32,21 @@ export interface ByteSource {
    */
   seek?(whence: Whence, offset: number, end: number, options?: ReadOptions): Promise<number>
 
-  /** A file with exactly these bytes, which the kernel may read by itself until the source is released. */
+  /** A file with exactly these bytes, good until the source is released. */
   readonly backing?: BackingFile | undefined
 
   /** Nobody reads it any more. Absent: it holds nothing. */
   release?(): void
 }
 
-/** A file of this machine. */
+/** A file of this machine that the kernel can read by itself. */
 export interface BackingFile {
-  readonly descriptor: number
+  /** Undefined until all of it was checked. */
+  readonly descriptor: number | undefined
+  /** The kernel would read it, if it were checked. */
+  readonly onWanted: () => void
   /** The kernel was told to read it. */
-  onPassthrough(): void
+  readonly onPassthrough: () => void
 }
 
 export interface SourceReadOptions extends ReadOptions {

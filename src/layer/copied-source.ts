@@ -13,6 +13,7 @@ export interface CopiedSourceOptions {
   /** The member as its layer has it. */
   readonly source: ByteSource
   readonly onRead: (bytes: number) => void
+  readonly onWanted: () => void
   readonly onPassthrough: () => void
   readonly onRelease: () => void
 }
@@ -36,8 +37,10 @@ export class CopiedSource implements ByteSource {
   }
 
   get backing(): BackingFile | undefined {
-    const descriptor = this.#file?.isTrusted === true ? this.#file.descriptor : undefined
-    return descriptor === undefined ? undefined : { descriptor, onPassthrough: this.#options.onPassthrough }
+    const file = this.#usable
+    if (file === undefined) return undefined
+    const { onWanted, onPassthrough } = this.#options
+    return { descriptor: file.isTrusted ? file.descriptor : undefined, onWanted, onPassthrough }
   }
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {

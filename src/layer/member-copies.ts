@@ -97,6 +97,9 @@ export class MemberCopies {
         this.#lastReadAt = performance.now()
         if (left > 0 && (left -= bytes) <= 0) this.#want(key, member)
       },
+      onWanted: () => {
+        this.#start(key, async () => this.#check(place))
+      },
       onPassthrough: () => this.#passthroughOpens++,
       onRelease: () => {
         const others = this.#open.get(key)
@@ -109,7 +112,6 @@ export class MemberCopies {
     if (file === undefined) return opened
     this.#opens++
     opened.take(file)
-    if (!file.isTrusted) this.#start(key, async () => this.#check(place))
     return opened
   }
 
