@@ -16,7 +16,7 @@ import { ImageStore } from './image/image-store.js'
 import { TagStore } from './image/tag-store.js'
 import type { LayerStatus } from './layer/layer-status.js'
 import { Layers } from './layer/layers.js'
-import { MemberCopies } from './layer/member-copies.js'
+import { MemberCopies, type MemberCopiesStatus } from './layer/member-copies.js'
 import { ContainersStorage } from './local/containers-storage.js'
 import type { FileRange } from './local/file-tree.js'
 import { LocalImages } from './local/local-images.js'
@@ -46,7 +46,7 @@ export interface Core {
 }
 
 export type CoreStatus = Awaited<ReturnType<typeof statusOf>> & {
-  readonly materialized: ReturnType<MemberCopies['status']> | undefined
+  readonly materialized: MemberCopiesStatus | undefined
 }
 
 /** `resident`: is told what comes to memory and leaves it. */

@@ -35,11 +35,11 @@ export interface ByteSource {
   /** Where its bytes lie in one piece, as far as they are in memory. Absent: not so, or nobody looks there. */
   readonly placed?: Placed | undefined
 
-  /** A file with exactly these bytes, which the kernel may read by itself until the source is closed. */
+  /** A file with exactly these bytes, good until the source is released. */
   readonly backing?: BackingFile | undefined
 
   /** Nobody reads it any more. Absent: it holds nothing. */
-  close?(): void
+  release?(): void
 }
 
 /** A place in one of the spaces of resident-spans.ts. */
@@ -48,11 +48,14 @@ export interface Placed {
   readonly offset: number
 }
 
-/** A file of this machine. */
+/** A file of this machine that the kernel can read by itself. */
 export interface BackingFile {
-  readonly descriptor: number
+  /** Undefined until all of it was checked. */
+  readonly descriptor: number | undefined
+  /** The kernel would read it, if it were checked. */
+  readonly onWanted: () => void
   /** The kernel was told to read it. */
-  onPassthrough(): void
+  readonly onPassthrough: () => void
 }
 
 export interface SourceReadOptions extends ReadOptions {

@@ -146,7 +146,7 @@ export class TreeOperations implements FuseOperations {
     const source = await this.#run('open', node, options, async (signal) => {
       const opened = await node.open({ signal })
       // Given up meanwhile: nobody will.
-      if (signal.aborted) opened.close?.()
+      if (signal.aborted) opened.release?.()
       return opened
     })
     const handle = this.#pinned({ inode, node, source })
@@ -201,7 +201,7 @@ export class TreeOperations implements FuseOperations {
     // Before the number can be another file's.
     this.#options.resident?.closeFile(handle)
     const open = this.#handles.remove(handle)
-    if (open !== undefined && 'source' in open) open.source.close?.()
+    if (open !== undefined && 'source' in open) open.source.release?.()
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }
 

@@ -58,8 +58,12 @@ export class Passthrough {
     if (open.backing !== 0) this.#options.close(open.backing)
   }
 
-  #backingOf({ descriptor }: BackingFile): number {
+  #backingOf({ descriptor, onWanted }: BackingFile): number {
     if (!this.#isAgreed) return 0
+    if (descriptor === undefined) {
+      onWanted()
+      return 0
+    }
     const backing = this.#options.open(descriptor)
     if (backing > 0) return backing
     // No right to (CAP_SYS_ADMIN), or a cache directory on a stacked file system: the next file fares no better.

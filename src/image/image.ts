@@ -92,7 +92,7 @@ export interface ImageNode {
   /** The content of a file. Makes no request by itself. IS_A_DIRECTORY, or UNSUPPORTED for encodings that we do not read. */
   open(): ByteSource
 
-  /** The same, for who closes it: where members are kept as files of this machine it is read from one. Absent: nowhere. */
+  /** The same, for who releases it: where members are kept as files of this machine it is read from one. Absent: nowhere. */
   openCopied?(): Promise<ByteSource>
 }
 

@@ -13,8 +13,9 @@ export interface CopiedSourceOptions {
   /** The member as its layer has it. */
   readonly source: ByteSource
   readonly onRead: (bytes: number) => void
+  readonly onWanted: () => void
   readonly onPassthrough: () => void
-  readonly onClose: () => void
+  readonly onRelease: () => void
 }
 
 /** A member that somebody has open: read from its own file where there is one, else from its layer. */
@@ -22,26 +23,24 @@ export class CopiedSource implements ByteSource {
   readonly size: number
   readonly #options: CopiedSourceOptions
   #file: MemberFile | undefined
-  #isClosed = false
+  #isReleased = false
 
   constructor(options: CopiedSourceOptions) {
     this.size = options.source.size
     this.#options = options
   }
 
-  get isClosed(): boolean {
-    return this.#isClosed
-  }
-
-  /** An acquired one, released when this is closed. */
+  /** An acquired one, released with this. */
   take(file: MemberFile): void {
-    if (this.#file !== undefined || this.#isClosed) file.release()
+    if (this.#file !== undefined || this.#isReleased) file.release()
     else this.#file = file
   }
 
   get backing(): BackingFile | undefined {
-    const descriptor = this.#file?.isTrusted === true ? this.#file.descriptor : undefined
-    return descriptor === undefined ? undefined : { descriptor, onPassthrough: this.#options.onPassthrough }
+    const file = this.#usable
+    if (file === undefined) return undefined
+    const { onWanted, onPassthrough } = this.#options
+    return { descriptor: file.isTrusted ? file.descriptor : undefined, onWanted, onPassthrough }
   }
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
@@ -70,12 +69,12 @@ export class CopiedSource implements ByteSource {
     return seekSource(this.#options.source, whence, offset, end, options)
   }
 
-  close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+  release(): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
     this.#file?.release()
     this.#file = undefined
-    this.#options.onClose()
+    this.#options.onRelease()
   }
 
   get #usable(): MemberFile | undefined {

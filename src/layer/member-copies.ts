@@ -18,6 +18,22 @@ import type { Logger } from '../util/log.js'
 import { Semaphore } from '../util/semaphore.js'
 import { CopiedSource } from './copied-source.js'
 
+/** In status.json. */
+export interface MemberCopiesStatus {
+  readonly files: number
+  readonly bytes: number
+  readonly maximumBytes: number
+  /** In this process. */
+  readonly copied: number
+  /** Copied or checked at present, or about to be. */
+  readonly pending: number
+  /** Of members that had a file. */
+  readonly opens: number
+  /** Of these, those that the kernel reads by itself. */
+  readonly passthroughOpens: number
+  readonly error: string | undefined
+}
+
 export interface MemberCopiesOptions {
   readonly store: MemberFileStore
   /** Of the piece that is being copied. */
@@ -69,7 +85,7 @@ export class MemberCopies {
     this.#options = options
   }
 
-  /** To be closed. */
+  /** To be released. */
   async open(member: OpenedMember): Promise<ByteSource> {
     const { place, layer, source } = member
     if (place.size < smallestBytes || !layer.isTar) return source
@@ -81,8 +97,11 @@ export class MemberCopies {
         this.#lastReadAt = performance.now()
         if (left > 0 && (left -= bytes) <= 0) this.#want(key, member)
       },
+      onWanted: () => {
+        this.#start(key, async () => this.#check(place))
+      },
       onPassthrough: () => this.#passthroughOpens++,
-      onClose: () => {
+      onRelease: () => {
         const others = this.#open.get(key)
         if (others?.delete(opened) === true && others.size === 0) this.#open.delete(key)
       },
@@ -93,24 +112,19 @@ export class MemberCopies {
     if (file === undefined) return opened
     this.#opens++
     opened.take(file)
-    if (!file.isTrusted) this.#start(key, async () => this.#check(place))
     return opened
   }
 
   /** For status.json. */
-  status() {
+  status(): MemberCopiesStatus {
     const { store } = this.#options
     return {
       files: store.count,
       bytes: store.usedBytes,
       maximumBytes: store.maximumBytes,
-      /** In this process. */
       copied: this.#copied,
-      /** Copied or checked at present, or about to be. */
       pending: this.#running.size,
-      /** Of members that had a file. */
       opens: this.#opens,
-      /** Of these, those that the kernel reads by itself. */
       passthroughOpens: this.#passthroughOpens,
       error: store.lastError,
     }
@@ -168,9 +182,9 @@ export class MemberCopies {
 
   async #fill(writer: MemberFileWriter, source: ByteSource, scratch: Buffer): Promise<void> {
     const { signal } = this.#closing
-    for (let at = 0, end = 0; at < source.size; at = end) {
+    for (let at = 0; at < source.size; at += pieceBytes) {
       throwIfAborted(signal)
-      end = Math.min(at + pieceBytes, source.size)
+      const end = Math.min(at + pieceBytes, source.size)
       const ranges = await dataRanges(source, at, end, signal)
       if (ranges.length === 0) {
         writer.skip(end - at)

@@ -113,7 +113,7 @@ test('the kernel may read a file once all of it was checked in this process, or 
   await keep(writing, place)
   const written = await writing.acquire(place)
   assert.equal(written?.isTrusted, true)
-  written?.release()
+  written.release()
 
   const store = await newStore(t, { directory })
   const file = await store.acquire(place)
@@ -126,7 +126,7 @@ test('the kernel may read a file once all of it was checked in this process, or 
   file.release()
   const again = await store.acquire(place)
   assert.equal(again?.isTrusted, true)
-  again?.release()
+  again.release()
 })
 
 for (const [what, damage] of [

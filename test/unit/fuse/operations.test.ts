@@ -88,8 +88,8 @@ test('what was opened is closed once: when its handle is released, or when nobod
   const source = (name: string): ByteSource => ({
     size: 1,
     read: async () => Promise.resolve(Buffer.of(1)),
-    backing: { descriptor: 50, onPassthrough: () => undefined },
-    close: () => closed.push(name),
+    backing: { descriptor: 50, onWanted: () => undefined, onPassthrough: () => undefined },
+    release: () => closed.push(name),
   })
   const inode = await walk('/x/hello')
   const image = await tree.root.lookup(Buffer.from('x'))

@@ -24,8 +24,13 @@ function setUp(answer = 1) {
     close: (backing) => closed.push(backing),
     log: silentLogger,
   })
-  const file = (descriptor: number): BackingFile => ({ descriptor, onPassthrough: () => used++ })
-  return { passthrough, file, opened, closed, used: () => used }
+  let wanted = 0
+  const file = (descriptor?: number): BackingFile => ({
+    descriptor,
+    onWanted: () => wanted++,
+    onPassthrough: () => used++,
+  })
+  return { wanted: () => wanted, passthrough, file, opened, closed, used: () => used }
 }
 
 const handle = (number: number): FileHandle => number as FileHandle
@@ -54,6 +59,15 @@ test('all open handles of an inode are read in one way, that of the first', () =
   assert.equal(passthrough.open(7, handle(8), undefined), 0)
 })
 
+test('a file that was not checked yet is wanted, where the kernel can read it', () => {
+  const { passthrough, file, opened, wanted } = setUp()
+  passthrough.open(7, handle(1), file())
+  assert.equal(wanted(), 0)
+  passthrough.agree()
+  assert.equal(passthrough.open(8, handle(2), file()), 0)
+  assert.deepEqual([wanted(), opened], [1, []])
+})
+
 test('a kernel that cannot, or will not, is asked no more', () => {
   const unable = setUp()
   assert.equal(unable.passthrough.open(7, handle(1), unable.file(50)), 0)
@@ -70,7 +84,7 @@ test('an open of a file of this machine is answered with its number, and without
     open: async () => Promise.resolve(handle(3)),
     release: () => undefined,
     cachingOf: () => 'for-ever',
-    backingOf: () => ({ descriptor: 50, onPassthrough: () => undefined }),
+    backingOf: () => setUp().file(50),
   }
   const { passthrough, closed } = setUp()
   const { ask } = fakeKernel(given, 0, passthrough)
@@ -94,7 +108,7 @@ test('an open that nobody gets an answer to leaves no file with the kernel', asy
     {
       open: async () => Promise.resolve(handle(3)),
       release: (number) => released.push(number),
-      backingOf: () => ({ descriptor: 50, onPassthrough: () => undefined }),
+      backingOf: () => setUp().file(50),
     },
     errno.ENOENT,
     passthrough,
