@@ -36,7 +36,7 @@ Examples:
       const base = path.replace(/\/+$/, '').replace(/^\.?\/+/, '')
       const isReady = (await image.layerStatus()).every((layer) => layer.state === 'ready')
       const output = new LineOutput(!isReady)
-      if (node.type !== 'directory') await print(base, node, flags, output)
+      if (node.type !== 'directory') await print(base, { node }, flags, output)
       else
         await printDirectory(node, flags.recursive === true ? base : '', flags, { isReady, signal, output })
       await output.flush()
@@ -57,11 +57,12 @@ async function printDirectory(
   const { isReady, signal } = context
   const entries = isReady ? await directory.entries({ signal }) : directory.watch({ signal })
   const below: Promise<void>[] = []
-  for await (const { name, node } of entries) {
-    const path = prefix === '' ? printableName(name) : `${prefix}/${printableName(name)}`
-    await print(path, node, flags, context.output)
-    if (flags.recursive !== true || node.type !== 'directory') continue
-    const walk = printDirectory(node, path, flags, context)
+  for await (const entry of entries) {
+    const name = printableName(entry.name)
+    const path = prefix === '' ? name : `${prefix}/${name}`
+    await print(path, entry, flags, context.output)
+    if (flags.recursive !== true || entry.type !== 'directory') continue
+    const walk = printDirectory(entry.node, path, flags, context)
     if (isReady) await walk
     else {
       // Reported by Promise.all below; until then it must not count as unhandled.
@@ -72,11 +73,18 @@ async function printDirectory(
   await Promise.all(below)
 }
 
-async function print(name: string, node: ImageNode, flags: LsFlags, output: LineOutput): Promise<void> {
+async function print(
+  name: string,
+  entry: { readonly node: ImageNode },
+  flags: LsFlags,
+  output: LineOutput,
+): Promise<void> {
   if (flags.json !== true && flags.long !== true) {
     await output.add(`${name}\n`)
     return
   }
+  // Not before it is needed: many entries are mere numbers.
+  const { node } = entry
   const { attributes } = node
   if (flags.json === true) {
     const target = attributes.type === 'symlink' ? { target: node.linkName.toString() } : {}

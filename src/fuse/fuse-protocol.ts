@@ -43,11 +43,13 @@ export const protocolMinor = 31
 /** FUSE_MAX_PAGES is of 7.28, 4.20; readlink's cache too. */
 export const oldestMinor = 28
 
-/** FUSE_* flags of INIT. */
+/**
+ * FUSE_* flags of INIT. Without FUSE_READDIRPLUS_AUTO: with it the kernel takes attributes of the first page of a directory only,
+ * until somebody has looked something up; `find` reads ten thousand names first and then looks each of them up.
+ */
 export const initFlags = {
   asyncRead: 1 << 0,
   doReaddirplus: 1 << 13,
-  readdirplusAuto: 1 << 14,
   parallelDirectoryOperations: 1 << 18,
   abortError: 1 << 21,
   maxPages: 1 << 22,

@@ -92,8 +92,8 @@ test('INIT offers 1 MiB reads, and of the flags only what both know', () => {
     '07000000' + // major
     '1f000000' + // minor: 31
     '00001000' + // max_readahead
-    // ASYNC_READ, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS, ABORT_ERROR, MAX_PAGES, CACHE_SYMLINKS
-    '0160e400' +
+    // ASYNC_READ, DO_READDIRPLUS, PARALLEL_DIROPS, ABORT_ERROR, MAX_PAGES, CACHE_SYMLINKS
+    '0120e400' +
     '3000' + // max_background
     '2400' + // congestion_threshold
     '00100000' + // max_write
