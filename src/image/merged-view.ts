@@ -37,6 +37,8 @@ export class MergedView {
   /**
    * All of an image's layers, not some lower ones. There a name that a layer has is believed before the layers below were read.
    * What is wrong then is what one layer has twice, by its name and behind a symbolic link below; a listing is never wrong.
+   * Any directory that a layer only implies may be such a link, so to be certain of a name that it has in two directories
+   * (every package.json, say) the layers below would have to be read for each.
    */
   readonly isWhole: boolean
   readonly #shared: Shared

@@ -77,7 +77,8 @@ export class LayerReader {
     for (let loads = 0; at < offset + length;) {
       const part = this.#peekSome(at, offset + length - at)
       if (part !== undefined) at += part.length
-      else if (loads++ === mostLoads || !(await this.#loadSome(at, options.signal))) return
+      else if (loads++ === mostLoads || !(await this.#loadSome(at, offset + length - at, options.signal)))
+        return
     }
   }
 
@@ -101,13 +102,14 @@ export class LayerReader {
   }
 
   /** True when `peek` finds it. */
-  async #loadSome(offset: number, signal: AbortSignal | undefined): Promise<boolean> {
-    const found = await this.#wait(offset, 1, () => true, signal)
+  async #loadSome(offset: number, length: number, signal: AbortSignal | undefined): Promise<boolean> {
+    const found = await this.#wait(offset, length, () => true, signal)
     if (typeof found !== 'object') return found !== undefined
     return this.#within(
       offset,
       signal,
-      async (inner) => (await found.source.load?.(offset, { signal: inner })) === true,
+      async (inner) =>
+        (await found.source.load?.(offset, Math.min(length, found.shown), { signal: inner })) === true,
     )
   }
 

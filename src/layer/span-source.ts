@@ -94,7 +94,7 @@ export class SpanSource implements TarSource {
     return found.bytes.copy(target, 0, at - piece * pieceBytes)
   }
 
-  async load(offset: number, options: ReadOptions): Promise<boolean> {
+  async load(offset: number, _length: number, options: ReadOptions): Promise<boolean> {
     const { spans, memory, digest } = this.#options
     const index = spans.find(offset)
     if (index === undefined) return false

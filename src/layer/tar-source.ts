@@ -8,8 +8,11 @@ export interface TarSource {
   covers(offset: number): boolean
   /** Fills the start of `target` from `offset`: resolves to how much, at least one byte; 0 where it does not reach. */
   readSome(offset: number, target: Buffer, options: ReadOptions): Promise<number>
-  /** Brings what lies at `offset` to where `peekSome` finds it; false when it cannot stay there. Absent: never. */
-  load?(offset: number, options: ReadOptions): Promise<boolean>
+  /**
+   * Brings what lies at `offset` to where `peekSome` finds it, and what is behind it as far as `length` if it likes; false
+   * when it cannot stay there. Absent: never.
+   */
+  load?(offset: number, length: number, options: ReadOptions): Promise<boolean>
   /** Somebody has read from the span at `offset`, which was published. Absent: nothing of it is. */
   touch?(offset: number): void
 }

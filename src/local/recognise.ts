@@ -39,7 +39,14 @@ export async function openLayout(tree: FileTree, transport: LocalTransport): Pro
   }
   if (isOci) return OciLayout.open(tree, index)
   const repositories = await readDocument(tree, 'repositories')
-  if (repositories !== undefined) return LegacyDockerArchive.open(tree, repositories)
+  if (repositories !== undefined) {
+    // All of it is read for its digests: an archive is looked at once, a directory for each question.
+    if (tree instanceof ArchiveTree) return LegacyDockerArchive.open(tree, repositories)
+    throw new RegistryFsError(
+      'UNSUPPORTED',
+      `${tree.path}: a docker archive from before Docker 1.10, unpacked: it is read as the tar that it was`,
+    )
+  }
   throw new RegistryFsError(
     'UNSUPPORTED',
     `${tree.path} is no image: neither oci-layout and index.json nor manifest.json or repositories is in it`,

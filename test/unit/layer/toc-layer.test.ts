@@ -66,6 +66,15 @@ function shown(node: LayerNode): unknown {
   }
 }
 
+/** Nobody reads it: that it is decoded all the same is awaited. */
+async function inMemory(layer: Layer, offset: number, length: number): Promise<void> {
+  const deadline = performance.now() + 20_000
+  while (layer.peek(offset, length) === undefined) {
+    assert.ok(performance.now() < deadline, `nothing is decoded at ${String(offset)}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
 async function assertContent(layer: Layer): Promise<void> {
   const tree = await layer.ready()
   for (const [path, content] of Object.entries(files)) {
@@ -107,6 +116,33 @@ for (const [what, write] of Object.entries(writers)) {
       '\u00c3\u00bctf',
     ])
     assert.equal(layer.size > disk.length, true)
+  })
+
+  test(`who reads a file of ${what} forward finds the next chunks decoded, each once`, async (t) => {
+    for (const chunkBytes of [1 << 20, 70_000]) {
+      const fixture = await fixtureOf(t, await write(tar, { chunkBytes }))
+      const layer = await fixture.open()
+      const { dataOffset = 0 } = nodeAt(await layer.ready(), 'disk/disk.img').member ?? {}
+      const opening = fixture.blob.fetchedBytes
+      const step = 512 << 10
+      const decoded = async (): Promise<number> => (await layer.status()).spansInflated
+      // Somewhere, and somewhere else: nothing comes by itself.
+      await layer.read(dataOffset + 5_000_000, 100)
+      await layer.read(dataOffset + 2_000_000, 100)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      assert.equal(await decoded(), 2)
+      for (let offset = 0; offset < disk.length; offset += step) {
+        const expected = disk.subarray(offset, offset + step)
+        if (offset >= 4 << 20) await inMemory(layer, dataOffset + offset, expected.length)
+        assert.ok((await layer.read(dataOffset + offset, expected.length)).equals(expected))
+      }
+      // The file after it is one chunk more at most, and the one before another.
+      const chunks = Math.ceil(disk.length / chunkBytes)
+      assert.ok((await decoded()) <= chunks + 2, `${String(await decoded())} decoded of ${String(chunks)}`)
+      const fetched = fixture.blob.fetchedBytes - opening
+      assert.ok(fetched <= fixture.blob.size, `${String(fetched)} of ${String(fixture.blob.size)} bytes`)
+      assert.ok(fixture.blob.ranges.length <= 16, `${String(fixture.blob.ranges.length)} requests`)
+    }
   })
 
   test(`a chunk of ${what} that is not what the table says is refused, others are not`, async (t) => {

@@ -245,6 +245,8 @@ test('what is no image says so in one line', async (t) => {
   const core = await localCore(t, files)
   await mkdir(join(files, 'empty'))
   await writeFile(join(files, 'text'), 'not a tar'.repeat(100))
+  await mkdir(join(files, 'unpacked'))
+  await writeFile(join(files, 'unpacked/repositories'), '{}')
   await writeFile(join(files, 'packed.tar.gz'), gzipSync(layoutTar(files)))
   await writeFile(join(files, 'other.tar'), tarOf(file('a', 'b')))
   await writeFile(join(files, 'cut.tar'), tarOf(file('a', 'b'.repeat(5000))).subarray(0, 3000))
@@ -252,6 +254,7 @@ test('what is no image says so in one line', async (t) => {
   for (const [reference, code, message] of [
     [`oci:${files}/nowhere`, 'NOT_FOUND', /nowhere: there is no such file or directory$/],
     [`oci:${files}/empty`, 'UNSUPPORTED', /is no image: neither oci-layout/],
+    [`docker-archive:${files}/unpacked`, 'UNSUPPORTED', /before Docker 1\.10, unpacked: /],
     [`oci-archive:${files}/text`, 'UNSUPPORTED', /it is not a tar archive$/],
     [`docker-archive:${files}/packed.tar.gz`, 'UNSUPPORTED', /compressed with gzip: decompress it first$/],
     [`docker-archive:${files}/other.tar`, 'UNSUPPORTED', /is no image/],
