@@ -34,8 +34,8 @@ struct PassParameters {
   // and kSlotTailBytes behind slotBytes.
   std::vector<uint8_t*> slots;
   size_t slotBytes;     // no less than kSlotTailBytes
-  bool zlib = false;    // instead of our own decoder
   bool sha512 = false;  // of blob and tar, beside sha256; then there are no checkpoints
+  bool zlib = false;    // instead of our own decoder
 };
 
 constexpr size_t kSlotHeadBytes = kWindowBytes;

@@ -63,7 +63,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
   job.target = target.data();
   job.targetLength = target.size();
   job.checkCrc = data[6] % 2 == 1;
-  inflater.Inflate(job);
+  const char* const problem = inflater.Inflate(job);
+  std::vector<uint8_t> byZlib(target.size());
+  job.target = byZlib.data();
+  job.zlib = true;
+  if ((inflater.Inflate(job) == nullptr) != (problem == nullptr)) std::abort();
+  if (problem == nullptr && byZlib != target) std::abort();
   std::vector<uint8_t> marks(registryfs::kWindowBytes);
   registryfs::MarkReferences(job.input, job.inputLength, job.bit, registryfs::kWindowBytes, marks.data());
   return 0;

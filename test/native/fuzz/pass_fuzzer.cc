@@ -1,5 +1,5 @@
 // Any bytes through a whole pass of any codec: blocks follow each other, and so do spans; a span that is said
-// to stand by itself decodes by itself, to the bytes that its CRC-32 says. scripts/fuzz.sh.
+// to stand by itself decodes by itself, to the bytes that its CRC-32 says, with zlib too. scripts/fuzz.sh.
 #include <zlib.h>
 
 #include <algorithm>
@@ -58,6 +58,8 @@ void CheckSpan(int codec, const Bytes& blob, const Event& span) {
   job.checkCrc = true;
   job.crc = span.crc32;
   Require(inflater.Inflate(job) == nullptr);
+  job.zlib = true;
+  Require(inflater.Inflate(job) == nullptr);
 }
 
 }  // namespace
@@ -69,6 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
   const Bytes blob(data + 2, data + length);
   std::vector<Bytes> slots(3, Bytes(registryfs::kSlotHeadBytes + kSlotBytes + registryfs::kSlotTailBytes));
   registryfs::PassParameters parameters = {6000, 100, 20000, 30000, 6400, {}, kSlotBytes, data[1] % 2 == 1};
+  parameters.zlib = data[0] / 3 % 2 == 1;
   for (Bytes& slot : slots) parameters.slots.push_back(slot.data() + registryfs::kSlotHeadBytes);
   registryfs::PassConsumer consumer;
   const auto pass = MakePass(codec, std::move(parameters), &consumer);
@@ -84,7 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
       case Event::Kind::kBlock:
         Require(event.uncompressedOffset == blocks && event.length > 0);
         blocks += event.length;
-        pass->ReleaseSlot(event.slot);
+        if (!event.zero) pass->ReleaseSlot(event.slot);
         break;
       case Event::Kind::kSpan:
         Require(event.uncompressedOffset == spans && event.length > 0);
