@@ -38,6 +38,7 @@ import {
   type FuseRequest,
 } from './fuse-protocol.js'
 import { accessModeMask, quickNames } from './kernel-constants.js'
+import { hasPendingSignal } from './pending-signal.js'
 import { ScratchPool } from './scratch-pool.js'
 
 const { errno } = constants
@@ -64,6 +65,9 @@ const slash = 0x2f
 /** A page without the NUL: what the kernel takes of READLINK. */
 const maxTarget = 4095
 
+/** Whoever presses Ctrl-C does not notice. */
+const lookAgainMs = 50
+
 /** The kernel waits for no answer to these. */
 const unanswered: ReadonlySet<number> = new Set([opcodes.forget, opcodes.batchForget, opcodes.interrupt])
 
@@ -71,7 +75,7 @@ export class FuseServer {
   readonly #operations: FuseOperations
   readonly #options: FuseServerOptions
   /** Those under way, by number. */
-  readonly #waiting = new Map<number, AbortController>()
+  readonly #waiting = new Map<number, { readonly pid: number; readonly controller: AbortController }>()
   readonly #scratches = new ScratchPool(maxReadBytes)
   readonly #work: ReadonlyMap<number, { readonly name: string; readonly run: Work }>
 
@@ -117,7 +121,7 @@ export class FuseServer {
 
   /** The connection is gone: nobody waits for anything. */
   end(): void {
-    for (const controller of this.#waiting.values()) controller.abort()
+    for (const { controller } of this.#waiting.values()) controller.abort()
   }
 
   #takeOne(request: FuseRequest): void {
@@ -133,7 +137,7 @@ export class FuseServer {
         for (const one of decodeBatchForget(body)) this.#operations.forget(one.inode as Inode, one.count)
         return
       case opcodes.interrupt:
-        this.#waiting.get(decodeInterrupt(body))?.abort()
+        this.#interrupt(decodeInterrupt(body))
         return
       case opcodes.destroy:
         this.#answer(request, 0, [])
@@ -166,6 +170,21 @@ export class FuseServer {
     }
   }
 
+  /**
+   * The kernel says so of any task that has something to do before it may go on waiting: besides a signal that is work of
+   * io_uring, which qemu-img has, and which must not make its open(2) fail with EINTR. It says so once, also when a signal
+   * comes later.
+   */
+  #interrupt(unique: number): void {
+    const waiting = this.#waiting.get(unique)
+    if (waiting === undefined) return
+    if (hasPendingSignal(waiting.pid)) waiting.controller.abort()
+    else
+      setTimeout(() => {
+        this.#interrupt(unique)
+      }, lookAgainMs).unref()
+  }
+
   /** `work` answers, or throws before it has. */
   async #serve(
     name: string,
@@ -173,7 +192,7 @@ export class FuseServer {
     work: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
     const controller = new AbortController()
-    this.#waiting.set(request.unique, controller)
+    this.#waiting.set(request.unique, { pid: request.pid, controller })
     try {
       await work(controller.signal)
     } catch (error) {
