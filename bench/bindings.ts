@@ -7,6 +7,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FakeRegistry } from '../test/support/fake-registry.js'
 import { gzipLayer } from '../test/support/images.js'
+import { writtenBytes } from '../test/support/process-figures.js'
 import { sampleData } from '../test/support/sample-data.js'
 import { dir, file, tarOf } from '../test/support/tar-of.js'
 import { run, secondsOf, shell } from './command.js'
@@ -23,6 +24,8 @@ export interface BindingFigures {
   readonly sequential: number[]
   /** The same of a file that was read, closed and opened again. */
   readonly secondOpen: number[]
+  /** What the daemon answered meanwhile, of what was read. */
+  readonly secondOpenAnswered: number[]
   /** 4 KiB each, past the page cache, in a second. */
   readonly randomOneJob: number[]
   readonly randomFourJobs: number[]
@@ -54,6 +57,8 @@ const filesInDirectory = 20_000
 const sequentialBytes = 16 << 20
 const randomBytes = 48 << 20
 const fioSeconds = '2'
+/** Of the same file, one after the other. */
+const opens = 7
 
 /** One process reads, so that its start is not measured. */
 const reader = `
@@ -76,7 +81,7 @@ if mode == 'sequential':
 if mode == 'again':
     through()
     rates = []
-    for _ in range(7):
+    for _ in range(${String(opens)}):
         os.close(fd)
         fd = os.open(path, os.O_RDONLY)
         rates.append(through())
@@ -117,6 +122,7 @@ function noFigures(): BindingFigures {
     ...{
       sequential: [],
       secondOpen: [],
+      secondOpenAnswered: [],
       randomOneJob: [],
       randomFourJobs: [],
       list: [],
@@ -174,7 +180,9 @@ class BindingsBench {
       for (const binding of bindings) {
         signal?.throwIfAborted()
         const figures = this.#figures[binding]
-        await this.#mounted(binding, cache, of('files'), async (root) => this.#measureFiles(root, figures))
+        await this.#mounted(binding, cache, of('files'), async (root, pid) =>
+          this.#measureFiles(root, pid, figures),
+        )
         const list = async (root: string): Promise<number> =>
           secondsOf(async () => shell(`ls -l '${root}/many' | tail -1`, options))
         await this.#mounted(binding, cache, of('many'), async (root) => figures.list.push(await list(root)))
@@ -194,13 +202,15 @@ class BindingsBench {
     return { bindings: this.#figures, localFile: this.#localFile }
   }
 
-  async #measureFiles(root: string, figures: BindingFigures): Promise<void> {
+  async #measureFiles(root: string, pid: number, figures: BindingFigures): Promise<void> {
     const [sequential, random] = [`${root}/sequential`, `${root}/random`]
     const [expected] = (await run(['sha256sum', sequential])).split(' ')
     if (expected !== createHash('sha256').update(this.#sequential).digest('hex'))
       throw new Error('wrong bytes')
     figures.sequential.push(await read('sequential', sequential))
+    const before = await writtenBytes(pid)
     figures.secondOpen.push(await read('again', sequential))
+    figures.secondOpenAnswered.push(((await writtenBytes(pid)) - before) / (opens * sequentialBytes))
     // So that a sequential reader is not seen in it, behind which spans go.
     await read('backwards', random)
     figures.randomOneJob.push(await randomReadsInSecond(random, 1))
@@ -211,13 +221,13 @@ class BindingsBench {
     binding: Binding,
     cache: string,
     reference: string,
-    work: (root: string) => Promise<unknown>,
+    work: (root: string, pid: number) => Promise<unknown>,
   ): Promise<void> {
     await mkdir(cache, { recursive: true })
     const mount = await RegistryfsMount.start(this.#place.work, cache, reference, ['--binding', binding])
     try {
       await dropKernelCaches()
-      await work(join(mount.path, 'image'))
+      await work(join(mount.path, 'image'), mount.pid)
     } finally {
       await mount.stop()
     }

@@ -85,6 +85,10 @@ export class RegistryfsMount {
     return JSON.parse(text) as Status
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   async peakResidentBytes(): Promise<number> {
     const text = await readFile(`/proc/${String(this.#child.pid)}/status`, 'utf8')
     const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(text)?.[1]

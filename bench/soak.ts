@@ -99,7 +99,7 @@ async function soak(): Promise<boolean> {
   const endMoves = serve(registry)
   const path = join(work, 'mnt')
   await mkdir(path)
-  const log = openSync(join(work, 'registryfs.log'), 'a')
+  const log = openSync(`${work}.log`, 'w')
   const images = ['disk', 'zstd', 'tree', 'moving'].map((name) => `${name}=${registry.host}/team/${name}:1`)
   const daemon = spawn(
     process.execPath,

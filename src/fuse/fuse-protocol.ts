@@ -80,6 +80,8 @@ export interface FuseRequest {
   /** The request's number: its answer's address. */
   readonly unique: number
   readonly inode: number
+  /** Of the thread that asks; 0 where it cannot be seen from here. */
+  readonly pid: number
   readonly body: Buffer
 }
 
@@ -108,6 +110,7 @@ export function decodeRequests(bytes: Buffer): FuseRequest[] {
       opcode: bytes.readUInt32LE(at + 4),
       unique: readNumber(bytes, at + 8),
       inode: readNumber(bytes, at + 16),
+      pid: bytes.readUInt32LE(at + 32),
       body: bytes.subarray(at + headerBytes, at + length),
     })
     at += length

@@ -8,7 +8,6 @@ import { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { Caching, DirectoryEntry, FileHandle, FuseOperations, Inode, LookupResult } from './binding.js'
 import { DirectoryPages } from './directory-pages.js'
-import { EarlyInterrupts } from './early-interrupts.js'
 import { failureErrno } from './failure.js'
 import {
   encodeAttributes,
@@ -41,6 +40,7 @@ import {
 import { accessModeMask, quickNames } from './kernel-constants.js'
 import type { Passthrough } from './passthrough.js'
 import { ScratchPool } from './scratch-pool.js'
+import { WaitingRequests } from './waiting-requests.js'
 
 const { errno } = constants
 
@@ -70,9 +70,7 @@ const unanswered: ReadonlySet<number> = new Set([opcodes.forget, opcodes.batchFo
 export class FuseServer {
   readonly #operations: FuseOperations
   readonly #options: FuseServerOptions
-  /** Those under way, by number. */
-  readonly #waiting = new Map<number, AbortController>()
-  readonly #earlyInterrupts = new EarlyInterrupts()
+  readonly #waiting = new WaitingRequests()
   readonly #pages = new DirectoryPages()
   readonly #scratches = new ScratchPool(maxReadBytes)
   readonly #work: ReadonlyMap<number, { readonly name: string; readonly run: Work }>
@@ -113,7 +111,7 @@ export class FuseServer {
 
   /** The connection is gone: nobody waits for anything. */
   end(): void {
-    for (const controller of this.#waiting.values()) controller.abort()
+    this.#waiting.abortAll()
   }
 
   #takeOne(request: FuseRequest): void {
@@ -129,7 +127,7 @@ export class FuseServer {
         for (const one of decodeBatchForget(body)) this.#operations.forget(one.inode as Inode, one.count)
         return
       case opcodes.interrupt:
-        this.#interrupt(decodeInterrupt(body))
+        this.#waiting.interrupt(decodeInterrupt(body))
         return
       case opcodes.destroy:
         this.#answer(request, 0, [])
@@ -148,7 +146,7 @@ export class FuseServer {
         void this.#serve('readdir', request, async (signal) => this.#readdir(request, signal))
         return
       case opcodes.open:
-        void this.#serve('open', request, async () => this.#open(request))
+        void this.#serve('open', request, async (signal) => this.#open(request, signal))
         return
       case opcodes.opendir:
         if (this.#atOnce('opendir', request, () => this.#peekOpendir(request))) return
@@ -170,13 +168,6 @@ export class FuseServer {
     }
   }
 
-  /** Of two threads that receive, the one may be faster with an interrupt than the other with its request. */
-  #interrupt(unique: number): void {
-    const waiting = this.#waiting.get(unique)
-    if (waiting === undefined) this.#earlyInterrupts.add(unique)
-    else waiting.abort()
-  }
-
   /** What is in memory is answered in the same turn, for what a promise takes is more than most answers. False: it takes longer. */
   #atOnce(name: string, request: FuseRequest, work: () => boolean): boolean {
     try {
@@ -193,15 +184,13 @@ export class FuseServer {
     request: FuseRequest,
     work: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    const controller = new AbortController()
-    this.#waiting.set(request.unique, controller)
-    if (this.#earlyInterrupts.take(request.unique)) controller.abort()
+    const signal = this.#waiting.begin(request)
     try {
-      await work(controller.signal)
+      await work(signal)
     } catch (error) {
       this.#answer(request, failureErrno(name, error, this.#options.log), [])
     } finally {
-      this.#waiting.delete(request.unique)
+      this.#waiting.end(request.unique)
     }
   }
 
@@ -265,15 +254,11 @@ export class FuseServer {
     return [encodeAttributes(attributes, attributes.validMs)]
   }
 
-  /**
-   * Not given up: it waits for no network, and programs are interrupted also by what they never hear of. (io_uring's
-   * task work, in qemu-img's main thread, made opens of kept members fail with EINTR.)
-   */
-  async #open(request: FuseRequest): Promise<void> {
+  async #open(request: FuseRequest, signal: AbortSignal): Promise<void> {
     if ((decodeOpen(request.body).flags & accessModeMask) !== 0) {
       throw new RegistryFsError('READ_ONLY', 'the file system is read-only')
     }
-    const handle = await this.#operations.open(request.inode as Inode)
+    const handle = await this.#operations.open(request.inode as Inode, { signal })
     const caching = this.#operations.cachingOf(handle)
     const backing =
       caching === 'none'

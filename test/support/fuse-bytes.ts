@@ -16,6 +16,9 @@ export function bytesOf(...fields: readonly Field[]): Buffer {
   )
 }
 
+/** No thread has it. */
+export const nobody = 0x7fff_ffff
+
 /** struct fuse_in_header and what follows it. */
 export function requestBytes(
   opcode: keyof typeof opcodes | number,
@@ -25,7 +28,7 @@ export function requestBytes(
 ): Buffer {
   const rest = bytesOf(...body)
   const number = typeof opcode === 'number' ? opcode : opcodes[opcode]
-  const [uid, gid, pid] = [1000, 1000, 4242]
+  const [uid, gid, pid] = [1000, 1000, nobody]
   const header = bytesOf(40 + rest.length, number, BigInt(unique), BigInt(inode), uid, gid, pid, 0)
   return Buffer.concat([header, rest])
 }

@@ -16,7 +16,7 @@ import {
   isChange,
   opcodes,
 } from '../../../src/fuse/fuse-protocol.js'
-import { bytesOf, requestBytes } from '../../support/fuse-bytes.js'
+import { bytesOf, nobody, requestBytes } from '../../support/fuse-bytes.js'
 
 test('several requests in one buffer are split by their lengths', () => {
   const bytes = Buffer.concat([
@@ -41,14 +41,14 @@ test('the header is laid out as linux/fuse.h has it', () => {
     '2b00000001000000' + // 43 bytes, FUSE_LOOKUP
       '0400000000000000' + // unique
       '0100000000000000' + // nodeid
-      'e8030000e803000092100000' + // uid, gid, pid
+      'e8030000e8030000ffffff7f' + // uid, gid, pid
       '00000000' + // total_extlen, padding
       '766d00',
     'hex',
   )
   assert.deepEqual(requestBytes('lookup', 4, 1, 'vm'), bytes)
   const [request] = decodeRequests(bytes)
-  assert.deepEqual(request, { opcode: 1, unique: 4, inode: 1, body: Buffer.from('vm\0') })
+  assert.deepEqual(request, { opcode: 1, unique: 4, inode: 1, pid: nobody, body: Buffer.from('vm\0') })
 })
 
 test('a length that lies is refused at every byte', () => {
