@@ -144,7 +144,7 @@ test('the window of a zstd frame is part of the memory budget for as long as it 
 })
 
 test('decoders work as many at a time as the memory budget has room for', { timeout: 120_000 }, async (t) => {
-  const count = 40
+  const count = 20
   const windowBytes = 8 << 20
   const memory = new MemoryCache(64 << 20)
   let most = 0
