@@ -15,6 +15,7 @@ import { FakeRegistry } from '../support/fake-registry.js'
 import { heldShell } from '../support/held-shell.js'
 import { gzipLayer } from '../support/images.js'
 import { output, type Mounted } from '../support/mounted.js'
+import { hasPassthrough } from '../support/passthrough.js'
 import { complaints, mountImages, sha256Of, sha256sum, statusOf } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
 import { file, tarOf } from '../support/tar-of.js'
@@ -68,7 +69,7 @@ async function kept(cache: string): Promise<readonly string[]> {
 }
 
 for (const { binding, passthrough } of [
-  { binding: 'native', passthrough: true },
+  { binding: 'native', passthrough: hasPassthrough() },
   { binding: 'fuse-native', passthrough: false },
 ] as const) {
   test(
@@ -156,7 +157,7 @@ test(
     assert.equal(await sha256sum(path), sha256Of(bytes))
     await output('cmp', '-i', '4097', path, path)
     assert.equal((await through.goOn()).slice(0, 64), sha256Of(bytes))
-    assert.ok((await materialized(mount)).passthroughOpens >= 2)
+    assert.equal((await materialized(mount)).passthroughOpens >= 2, hasPassthrough())
     assert.equal(await mount.stop(), 0)
     assert.deepEqual(complaints(mount.log()), [])
   },
@@ -277,7 +278,7 @@ test(
 
       const next = await mountImages(t, mountOptions)
       const path = join(next.path, 'd/f')
-      // One that reads only its other end.
+      // One that reads only its other end: what the kernel could read is checked in the background.
       await output(
         'dd',
         `if=${path}`,
@@ -287,6 +288,7 @@ test(
         `skip=${at === 0 ? '2047' : '0'}`,
         'status=none',
       )
+      if (!hasPassthrough()) assert.equal(await sha256sum(path), sha256Of(bytes))
       await settled(next, ({ files }) => files === 0)
       assert.equal(await sha256sum(path), sha256Of(bytes))
       assert.match(next.log(), /file is damaged/)
