@@ -33,6 +33,10 @@ export class OpenDirectory {
     })
   }
 
+  get isListed(): boolean {
+    return this.#listed !== undefined
+  }
+
   /** That listing where it was made, or can be without a wait. */
   peek(): readonly DirectoryEntry[] | undefined {
     if (this.#listed !== undefined) return this.#listed
