@@ -27,10 +27,11 @@ export class OpenDirectory {
     this.inode = inode
     this.node = node
     this.#inodes = inodes
-    this.listing = new Lazy(async () => {
-      const entries = await read(node)
-      return this.#listed ?? this.#list(entries)
-    })
+    this.listing = new Lazy(async () => this.#listed ?? this.#take(await read(node)))
+  }
+
+  get isListed(): boolean {
+    return this.#listed !== undefined
   }
 
   /** That listing where it was made, or can be without a wait. */
@@ -53,6 +54,11 @@ export class OpenDirectory {
     const attributes = node?.attributes
     if (node === undefined || attributes === undefined) return undefined
     return attributesOfNode(this.#inodes.acquire(node), node, attributes)
+  }
+
+  /** Meanwhile somebody may have had it without a wait. */
+  #take(entries: readonly TreeEntry[]): readonly DirectoryEntry[] {
+    return this.#listed ?? this.#list(entries)
   }
 
   #list(entries: readonly TreeEntry[]): readonly DirectoryEntry[] {

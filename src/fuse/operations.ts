@@ -239,7 +239,12 @@ export class TreeOperations implements FuseOperations {
   }
 
   peekReaddir(handle: FileHandle): readonly DirectoryEntry[] | undefined {
-    return this.#stopping.signal.aborted ? undefined : this.#directory(handle).peek()
+    if (this.#stopping.signal.aborted) return undefined
+    const directory = this.#directory(handle)
+    const isFirst = !directory.isListed
+    const entries = directory.peek()
+    if (isFirst && entries !== undefined) this.#count('readdir')
+    return entries
   }
 
   lookupEntry(handle: FileHandle, index: number): LookupResult | undefined {

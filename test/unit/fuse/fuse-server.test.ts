@@ -1,32 +1,13 @@
 import assert from 'node:assert/strict'
 import { constants } from 'node:os'
 import { test } from 'node:test'
-import type { FileHandle, Inode, LookupResult } from '../../../src/fuse/binding.js'
+import type { FileHandle, Inode } from '../../../src/fuse/binding.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
 import { fakeKernel } from '../../support/fake-kernel.js'
+import { found } from '../../support/found-file.js'
 import { bytesOf, requestBytes } from '../../support/fuse-bytes.js'
 
 const { errno } = constants
-
-const found: LookupResult = {
-  inode: 7 as Inode,
-  validMs: 1_000,
-  attributes: {
-    type: 'file',
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    size: 5,
-    blocks: 1,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    deviceMajor: 0,
-    deviceMinor: 0,
-    linkCount: 1,
-    inode: 7 as Inode,
-    validMs: Infinity,
-  },
-}
 
 const initBody = (major: number, minor: number): Buffer => bytesOf(major, minor, 131_072, 0xffff_ffff)
 

@@ -60,6 +60,7 @@ test('a directory of an image that was read is opened, listed and looked up in a
   )
   assert.equal(operations.peekReaddir(handle), entries)
   assert.equal(await operations.readdir(handle), entries)
+  assert.equal(operations.status().requests['readdir'], 1)
   for (const [index, { name, inode }] of [...entries.entries()].slice(2)) {
     const listed = operations.lookupEntry(handle, index)
     assert.ok(listed !== undefined)
