@@ -104,7 +104,7 @@ test('INIT offers 1 MiB reads, and of the flags only what both know', () => {
   assert.equal(encodeInit(request)?.toString('hex'), expected)
   // Wanted: INIT_EXT, FUSE_PASSTHROUGH among the upper flags, and no stacked file system below.
   const more =
-    expected.replace('0160e400', '0160e440').slice(0, 64) + '20000000' + '01000000' + '00'.repeat(24)
+    expected.replace('0120e400', '0120e440').slice(0, 64) + '20000000' + '01000000' + '00'.repeat(24)
   assert.equal(encodeInit(request, true)?.toString('hex'), more)
   assert.equal(encodeInit({ ...request, hasPassthrough: false }, true)?.toString('hex'), expected)
   assert.equal(encodeInit({ ...request, flags: 1 })?.readUInt32LE(12), 1)

@@ -3,8 +3,6 @@ import { constants } from 'node:os'
 import { test } from 'node:test'
 import type { BackingFile, FileHandle, FuseOperations } from '../../../src/fuse/binding.js'
 import { Passthrough } from '../../../src/fuse/passthrough.js'
-import { abortable } from '../../../src/util/abort.js'
-import { Deferred } from '../../../src/util/deferred.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { fakeKernel } from '../../support/fake-kernel.js'
 import { bytesOf, requestBytes } from '../../support/fuse-bytes.js'
@@ -115,15 +113,4 @@ test('an open that nobody gets an answer to leaves no file with the kernel', asy
   )
   await ask(requestBytes('open', 10, 7, 0, 0))
   assert.deepEqual([released, closed], [[3], [1]])
-})
-
-test('an open goes on when it is interrupted: it waits for no network, and io_uring interrupts without a signal', async () => {
-  const opening = new Deferred<FileHandle>()
-  const { ask } = fakeKernel({
-    open: async (_inode, options) => abortable(opening.promise, options?.signal),
-  })
-  const interrupt = requestBytes('interrupt', 3, 0, 2n)
-  assert.deepEqual(await ask(requestBytes('open', 2, 7, 0, 0), interrupt), [])
-  opening.resolve(handle(3))
-  assert.deepEqual(await ask(), [{ unique: 2, errno: 0, body: bytesOf(3n, 0, 0) }])
 })
