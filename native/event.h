@@ -8,7 +8,7 @@ namespace registryfs {
 
 // What a pass tells JavaScript; src/native.ts says what each means.
 struct Event {
-  enum class Kind { kZeros, kBlock, kCut, kSpan, kCheckpoint, kChunk, kConsumed, kEnd, kFailure };
+  enum class Kind { kZeros, kBlock, kCut, kSpan, kCheckpoint, kChunk, kConsumed, kBlob, kEnd, kFailure };
 
   // Whose a failure is: the bytes', this host's, or that of a deliberate limit.
   enum class Fault { kData, kHost, kLimit };
@@ -28,8 +28,8 @@ struct Event {
   bool atHeader = false;
   bool zero = false;           // block, span: every byte is 0
   Fault fault = Fault::kData;  // failure
-  std::vector<uint8_t>
-      bytes;  // span: window; checkpoint: state; chunk: seal; end: sha256 of blob, then of tar, then sha512s
+  std::vector<uint8_t> bytes;  // span: window; checkpoint: state; chunk: seal; blob, end: sha256 of blob,
+                               // then of tar, then sha512s
   double threadSeconds = 0;    // end: CPU time of the thread that decodes
   std::vector<uint64_t> runs;  // zeros: offset and length of one after another
   std::string message;         // failure

@@ -65,6 +65,12 @@ Napi::Object ToObject(Napi::Env env, const Event& event) {
       object.Set("kind", "consumed");
       number("compressedBytes", event.compressedBitOffset);
       break;
+    case Event::Kind::kBlob:
+      object.Set("kind", "blob");
+      number("uncompressedBytes", event.uncompressedOffset);
+      object.Set("blobSha256", ToBuffer(env, event.bytes.data(), 32));
+      if (event.bytes.size() == 192) object.Set("blobSha512", ToBuffer(env, event.bytes.data() + 64, 64));
+      break;
     case Event::Kind::kEnd:
       object.Set("kind", "end");
       number("compressedBytes", event.compressedBitOffset);

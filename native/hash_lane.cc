@@ -24,6 +24,11 @@ void HashLane::Add(const uint8_t* data, size_t length, std::function<void()> don
 
 void HashLane::AddZeros(uint64_t length) { Push({nullptr, length, nullptr}); }
 
+uint64_t HashLane::zeros() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return zeros_;
+}
+
 void HashLane::Push(Job job) {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock,

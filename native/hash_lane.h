@@ -26,6 +26,8 @@ class HashLane {
   // Bytes that lie nowhere: whoever finds zeros faster than they are hashed may go on, for as many as
   // kMaximumZeros.
   void AddZeros(uint64_t length);
+  // Of these, what is not hashed yet.
+  uint64_t zeros();
 
   // Ends the thread soon, within a range if need be; what is queued is dropped.
   void Stop();

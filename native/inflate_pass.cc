@@ -383,6 +383,15 @@ void InflatePass::End() {
     if (blobHashed_ % parameters_.chunkBytes != 0) SealChunk(digest);
     std::copy(digest.begin(), digest.end(), item->event.bytes.begin());
     if (parameters_.sha512) blobSha512_.Finish(item->event.bytes.data() + 64);
+    if (tarLane_->zeros() >= parameters_.lagBytes) {
+      Event blob(Event::Kind::kBlob);
+      blob.uncompressedOffset = item->event.uncompressedOffset;
+      // The tar lane writes to its own part of these.
+      blob.bytes.resize(item->event.bytes.size());
+      std::copy_n(item->event.bytes.begin(), 32, blob.bytes.begin());
+      if (parameters_.sha512) std::copy_n(item->event.bytes.begin() + 64, 64, blob.bytes.begin() + 64);
+      sink_->Emit(std::move(blob));
+    }
     Settle(item);
   });
   tarLane_->Mark([this, item] {

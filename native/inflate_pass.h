@@ -36,6 +36,8 @@ struct PassParameters {
   size_t slotBytes;     // no less than kSlotTailBytes
   bool sha512 = false;  // of blob and tar, beside sha256; then there are no checkpoints
   bool zlib = false;    // instead of our own decoder
+  // The blob's digest is told before the end when hashing the tar is so many zeros behind.
+  uint64_t lagBytes = UINT64_MAX;
 };
 
 constexpr size_t kSlotHeadBytes = kWindowBytes;

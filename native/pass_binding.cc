@@ -47,6 +47,8 @@ PassBinding::PassBinding(const Napi::CallbackInfo& info)
   parameters.sha512 = sha512.Is(napi_boolean) && sha512.Flag();
   const Argument zlib = options.Get("zlib");
   parameters.zlib = zlib.Is(napi_boolean) && zlib.Flag();
+  const Argument lagBytes = options.Get("lagBytes");
+  if (lagBytes.Is(napi_number)) parameters.lagBytes = lagBytes.Whole();
   const Argument codec = options.Get("codec");
   const std::string codecName = codec.Is(napi_string) ? codec.Text() : "gzip";
   const Argument resume = options.Get("resume");

@@ -9,13 +9,12 @@
  * at the last one.
  */
 import type { ArrivingChunks } from '../blob/cached-source.js'
-import type { ChunkCache } from '../blob/chunk-cache.js'
 import { Reservation } from '../blob/reservation.js'
-import type { BlobSource } from '../blob/source.js'
 import { zeros } from '../blob/zeros.js'
 import {
   allocateSlots,
   openPass,
+  type BlobEvent,
   type BlockEvent,
   type CheckpointEvent,
   type EndEvent,
@@ -23,17 +22,14 @@ import {
   type PassEvent,
   type SpanEvent,
 } from '../native.js'
-import type { Descriptor } from '../registry/descriptor.js'
 import { blockBytes, isAllZeros } from '../tar/block.js'
 import type { TarMember } from '../tar/member.js'
 import { TarScanner, type ScannerState } from '../tar/tar-scanner.js'
 import { Deferred } from '../util/deferred.js'
 import { digestAlgorithm, type DiffId } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
-import type { Logger } from '../util/log.js'
 import { sniffBytes, sniffCodec, type Codec } from './codec.js'
-import type { DecodedSpans } from './decoded-spans.js'
-import type { Inflations } from './inflations.js'
+import type { FirstPassOptions } from './first-pass-options.js'
 import {
   JournalWriter,
   loadJournal,
@@ -44,30 +40,12 @@ import {
 } from './journal.js'
 import { OrderedDownload } from './ordered-download.js'
 import { PassProgress } from './pass-progress.js'
-import { passSizes, slotBytes, slotCount } from './pass-sizes.js'
-import { proveDigests } from './proof.js'
+import { lagBytes, passSizes, slotBytes, slotCount } from './pass-sizes.js'
+import { proveBlob, proveTar } from './proof.js'
 import { SpanBuilder } from './span-builder.js'
 import { isNoTar, wholeMember } from './whole-member.js'
 
-export interface FirstPassOptions {
-  readonly layer: Descriptor
-  readonly blob: BlobSource
-  readonly cache: ChunkCache
-  readonly decoded: DecodedSpans
-  readonly inflations: Inflations
-  /** gzip is inflated by Node's zlib, not by our own decoder. */
-  readonly zlib?: boolean
-  /** Read and prove also what is not compressed, which `run` else leaves to others. */
-  readonly takesPlain: boolean
-  /** Undefined: nothing is journaled. */
-  readonly journalPath: string | undefined
-  /** From the image's config; undefined where it does not say. */
-  readonly diffId: () => Promise<DiffId | undefined>
-  /** Whether somebody reads the layer just now. */
-  readonly isBeingRead: () => boolean
-  readonly signal: AbortSignal
-  readonly log: Logger
-}
+export type { FirstPassOptions } from './first-pass-options.js'
 
 export interface FirstPassResult {
   readonly diffId: DiffId
@@ -94,6 +72,7 @@ export class FirstPass {
   #journaledMembers = 0
   /** Runs of zeros are in the journal up to here. */
   #journaledZeros = 0
+  #isTarEnded = false
   #failure: unknown
   readonly #decoderMemory: Reservation
   readonly #ended = new Deferred<FirstPassResult>()
@@ -196,6 +175,7 @@ export class FirstPass {
       zlib: this.#options.zlib ?? false,
       sha512: digestAlgorithm(this.#options.layer.digest) === 'sha512',
       ...passSizes[codec],
+      lagBytes,
       slots: this.#slots,
       resume: checkpoint,
       onEvents: (events) => {
@@ -279,6 +259,9 @@ export class FirstPass {
       case 'checkpoint':
         this.#checkpoint(event)
         break
+      case 'blob':
+        this.#endBlob(event)
+        break
       case 'end':
         this.#end(event)
         break
@@ -354,10 +337,23 @@ export class FirstPass {
     this.#newSeals = []
   }
 
+  /** The bytes are those that the manifest means: readers need not wait for the tar's hash, which the config alone is held against. */
+  #endBlob(event: BlobEvent): void {
+    proveBlob(event, this.#options.layer.digest)
+    this.#endTar(event.uncompressedBytes)
+    this.progress.showAll()
+  }
+
   #end(event: EndEvent): void {
+    this.#endTar(event.uncompressedBytes)
+    this.#prove(event).then(this.#ended.resolve, this.#ended.reject)
+  }
+
+  #endTar(tarBytes: number): void {
+    if (this.#isTarEnded) return
+    this.#isTarEnded = true
     const { progress } = this
     const { layer } = this.#options
-    const tarBytes = event.uncompressedBytes
     this.#cut(tarBytes, true)
     try {
       this.#scanner?.end(tarBytes)
@@ -369,14 +365,13 @@ export class FirstPass {
       progress.addMember(wholeMember(layer, tarBytes, progress.codec !== 'none'))
     progress.advance(tarBytes)
     progress.zeros.complete()
-    this.#prove(event).then(this.#ended.resolve, this.#ended.reject)
   }
 
   async #prove(event: EndEvent): Promise<FirstPassResult> {
     const { layer, diffId } = this.#options
     // The blob first: the config may be as wrong as the layer.
-    proveDigests(event, layer.digest, undefined)
-    proveDigests(event, layer.digest, await diffId())
+    proveBlob(event, layer.digest)
+    proveTar(event, await diffId())
     const tarHex = event.tarSha256.toString('hex')
     return { diffId: `sha256:${tarHex}` as DiffId, tarBytes: event.uncompressedBytes }
   }

@@ -26,7 +26,7 @@ export class PassProgress {
   /** Bytes of the blob that were inflated, and of the tar that came out. */
   frontierCompressed = 0
   frontierUncompressed = 0
-  /** Where the newest block begins: it is shown once there is another, or the layer is proven. */
+  /** Where the newest block begins: it is shown once there is another, or the blob is proven. */
   #heldFrom = 0
   readonly changed = new Signal()
   /** `shownEnd` has grown. */
@@ -62,6 +62,12 @@ export class PassProgress {
     this.frontierUncompressed = frontierUncompressed
     this.zeros.advance(frontierUncompressed)
     if (isFurther) this.onShown?.()
+  }
+
+  /** The newest block too: there will be no other, and the blob has its digest. */
+  showAll(): void {
+    this.#heldFrom = this.frontierUncompressed
+    this.onShown?.()
   }
 
   /** All before it may be shown to readers. */

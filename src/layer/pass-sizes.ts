@@ -20,6 +20,9 @@ export const passSizes: { readonly [codec in Codec]: PassSizes } = {
   none: { ...usual, maximumSpanBytes: usual.checkpointBytes },
 }
 
+/** Hashed in some 60 ms: what takes longer nobody waits for who has seen that the blob is the right one. */
+export const lagBytes = 128 << 20
+
 /** A span of the usual spacing fits in one slot. */
 export const slotBytes = (1 << 20) + (256 << 10)
 export const slotCount = 8

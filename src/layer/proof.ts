@@ -1,13 +1,17 @@
-import type { EndEvent } from '../native.js'
+import type { BlobEvent, EndEvent } from '../native.js'
 import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 
-/** Throws DIGEST_MISMATCH unless a pass ended with the digests that manifest and config have. */
-export function proveDigests(event: EndEvent, digest: Digest, diffId: DiffId | undefined): void {
+/** Throws DIGEST_MISMATCH unless a blob has the digest that the manifest says. */
+export function proveBlob(event: BlobEvent | EndEvent, digest: Digest): void {
   const blob = { sha256: event.blobSha256, sha512: event.blobSha512 }[digestAlgorithm(digest)]
   if (blob?.toString('hex') !== digestHex(digest)) {
     throw new RegistryFsError('DIGEST_MISMATCH', `the layer's bytes have digest ${shown(digest, blob)}`)
   }
+}
+
+/** The same for the diff ID that the config says. */
+export function proveTar(event: EndEvent, diffId: DiffId | undefined): void {
   if (diffId === undefined) return
   const tar = { sha256: event.tarSha256, sha512: event.tarSha512 }[digestAlgorithm(diffId)]
   // sha512 of the tar is known where the blob's was asked for.

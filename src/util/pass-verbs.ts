@@ -74,6 +74,17 @@ export interface ConsumedEvent {
   readonly compressedBytes: number
 }
 
+/**
+ * All blocks were told and the blob was hashed, but hashing the tar is `lagBytes` of zeros behind, which takes a while. Spans
+ * and checkpoints may still follow, and `end` does.
+ */
+export interface BlobEvent {
+  readonly kind: 'blob'
+  readonly blobSha256: Buffer
+  readonly blobSha512?: Buffer
+  readonly uncompressedBytes: number
+}
+
 export interface EndEvent {
   readonly kind: 'end'
   readonly blobSha256: Buffer
@@ -104,6 +115,7 @@ export type PassEvent =
   | CheckpointEvent
   | ChunkEvent
   | ConsumedEvent
+  | BlobEvent
   | EndEvent
   | FailureEvent
 
@@ -123,6 +135,8 @@ export interface PassOptions {
   readonly checkpointBytes: number
   /** A multiple of 64. */
   readonly chunkBytes: number
+  /** See BlobEvent; without, there is none. */
+  readonly lagBytes?: number
   /** From `allocateSlots`, lent until close: whoever changes them changes what is inflated next. */
   readonly slots: readonly Buffer[]
   /** A CheckpointEvent's; then the first pushed byte must be the one that holds bit `compressedBitOffset`. */

@@ -222,6 +222,20 @@ test('zeros are told without a slot, and a pass with one comes to their end', as
   assert.deepEqual(last.tarSha256, sha256(source))
 })
 
+test('the digest of the blob is told before the end where hashing the tar is as far behind as asked for', async () => {
+  const blob = gzipSync(Buffer.concat([randomBytes(100_000), Buffer.alloc(8 << 20)]), { level: 1 })
+  const { events, last } = await runPass(blob, { lagBytes: 0, sha512: true })
+  const at = events.findIndex(({ kind }) => kind === 'blob')
+  const told = events[at]
+  assert.ok(told?.kind === 'blob' && last.kind === 'end')
+  assert.deepEqual(told.blobSha256, sha256(blob))
+  assert.deepEqual([told.blobSha512, told.uncompressedBytes], [last.blobSha512, last.uncompressedBytes])
+  // All blocks were told by then.
+  assert.ok(!events.slice(at).some(({ kind }) => kind === 'block' || kind === 'zeros'))
+  const never = await runPass(blob, { lagBytes: 1 << 30 })
+  assert.ok(!never.events.some(({ kind }) => kind === 'blob'))
+})
+
 test('a thousandfold bomb keeps its spans bounded and needs no memory', async () => {
   const zeros = Buffer.alloc(64 << 20)
   const blob = gzipSync(zeros)

@@ -35,3 +35,15 @@ test('entries that leave a chunk without its seal are refused', () => {
     progress.restore([entry(3 * chunkBytes + 9, seals.slice(0, 2))])
   }, /a seal is missing/)
 })
+
+test('the newest block is shown once there is another, or the blob is proven', () => {
+  const progress = new PassProgress(3 * chunkBytes)
+  let told = 0
+  progress.onShown = () => told++
+  progress.advance(1000)
+  assert.equal(progress.shownBytes(0, 5000), 0)
+  progress.advance(3000)
+  assert.equal(progress.shownBytes(0, 5000), 1000)
+  progress.showAll()
+  assert.deepEqual([progress.shownBytes(0, 5000), progress.shownBytes(2500, 10), told], [3000, 10, 3])
+})
