@@ -18,9 +18,20 @@ async function cachedBytes(cache: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-/** Daemons write chunks and indexes in the background: waits until a disk, however slow, has so many bytes of chunks. */
+/** A disk that is too slow for the download leaves chunks out: no more come then. */
+const atRestMs = 10_000
+
+/** Daemons write chunks and indexes in the background: waits until a disk has so many bytes of chunks, or gets no more of them. */
 export async function cachedOnDisk(cache: string, bytes: () => number): Promise<void> {
-  while ((await cachedBytes(cache)) < bytes()) await sleep(50)
+  let last = 0
+  let grewAt = performance.now()
+  for (;;) {
+    const now = await cachedBytes(cache)
+    if (now >= bytes() || performance.now() - grewAt > atRestMs) return
+    if (now > last) grewAt = performance.now()
+    last = now
+    await sleep(50)
+  }
 }
 
 /** Waits until the indexes of so many layers lie there whole. */
