@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "deflate_decoder.h"
-#include "thread_seconds.h"
 #include "zlib_inflater.h"
 
 namespace registryfs {
@@ -367,39 +366,7 @@ void InflatePass::End() {
   EmitBlock();
   FinishWindowInput();
   EndSpan(lastTrailerEnd_ * 8);
-  // Everything before the end event must be out: windows (waited for by their place in `ordered_`) and both
-  // lanes.
-  auto item = std::make_shared<Ordered>(Event::Kind::kEnd, 2);
-  item->event.compressedBitOffset = inputStart_;
-  item->event.uncompressedOffset = produced_;
-  item->event.threadSeconds = ThreadSeconds();
-  item->event.bytes.resize(parameters_.sha512 ? 192 : 64);
-  {
-    std::lock_guard<std::mutex> lock(orderedMutex_);
-    ordered_.push_back(item);
-  }
-  blobLane_->Mark([this, item] {
-    const auto digest = blobSha_.Digest();
-    if (blobHashed_ % parameters_.chunkBytes != 0) SealChunk(digest);
-    std::copy(digest.begin(), digest.end(), item->event.bytes.begin());
-    if (parameters_.sha512) blobSha512_.Finish(item->event.bytes.data() + 64);
-    if (tarLane_->zeros() >= parameters_.lagBytes) {
-      Event blob(Event::Kind::kBlob);
-      blob.uncompressedOffset = item->event.uncompressedOffset;
-      // The tar lane writes to its own part of these.
-      blob.bytes.resize(item->event.bytes.size());
-      std::copy_n(item->event.bytes.begin(), 32, blob.bytes.begin());
-      if (parameters_.sha512) std::copy_n(item->event.bytes.begin() + 64, 64, blob.bytes.begin() + 64);
-      sink_->Emit(std::move(blob));
-    }
-    Settle(item);
-  });
-  tarLane_->Mark([this, item] {
-    const auto digest = tarSha_.Digest();
-    std::copy(digest.begin(), digest.end(), item->event.bytes.begin() + 32);
-    if (parameters_.sha512) tarSha512_.Finish(item->event.bytes.data() + 128);
-    Settle(item);
-  });
+  TellEnd();
 }
 
 }  // namespace registryfs

@@ -120,6 +120,8 @@ class InflatePass {
                                    const std::vector<uint8_t>& window) const;
   std::vector<uint8_t> CurrentWindow();
   void Settle(const OrderedPointer& item);
+  void TellEnd();
+  void TellBlob(const Event& end);
   void RunWindows();
 
   void HashBlob(const uint8_t* data, size_t length);

@@ -1,8 +1,10 @@
-// Seek points of a pass: where spans end and begin, their windows, and the checkpoints at some of them.
+// Seek points of a pass: where spans end and begin, their windows, the checkpoints at some of them, and the
+// end.
 #include <algorithm>
 #include <cstring>
 
 #include "inflate_pass.h"
+#include "thread_seconds.h"
 
 namespace registryfs {
 
@@ -107,6 +109,44 @@ void InflatePass::RunWindows() {
     span->event.windowLength = window.length;
     Settle(span);
   }
+}
+
+void InflatePass::TellEnd() {
+  // Everything before the end event must be out: windows (waited for by their place in `ordered_`) and both
+  // lanes.
+  auto item = std::make_shared<Ordered>(Event::Kind::kEnd, 2);
+  item->event.compressedBitOffset = inputStart_;
+  item->event.uncompressedOffset = produced_;
+  item->event.threadSeconds = ThreadSeconds();
+  item->event.bytes.resize(parameters_.sha512 ? 192 : 64);
+  {
+    std::lock_guard<std::mutex> lock(orderedMutex_);
+    ordered_.push_back(item);
+  }
+  blobLane_->Mark([this, item] {
+    const auto digest = blobSha_.Digest();
+    if (blobHashed_ % parameters_.chunkBytes != 0) SealChunk(digest);
+    std::copy(digest.begin(), digest.end(), item->event.bytes.begin());
+    if (parameters_.sha512) blobSha512_.Finish(item->event.bytes.data() + 64);
+    if (tarLane_->zeros() >= parameters_.lagBytes) TellBlob(item->event);
+    Settle(item);
+  });
+  tarLane_->Mark([this, item] {
+    const auto digest = tarSha_.Digest();
+    std::copy(digest.begin(), digest.end(), item->event.bytes.begin() + 32);
+    if (parameters_.sha512) tarSha512_.Finish(item->event.bytes.data() + 128);
+    Settle(item);
+  });
+}
+
+// The tar lane writes to its own part of the bytes.
+void InflatePass::TellBlob(const Event& end) {
+  Event blob(Event::Kind::kBlob);
+  blob.uncompressedOffset = end.uncompressedOffset;
+  blob.bytes.resize(end.bytes.size());
+  std::copy_n(end.bytes.begin(), 32, blob.bytes.begin());
+  if (parameters_.sha512) std::copy_n(end.bytes.begin() + 64, 64, blob.bytes.begin() + 64);
+  sink_->Emit(std::move(blob));
 }
 
 // One thing less to wait for; what is complete at the front of the queue goes out. Nothing waits for a
