@@ -24,8 +24,8 @@ export function bindingsReport({ bindings: figures, localFile }: BindingMeasurem
     row('random 4 KiB direct, four jobs', 'reads/s', ({ randomFourJobs }) => randomFourJobs),
     row('`ls -l` of 20,000 files, new mount, with the index', 's', ({ list }) => list, 2),
     row('the same from nothing', 's', ({ listFromNothing }) => listFromNothing, 2),
-    row('64 KiB at a random place of qcow2, chunks on disk', 'ms', ({ random64 }) => random64.qcow2, 2),
-    row('64 KiB at a random place of raw, chunks on disk', 'ms', ({ random64 }) => random64.raw, 2),
+    row('64 KiB at a random place of qcow2, chunks cached', 'ms', ({ random64 }) => random64.qcow2, 2),
+    row('64 KiB at a random place of raw, chunks cached', 'ms', ({ random64 }) => random64.raw, 2),
     '',
     `A local file in the page cache: ${median(localFile).toFixed(0)} MiB/s.`,
   ]
