@@ -150,7 +150,8 @@ export class TreeOperations implements FuseOperations {
       return opened
     })
     const handle = this.#pinned({ inode, node, source })
-    if (source.placed !== undefined) this.#options.resident?.openFile(handle, source.placed, source.size)
+    if (source.placed !== undefined && !this.#stopping.signal.aborted)
+      this.#options.resident?.openFile(handle, source.placed, source.size)
     return handle
   }
 
@@ -253,7 +254,8 @@ export class TreeOperations implements FuseOperations {
     if (attributes === undefined) return undefined
     this.#count('lookup')
     // As lookup has it: a name whose directory can move is believed as long as that.
-    const validMs = directory.node.image !== undefined && this.#isFixed(directory) ? Infinity : nameValidMs
+    const isForEver = directory.node.image?.isProven === true && this.#isFixed(directory)
+    const validMs = isForEver ? Infinity : nameValidMs
     return { inode: attributes.inode, attributes, validMs }
   }
 

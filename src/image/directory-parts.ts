@@ -146,6 +146,8 @@ export class DirectoryParts {
   }
 
   async #extend(): Promise<void> {
+    // Another array once they were forgotten meanwhile: what was found then has no place among the new ones.
+    const parts = this.#parts
     if (this.#above === undefined) {
       const layerIndex = this.#view.layers.length - 1 - this.#next
       if (layerIndex < 0) {
@@ -153,20 +155,20 @@ export class DirectoryParts {
         return
       }
       await this.#layer(layerIndex).until((tree) => tree.root)
-      this.#takeRoot(layerIndex)
+      if (this.#parts === parts) this.#takeRoot(layerIndex)
       return
     }
     const above = await this.#above.get(this.#next, {})
+    if (this.#parts !== parts) return
     if (above === undefined) {
       this.#end()
       return
     }
     const node = await this.childOf(above, this.#key, {})
-    if (!(await this.#above.isSettled(above, this.#key, node, {}))) {
-      this.#forget()
-      return
-    }
-    this.#takeBelow(above, node)
+    const isSettled = await this.#above.isSettled(above, this.#key, node, {})
+    if (this.#parts !== parts) return
+    if (isSettled) this.#takeBelow(above, node)
+    else this.#forget()
   }
 
   /** As `#extend`, without a wait. False: it is under way. */

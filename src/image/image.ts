@@ -106,8 +106,6 @@ export interface Image {
   readonly root: ImageNode
   /** Every layer was read, and proven against its digest: nothing of the image can change any more. */
   readonly isProven: boolean
-  /** What is in it can become something else: names are to be looked up again after a while. */
-  readonly mayChange: boolean
   /** Files of this machine that it was read from have changed: a new lookup leads to a new image. */
   readonly isGone: boolean
   layerStatus(): Promise<readonly LayerStatus[]>

@@ -24,7 +24,6 @@ export class MergedImage implements Image {
   readonly reference: Reference
   readonly manifest: ImageManifest
   readonly root: ImageNode
-  readonly mayChange = false
   readonly #layers: readonly Layer[]
   readonly #config: Lazy<ImageConfig>
   readonly #isGone: () => boolean

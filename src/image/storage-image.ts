@@ -25,7 +25,6 @@ export class StorageImage implements Image {
   readonly root: ImageNode
   /** Whoever owns the store may change it. */
   readonly isProven = false
-  readonly mayChange = true
   /** Each lookup looks at the store anew. */
   readonly isGone = false
   readonly #layers: readonly StoredLayer[]

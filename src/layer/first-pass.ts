@@ -215,6 +215,8 @@ export class FirstPass {
   }
 
   #take(events: readonly PassEvent[]): void {
+    // Nothing is shown of what turned out to be wrong.
+    if (this.#failure !== undefined) return
     this.#decoderMemory.set(this.#pass?.decoderBytes() ?? 0)
     try {
       for (const event of events) this.#takeOne(event)

@@ -60,7 +60,7 @@ export class Layer implements ByteSource {
   constructor(options: LayerOptions) {
     this.descriptor = options.descriptor
     this.#options = options
-    const { descriptor, blob, cache } = options
+    const { descriptor, blob, cache, zlib = false } = options
     this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
     const download = (): ArrivingChunks | undefined =>
       this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
@@ -72,10 +72,10 @@ export class Layer implements ByteSource {
     this.#space = cache.memory.resident?.spaceOf(descriptor.digest)
     if (this.#space !== undefined)
       this.#space.onTouched = (offset) => {
-        this.#onTouched(offset)
+        this.#reader.touch()
+        this.#source?.touch?.(offset)
       }
     const decoded = new DecodedSpans(descriptor.digest, cache)
-    const zlib = options.zlib ?? false
     this.#bytes = { descriptor, blob, cache, decoded, inflations: new Inflations(), arriving, zlib }
   }
 
@@ -147,7 +147,8 @@ export class Layer implements ByteSource {
   }
 
   get placed(): Placed | undefined {
-    return this.#space
+    // Places in a table of contents are others than those in the tar, which may take its turn.
+    return this.#source instanceof TocSource ? undefined : this.#space
   }
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
@@ -205,8 +206,7 @@ export class Layer implements ByteSource {
     if (this.#contents === undefined) return
     this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
     this.#contents = undefined
-    this.#source = undefined
-    this.#show()
+    this.#dropSource()
     // Nor what was inflated by it.
     this.#options.cache.memory.removeLayer(this.descriptor.digest)
     this.#state = 'unread'
@@ -349,16 +349,17 @@ export class Layer implements ByteSource {
     this.#failure = undefined
   }
 
+  #dropSource(): void {
+    this.#source?.retire?.()
+    this.#source = undefined
+    this.#show()
+  }
+
   /** What is in memory is read without us as far as we would show it. */
   #show(): void {
     const pass = this.#pass instanceof FirstPass ? this.#pass : undefined
     const shown = this.#contents === undefined ? (pass?.progress.shownEnd ?? 0) : Infinity
     this.#space?.showUpTo(this.#source?.touch === undefined ? 0 : shown)
-  }
-
-  #onTouched(offset: number): void {
-    this.#reader.touch()
-    this.#source?.touch?.(offset)
   }
 
   #fail(error: unknown): RegistryFsError {
@@ -371,10 +372,11 @@ export class Layer implements ByteSource {
     this.#hasAnswered = false
     this.#failedAt = performance.now()
     this.#pass = undefined
-    this.#source = undefined
-    this.#show()
+    this.#dropSource()
     this.#state = 'failed'
     const { cache } = this.#options
+    // Nothing has proven it, whatever the reason.
+    cache.memory.removeLayer(this.descriptor.digest)
     // Nothing of bytes that turned out to be wrong is kept.
     const purge = isWrong ? [cache.removeBlob(this.descriptor.digest), this.#keeper.removeJournal()] : []
     this.#purging = Promise.all(purge)

@@ -48,6 +48,7 @@ export class SpanSource implements TarSource {
   readonly #options: SpanSourceOptions
   readonly #inflating = new SingleFlight<string, Lease>()
   readonly #recent = new Set<number>()
+  #isRetired = false
 
   constructor(options: SpanSourceOptions) {
     this.#options = options
@@ -61,6 +62,11 @@ export class SpanSource implements TarSource {
     if (found !== undefined) return found
     const run = Math.min(map.zerosAt(offset), length)
     return run === 0 ? undefined : zeros(run)
+  }
+
+  retire(): void {
+    this.#isRetired = true
+    this.#options.zstd()?.retire()
   }
 
   covers(offset: number): boolean {
@@ -154,8 +160,10 @@ export class SpanSource implements TarSource {
     const key = pieceKey(digest, span, piece)
     return this.#inflating.run(key, async () => {
       const lease = await this.#inflateTrusted(index, span, piece)
-      if (this.#isKept(span)) keepSpan(memory, digest, span.uncompressedOffset, lease)
-      else memory.put(key, lease)
+      if (!this.#isRetired) {
+        if (this.#isKept(span)) keepSpan(memory, digest, span.uncompressedOffset, lease)
+        else memory.put(key, lease)
+      }
       // All who wait for this flight go on before the event loop does: until then it is held for them.
       setImmediate(() => {
         lease.release()

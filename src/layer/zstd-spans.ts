@@ -40,6 +40,7 @@ export class ZstdSpans {
   readonly #memory: MemoryCache
   readonly #decoded: DecodedSpans
   #decoder: Decoder | undefined
+  #isRetired = false
   readonly #window: Reservation
   #turn: Promise<void> = Promise.resolve()
   #idle: NodeJS.Timeout | undefined
@@ -134,6 +135,11 @@ export class ZstdSpans {
     return this.#decoder
   }
 
+  /** See TarSource. */
+  retire(): void {
+    this.#isRetired = true
+  }
+
   #close(): void {
     clearTimeout(this.#idle)
     this.#decoder?.stream.close()
@@ -155,7 +161,7 @@ export class ZstdSpans {
     const lease = await pool.filled(span.uncompressedLength, async (target) =>
       this.#decodeNext(decoder, span, target),
     )
-    keepSpan(this.#memory, this.#digest, span.uncompressedOffset, lease)
+    if (!this.#isRetired) keepSpan(this.#memory, this.#digest, span.uncompressedOffset, lease)
     lease.release()
   }
 

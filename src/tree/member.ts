@@ -180,7 +180,7 @@ export class Member implements TreeNode {
 
   #found(node: ImageNode | undefined): TreeLookup | undefined {
     if (node === undefined) return undefined
-    const validMs = this.image.mayChange ? nameValidMs : Infinity
+    const validMs = this.image.isProven ? Infinity : nameValidMs
     return { node: this.#directory.memberOf(node), validMs }
   }
 }

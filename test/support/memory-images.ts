@@ -204,7 +204,6 @@ class MemoryImage implements Image {
   readonly root: ImageNode
   readonly isProven = true
   readonly isGone = false
-  readonly mayChange = false
   layers: readonly LayerStatus[] = []
 
   constructor(reference: Reference, root: MemoryContents, digest: Digest) {
