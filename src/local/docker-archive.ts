@@ -1,15 +1,12 @@
 import { parseDescriptor } from '../registry/descriptor.js'
 import { isObject } from '../registry/json-object.js'
-import { dockerConfig, dockerLayer, dockerManifest } from '../registry/media-types.js'
-import { maxLayers } from '../registry/manifest.js'
+import { dockerConfig, dockerLayer } from '../registry/media-types.js'
 import { digestOf, tryParseDigest, type Digest } from '../util/digest.js'
-import { RegistryFsError } from '../util/errors.js'
 import { compressionOf, magicBytes } from './compression.js'
-import { readDocument, type FileRange, type FileTree } from './file-tree.js'
-import type { Layout, NamedImage } from './layout.js'
+import { readDocument, type FileTree } from './file-tree.js'
+import { MadeImages } from './made-images.js'
 import { rangeDigest } from './range-digest.js'
 
-const maxImages = 1000
 const gzipLayer = `${dockerLayer}.gzip`
 
 interface Described {
@@ -22,39 +19,13 @@ interface Described {
  * layers. There are no manifests, so they are made: a layer that is not compressed has its diff ID for a digest, others
  * are named by their digest, or else read once to find it.
  */
-export class DockerArchive implements Layout {
-  readonly #tree: FileTree
-  readonly #images: NamedImage[] = []
-  readonly #manifests = new Map<Digest, Buffer>()
-  readonly #blobs = new Map<Digest, FileRange>()
-
-  private constructor(tree: FileTree) {
-    this.#tree = tree
-  }
-
+export class DockerArchive extends MadeImages {
   /** `list`: manifest.json, parsed. */
   static async open(tree: FileTree, list: readonly unknown[]): Promise<DockerArchive> {
-    if (list.length > maxImages)
-      throw new RegistryFsError('LIMIT', `${tree.path}: more than ${String(maxImages)} images`)
     const archive = new DockerArchive(tree)
+    archive.checkImages(list.length)
     for (const entry of list) await archive.#add(entry)
     return archive
-  }
-
-  get images(): readonly NamedImage[] {
-    return this.#images
-  }
-
-  imageAt(index: number): NamedImage | undefined {
-    return this.#images[index]
-  }
-
-  async manifestBytes(digest: Digest): Promise<Buffer | undefined> {
-    return Promise.resolve(this.#manifests.get(digest))
-  }
-
-  async findBlob(digest: Digest): Promise<FileRange | undefined> {
-    return Promise.resolve(this.#blobs.get(digest))
   }
 
   async #add(entry: unknown): Promise<void> {
@@ -65,36 +36,33 @@ export class DockerArchive implements Layout {
       LayerSources: sources,
     } = isObject(entry) ? entry : {}
     if (typeof configName !== 'string' || !Array.isArray(layerNames))
-      throw this.#invalid('an image of its manifest.json has no Config or Layers')
-    if (layerNames.length > maxLayers)
-      throw new RegistryFsError('LIMIT', `${this.#tree.path}: more than ${String(maxLayers)} layers`)
-    const config = await readDocument(this.#tree, configName)
-    if (config === undefined) throw this.#invalid(`${configName} is not in it`)
+      throw this.invalid('an image of its manifest.json has no Config or Layers')
+    this.checkLayers(layerNames.length)
+    const config = await readDocument(this.tree, configName)
+    if (config === undefined) throw this.invalid(`${configName} is not in it`)
     const diffIds = diffIdsOf(config)
     const layers = []
     for (const [index, name] of layerNames.entries()) {
-      if (typeof name !== 'string') throw this.#invalid('a layer of its manifest.json is no name')
+      if (typeof name !== 'string') throw this.invalid('a layer of its manifest.json is no name')
       layers.push(await this.#layer(name, diffIds[index], sources))
     }
     const described = { mediaType: dockerConfig, ...(await this.#known(configName, digestOf(config))) }
-    const manifest = Buffer.from(
-      JSON.stringify({ schemaVersion: 2, mediaType: dockerManifest, config: described, layers }),
+    this.addImage(
+      described,
+      layers,
+      Array.isArray(names) ? names.filter((tag) => typeof tag === 'string') : [],
     )
-    const digest = digestOf(manifest)
-    this.#manifests.set(digest, manifest)
-    const tags = Array.isArray(names) ? names.filter((tag) => typeof tag === 'string') : []
-    this.#images.push({ digest, mediaType: dockerManifest, names: tags })
   }
 
   async #layer(name: string, diffId: Digest | undefined, sources: unknown): Promise<object> {
-    const range = await this.#tree.find(name)
-    if (range === undefined) throw this.#invalid(`${name} is not in it`)
+    const range = await this.tree.find(name)
+    if (range === undefined) throw this.invalid(`${name} is not in it`)
     const magic = Buffer.alloc(Math.min(magicBytes, range.size))
     await range.file.readInto(range.offset, magic)
     const compression = compressionOf(magic)
     const fromName = tryParseDigest(name.replace(/^blobs\/(sha256|sha512)\/([0-9a-f]+)$/, '$1:$2'))
     const source = isObject(sources) && diffId !== undefined ? sources[diffId] : undefined
-    const named = source === undefined ? undefined : parseDescriptor(source, 'LayerSources', this.#tree.path)
+    const named = source === undefined ? undefined : parseDescriptor(source, 'LayerSources', this.tree.path)
     const fromSource = named?.size === range.size ? named.digest : undefined
     const plain = compression === undefined ? diffId : undefined
     const digest = fromName ?? plain ?? fromSource ?? (await rangeDigest(range))
@@ -105,14 +73,10 @@ export class DockerArchive implements Layout {
   }
 
   async #known(name: string, digest: Digest): Promise<Described> {
-    const range = await this.#tree.find(name)
-    if (range === undefined) throw this.#invalid(`${name} is not in it`)
-    this.#blobs.set(digest, range)
+    const range = await this.tree.find(name)
+    if (range === undefined) throw this.invalid(`${name} is not in it`)
+    this.blobs.set(digest, range)
     return { digest, size: range.size }
-  }
-
-  #invalid(reason: string): RegistryFsError {
-    return new RegistryFsError('CORRUPT', `${this.#tree.path}: not a whole docker archive: ${reason}`)
   }
 }
 

@@ -1,5 +1,12 @@
 import type { ByteSource } from '../blob/source.js'
-import type { Image, ImageEntry, ImageNode, NodeAttributes, NumberedFiles } from '../image/image.js'
+import type {
+  FileNumber,
+  Image,
+  ImageEntry,
+  ImageNode,
+  NodeAttributes,
+  NumberedFiles,
+} from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
@@ -32,8 +39,12 @@ export class ImageDirectory {
     return member
   }
 
+  numberOf({ files, index }: FileNumber): NodeNumber {
+    return { nodes: this.#membersOf(files), index }
+  }
+
   /** The same object as long as the files are. */
-  numbered(files: NumberedFiles): NumberedMembers {
+  #membersOf(files: NumberedFiles): NumberedMembers {
     let members = this.#numbered.get(files)
     if (members === undefined) {
       members = new NumberedMembers(this, files)
@@ -85,7 +96,7 @@ class MemberEntry implements TreeEntry {
 
   get number(): NodeNumber | undefined {
     const { number } = this.#entry
-    return number && { nodes: this.#directory.numbered(number.files), index: number.index }
+    return number && this.#directory.numberOf(number)
   }
 }
 
@@ -105,7 +116,7 @@ export class Member implements TreeNode {
 
   get number(): NodeNumber | undefined {
     const { number } = this.#node
-    return number && { nodes: this.#directory.numbered(number.files), index: number.index }
+    return number && this.#directory.numberOf(number)
   }
 
   get attributes(): NodeAttributes {
