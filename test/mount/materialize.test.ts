@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BytesBlob } from '../../src/blob/bytes-blob.js'
-import { MemberFileStore } from '../../src/blob/member-file-store.js'
 import { MemoryCache } from '../../src/blob/memory-cache.js'
 import { MemberCopies } from '../../src/layer/member-copies.js'
 import { digestOf } from '../../src/util/digest.js'
@@ -19,6 +18,7 @@ import { hasPassthrough } from '../support/passthrough.js'
 import { complaints, mountImages, sha256Of, sha256sum, statusOf } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
 import { file, tarOf } from '../support/tar-of.js'
+import { memberStore } from '../support/member-store.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
 
 const options = { timeout: 180_000 }
@@ -308,15 +308,7 @@ test(
     await output('mount', '-t', 'tmpfs', '-o', 'size=6M', 'small', disk)
     t.after(async () => output('umount', '-l', disk))
     const { pool } = new MemoryCache(32 << 20)
-    const store = new MemberFileStore({
-      directory: join(disk, 'members'),
-      maximumBytes: 1 << 30,
-      freeReserveBytes: 0,
-      readOnly: false,
-      pool,
-      log: silentLogger,
-    })
-    await store.scan()
+    const store = await memberStore(join(disk, 'members'), { pool })
     const copies = new MemberCopies({ store, pool, log: silentLogger })
     const layer = { isProven: true, isTar: true, ready: async () => Promise.resolve() }
     const source = new BytesBlob(sampleData('random', 9 << 20))

@@ -2,13 +2,12 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { MemberFileStore, type MemberFileStoreOptions } from '../../../src/blob/member-file-store.js'
+import { type MemberFileStore, type MemberFileStoreOptions } from '../../../src/blob/member-file-store.js'
 import { sumsPath } from '../../../src/blob/member-file.js'
-import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { sumBlockBytes, type MemberPlace } from '../../../src/blob/member-sums.js'
 import { digestHex, digestOf } from '../../../src/util/digest.js'
-import { silentLogger } from '../../../src/util/log.js'
 import { sampleData } from '../../support/sample-data.js'
+import { memberStore } from '../../support/member-store.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
 const layer = digestOf(Buffer.from('a layer'))
@@ -21,17 +20,7 @@ async function newStore(
   t: TestContext,
   options: Partial<MemberFileStoreOptions> = {},
 ): Promise<MemberFileStore> {
-  const store = new MemberFileStore({
-    directory: await temporaryDirectory(t),
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    pool: new MemoryCache(32 << 20).pool,
-    log: silentLogger,
-    ...options,
-  })
-  await store.scan()
-  return store
+  return memberStore(await temporaryDirectory(t), options)
 }
 
 const placeOf = (offset: number, size = content.length): MemberPlace => ({ layer, offset, size })

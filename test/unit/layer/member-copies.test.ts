@@ -3,7 +3,6 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MemberFileStore } from '../../../src/blob/member-file-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import type { ByteSource, SourceReadOptions, Whence } from '../../../src/blob/source.js'
 import { MemberCopies, type OpenedMember } from '../../../src/layer/member-copies.js'
@@ -13,6 +12,7 @@ import { digestHex, digestOf } from '../../../src/util/digest.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { sampleData } from '../../support/sample-data.js'
+import { memberStore } from '../../support/member-store.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
 const layer = digestOf(Buffer.from('a layer'))
@@ -53,15 +53,7 @@ class Source implements ByteSource {
 async function setUp(t: TestContext, directory?: string) {
   const place = directory ?? (await temporaryDirectory(t))
   const { pool } = new MemoryCache(32 * mib)
-  const store = new MemberFileStore({
-    directory: place,
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    pool,
-    log: silentLogger,
-  })
-  await store.scan()
+  const store = await memberStore(place, { pool })
   const copies = new MemberCopies({ store, pool, log: silentLogger })
   t.after(async () => copies.close())
   return { store, copies, directory: place }
