@@ -13,7 +13,7 @@ export interface FirstPassOptions {
   readonly decoded: DecodedSpans
   readonly inflations: Inflations
   /** gzip is inflated by Node's zlib, not by our own decoder. */
-  readonly zlib?: boolean
+  readonly zlib: boolean
   /** Read and prove also what is not compressed, which `run` else leaves to others. */
   readonly takesPlain: boolean
   /** Undefined: nothing is journaled. */

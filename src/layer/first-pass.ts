@@ -172,7 +172,7 @@ export class FirstPass {
     this.#slots = allocateSlots(slotCount, slotBytes)
     this.#pass = openPass({
       codec,
-      zlib: this.#options.zlib ?? false,
+      zlib: this.#options.zlib,
       sha512: digestAlgorithm(this.#options.layer.digest) === 'sha512',
       ...passSizes[codec],
       lagBytes,

@@ -40,7 +40,7 @@ export interface LayerBytes {
   readonly decoded: DecodedSpans
   readonly inflations: Inflations
   /** gzip is inflated by Node's zlib, not by our own decoder. */
-  readonly zlib?: boolean
+  readonly zlib: boolean
   /** Of the running pass. */
   readonly arriving: ArrivingChunks
 }
@@ -99,7 +99,7 @@ interface SourceParts {
 }
 
 function sourceOf({ codec, spans, windows, zeros, sealOf }: SourceParts, bytes: LayerBytes): TarSource {
-  const { descriptor, blob, cache, decoded, inflations, arriving, zlib = false } = bytes
+  const { descriptor, blob, cache, decoded, inflations, arriving, zlib } = bytes
   const { digest } = descriptor
   const { memory } = cache
   const compressed = new CachedSource(digest, blob, cache, sealOf, arriving)

@@ -15,7 +15,7 @@ export interface LayerOptions {
   /** The cache directory belongs to another process: use what it has, write nothing. */
   readonly readOnly: boolean
   /** gzip is inflated by Node's zlib, not by our own decoder. */
-  readonly zlib?: boolean
+  readonly zlib: boolean
   readonly diffId: () => Promise<DiffId | undefined>
   readonly passes: Semaphore
   /** For one span's worth of fetching and inflating. */

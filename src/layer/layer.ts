@@ -60,7 +60,7 @@ export class Layer implements ByteSource {
   constructor(options: LayerOptions) {
     this.descriptor = options.descriptor
     this.#options = options
-    const { descriptor, blob, cache, zlib = false } = options
+    const { descriptor, blob, cache, zlib } = options
     this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
     const download = (): ArrivingChunks | undefined =>
       this.#pass instanceof FirstPass ? this.#pass.arriving : undefined

@@ -14,7 +14,7 @@ export interface LayersOptions {
   readonly indexDirectory: string
   readonly readOnly: boolean
   /** gzip is inflated by Node's zlib, not by our own decoder. */
-  readonly zlib?: boolean
+  readonly zlib: boolean
   readonly readDeadlineMs: number
   readonly copies?: MemberCopies | undefined
   readonly log: Logger
@@ -39,7 +39,7 @@ export class Layers {
     if (known !== undefined && known.blob.isGone !== true) return known.layer
     void known?.layer.close()
     const source = blob()
-    const { cache, indexDirectory, readOnly, zlib = false, readDeadlineMs, copies, log } = this.#options
+    const { cache, indexDirectory, readOnly, zlib, readDeadlineMs, copies, log } = this.#options
     const layer = new Layer({
       descriptor,
       blob: source,

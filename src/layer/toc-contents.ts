@@ -17,7 +17,7 @@ export function contentsOfToc(
   text: string,
   codec: 'gzip' | 'zstd',
   end: number,
-  { descriptor, blob, cache, inflations, zlib = false }: LayerBytes,
+  { descriptor, blob, cache, inflations, zlib }: LayerBytes,
 ): LayerContents {
   const entries = parseToc(text)
   const endOf = nextOffsets(entries, end)

@@ -58,6 +58,7 @@ export async function layerFixture(
       cache,
       indexPath: join(directory, 'indexes', 'layer'),
       readOnly: false,
+      zlib: false,
       diffId: async () => Promise.resolve(diffId),
       passes: new Semaphore(2),
       readDeadlineMs: 10_000,

@@ -40,6 +40,7 @@ async function setUp(t: TestContext, tagTtlMs = 0) {
       cache: new ChunkCache(new MemoryCache(1 << 24), disk),
       indexDirectory: join(directory, 'indexes'),
       readOnly: false,
+      zlib: false,
       readDeadlineMs: 5000,
       log: silentLogger,
     })
