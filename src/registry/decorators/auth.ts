@@ -64,8 +64,8 @@ interface Grant {
 /**
  * Bearer tokens (distribution token spec) and Basic, with the user's credentials where there are any, else anonymously. A
  * grant belongs to one origin and scope and goes nowhere else. A token is renewed in the background at some 80 % of its
- * life; a refusal costs one new grant and one more try: 401, or 400 and 403 while one is held, for ECR says so when it has
- * expired.
+ * life; a refusal costs one new grant and one more try, two for bytes of a file: 401, or 400 and 403 while one is held, for
+ * ECR says so when it has expired.
  */
 export class AuthTransport implements Transport {
   readonly #inner: Transport
@@ -85,19 +85,20 @@ export class AuthTransport implements Transport {
   async send(request: HttpRequest): Promise<HttpResponse> {
     const needed = request.authorization
     if (needed === undefined) return this.#inner.send(request)
-    const held = await this.#current(request, needed)
-    const answer = await this.#inner.send(authorized(request, held))
-    if (!isRefusal(answer.status, held)) return answer
-    // Its socket must be free again: the token server may be behind the same few, with each of them refused right now.
-    const response = await detached(answer)
-    const challenge = await this.#challengeOf(request, response, held)
-    if (challenge === undefined) return response
-    const grant = await this.#replace(request, needed, challenge, held)
-    if (grant === undefined) return response
-    const again = await this.#inner.send(authorized(request, grant))
-    const { problem } = grant.found
-    if (problem === undefined || !isRefusal(again.status, undefined)) return again
-    throw explained(await statusError(again, request), problem)
+    let held = await this.#current(request, needed)
+    let answer = await this.#inner.send(authorized(request, held))
+    for (let left = replacementsFor(request); left > 0 && isRefusal(answer.status, held); left--) {
+      // Its socket must be free again: the token server may be behind the same few, with each of them refused right now.
+      answer = await detached(answer)
+      const challenge = await this.#challengeOf(request, answer, held)
+      const grant = challenge && (await this.#replace(request, needed, challenge, held))
+      if (grant === undefined) return answer
+      held = grant
+      answer = await this.#inner.send(authorized(request, held))
+    }
+    const problem = held?.found.problem
+    if (problem === undefined || answer.status !== 401) return answer
+    throw explained(await statusError(answer, request), problem)
   }
 
   /** What to go with, if something is known to be needed. */
@@ -235,6 +236,11 @@ export class AuthTransport implements Transport {
       return { authorization: `Bearer ${token.value}`, since, lifetimeMs, renewMs, challenge, found }
     })
   }
+}
+
+/** The other readers' new token may have expired as well by the time that one of them comes with it. */
+function replacementsFor({ kind }: HttpRequest): number {
+  return kind === 'blob' ? 2 : 1
 }
 
 function isRefusal(status: number, held: Grant | undefined): boolean {

@@ -12,6 +12,8 @@ class TokenGiver implements Transport {
   tokens = 0
   tries = 0
   failing = false
+  /** These have expired, whatever their life was said to be. */
+  readonly expired = new Set<string>()
 
   async send(request: HttpRequest): Promise<HttpResponse> {
     await Promise.resolve()
@@ -22,7 +24,7 @@ class TokenGiver implements Transport {
     }
     const authorization = request.headers['authorization'] ?? 'none'
     this.seen.push(authorization)
-    if (authorization !== 'none') return answer(request, 200, '')
+    if (authorization !== 'none' && !this.expired.has(authorization)) return answer(request, 200, '')
     return answer(request, 401, '', { 'www-authenticate': 'Bearer realm="https://token.example/"' })
   }
 }
@@ -60,12 +62,16 @@ function setUp(random = 0.5) {
     now: () => clock.ms,
     random: () => random,
   })
-  const send = async (url = 'https://r.example/v2/a/manifests/1', scoped = true): Promise<number> => {
+  const send = async (
+    url = 'https://r.example/v2/a/manifests/1',
+    scoped = true,
+    kind: HttpRequest['kind'] = 'manifest',
+  ): Promise<number> => {
     const response = await auth.send({
       method: 'GET',
       url: new URL(url),
       headers: {},
-      kind: 'manifest',
+      kind,
       what: 'test',
       authorization: scoped ? { host: 'r.example', scope: 'repository:a:pull' } : undefined,
       signal: new AbortController().signal,
@@ -175,4 +181,16 @@ test('a token goes to no other host, and nowhere unasked', async () => {
   assert.deepEqual(giver.seen.slice(2), ['none', 'none'])
   await send('https://r.example:8443/v2/a/manifests/1')
   assert.deepEqual(giver.seen.slice(4), ['none', 'Bearer t2'])
+})
+
+test('a read of a file lives through a new token that has expired as well, and no more than that', async () => {
+  const { giver, send } = setUp()
+  await send()
+  giver.expired.add('Bearer t1').add('Bearer t2')
+  const blob = 'https://r.example/v2/a/blobs/sha256:0'
+  assert.equal(await send(blob, true, 'blob'), 200)
+  assert.deepEqual(giver.seen.slice(2), ['Bearer t1', 'Bearer t2', 'Bearer t3'])
+  giver.expired.add('Bearer t3').add('Bearer t4').add('Bearer t5')
+  assert.equal(await send(blob, true, 'blob'), 401)
+  assert.equal(giver.tokens, 5)
 })
