@@ -1,5 +1,6 @@
 /** Bodies of answers to the kernel, as linux/fuse.h lays them out; the header is the channel's. */
 import type { NodeAttributes } from '../image/image.js'
+import { fileBlockBytes } from '../util/file-block.js'
 import type { Attributes, FileSystemStatus, LookupResult } from './binding.js'
 import {
   initExtension,
@@ -172,7 +173,7 @@ function writeAttributes(bytes: Buffer, at: number, attributes: Attributes): voi
   bytes.writeUInt32LE(attributes.uid >>> 0, at + 68)
   bytes.writeUInt32LE(attributes.gid >>> 0, at + 72)
   bytes.writeUInt32LE(encodeDevice(attributes.deviceMajor, attributes.deviceMinor), at + 76)
-  bytes.writeUInt32LE(pageBytes, at + 80)
+  bytes.writeUInt32LE(fileBlockBytes, at + 80)
 }
 
 function writeDuration(bytes: Buffer, secondsAt: number, nanosecondsAt: number, ms: number): void {

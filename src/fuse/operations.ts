@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
+import { seekBlocks } from '../blob/block-seek.js'
 import type { ResidentSpans } from '../blob/resident-spans.js'
-import { seekSource } from '../blob/seek.js'
 import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
@@ -10,6 +10,7 @@ import { nameValidMs } from '../tree/place.js'
 import type { Tree } from '../tree/tree.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
+import { fileBlockBytes } from '../util/file-block.js'
 import type { Logger } from '../util/log.js'
 import type {
   Attributes,
@@ -190,7 +191,7 @@ export class TreeOperations implements FuseOperations {
     const { source, node } = file
     if (offset < 0 || offset >= source.size) throw new RegistryFsError('NO_DATA', 'not within the file')
     const found = await this.#run('lseek', node, options, async (signal) =>
-      seekSource(source, whence, offset, source.size, { signal }),
+      seekBlocks(source, whence, offset, { signal }),
     )
     if (whence === 'data' && found === source.size) {
       throw new RegistryFsError('NO_DATA', 'nothing but a hole follows')
@@ -304,7 +305,7 @@ export class TreeOperations implements FuseOperations {
   }
 
   statfs(): FileSystemStatus {
-    return { blockBytes: 4096, nameBytesMax: 255 }
+    return { blockBytes: fileBlockBytes, nameBytesMax: 255 }
   }
 
   async #getattr(inode: Inode, node: TreeNode, options: ReadOptions | undefined): Promise<Attributes> {

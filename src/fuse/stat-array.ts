@@ -1,4 +1,5 @@
 import type { NodeAttributes } from '../image/image.js'
+import { fileBlockBytes } from '../util/file-block.js'
 import type { Attributes, Inode } from './binding.js'
 import { encodeDevice, typeBits } from './mode.js'
 
@@ -7,8 +8,6 @@ const fields = 18
 
 /** libfuse's FUSE_UNKNOWN_INO. */
 const unknownInode = 0xffffffff
-
-const blockBytes = 4096
 
 /** What d_type and d_ino need; the rest stays 0. */
 export function encodeEntryStat(type: NodeAttributes['type'], inode: Inode | undefined): Uint32Array {
@@ -27,7 +26,7 @@ export function encodeStat(attributes: Attributes): Uint32Array {
   setDouble(stat, 3, attributes.size)
   stat[6] = attributes.linkCount
   stat[8] = encodeDevice(attributes.deviceMajor, attributes.deviceMinor)
-  stat[9] = blockBytes
+  stat[9] = fileBlockBytes
   setDouble(stat, 10, attributes.blocks)
   // Milliseconds, unsigned: what is finer, or before 1970, is lost in this binding.
   const milliseconds = attributes.mtimeSeconds * 1000 + Math.floor(attributes.mtimeNanoseconds / 1_000_000)

@@ -1,0 +1,2 @@
+/** st_blksize, and what holes are multiples of. */
+export const fileBlockBytes = 4096
