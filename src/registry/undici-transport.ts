@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import { Exchange } from './exchange.js'
 import { networkError } from './network-error.js'
@@ -7,6 +7,7 @@ import type { Proxy, ProxyRules } from './proxy.js'
 import { onread, readingAtOnce } from './shared-read-buffer.js'
 import type { Trusted, TrustStore } from './tls/trust-store.js'
 import type { ConnectionSettings, HttpRequest, HttpResponse, Transport } from './transport.js'
+import { buildConnector, Pool, ProxyAgent } from './undici-parts.js'
 
 export interface UndiciTransportOptions {
   readonly userAgent: string
