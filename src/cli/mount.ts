@@ -168,6 +168,8 @@ async function mount(
     log,
     onReady: async () => {
       if (isDaemonChild()) await reportReady()
+      // While nobody waits yet: the first request needs it.
+      await import('../registry/undici-parts.js')
     },
     stop: stopSignal(),
   })
