@@ -31,7 +31,8 @@ MODULES := node_modules/.package-lock.json
 BIN := node_modules/.bin
 ADDON := native/build/.built
 COMPILED := build/.built
-PROGRAM := build/registryfs.js
+PROGRAM := build/registryfs.cjs
+CODE := build/registryfs.code
 
 .PHONY: help build check lint test soak fuzz sanitize bench bench-soak demo format install uninstall clean
 .PHONY: node build-packages check-packages test-packages fuzz-packages bench-packages demo-packages
@@ -43,7 +44,7 @@ help: ## this list
 	@echo '  make test NODE_VERSION=26                  the tests under another Node, from the npm registry'
 	@echo '  make install PREFIX=/usr/local DESTDIR= SBINDIR=/sbin'
 
-build: $(ADDON) $(PROGRAM) ## leaves a bin/registryfs that runs from the checkout
+build: $(ADDON) $(PROGRAM) $(CODE) ## leaves a bin/registryfs that runs from the checkout
 
 check: build lint ## lint, types, format, layering test and unit tests
 	$(WITH_NODE) scripts/run-tests.sh 2 300 test/unit
@@ -106,11 +107,15 @@ $(COMPILED): $(SOURCES) tsconfig.json $(MODULES) | node
 	touch $@
 
 # One file: reading some 400 modules takes longer than all that `registryfs mount` does before it answers. (fuse-native
-# finds its binary beside itself; CommonJS modules in the bundle ask for a `require`.)
+# finds its binary beside itself.) CommonJS, for V8's code of ES modules cannot be kept; ASCII, half as long in memory.
 $(PROGRAM): $(COMPILED)
-	$(BIN)/esbuild build/src/cli/main.js --bundle --platform=node --format=esm --target=node20 --log-level=warning \
-	  --external:fuse-native --outfile=$@ \
-	  --banner:js="import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);"
+	$(BIN)/esbuild build/src/cli/main.js --bundle --platform=node --format=cjs --target=node20 --log-level=warning \
+	  --external:fuse-native --minify-whitespace --line-limit=160 --charset=ascii --legal-comments=external --outfile=$@ \
+	  --define:import.meta.url=programUrl \
+	  --banner:js="'use strict'; const programUrl = require('node:url').pathToFileURL(__filename).href;"
+
+$(CODE): $(PROGRAM) bin/registryfs scripts/make-code-cache.mjs
+	node scripts/make-code-cache.mjs $(PROGRAM) $@
 
 node:
 	@scripts/check-node.sh

@@ -14,7 +14,7 @@ import { packageRoot } from '../src/util/package-root.js'
 import { run } from './command.js'
 import { indexBytesIn } from './index-bytes.js'
 
-const program = join(packageRoot, 'build/registryfs.js')
+const program = join(packageRoot, 'bin/registryfs')
 const blockBytes = 512
 const filesInDirectory = 100
 

@@ -11,7 +11,8 @@ rm -rf "$target"
 install -d "$target/bin" "$target/build" "$target/native/build/Release" "$destdir$prefix/bin" "$destdir$sbindir"
 install -m 755 bin/registryfs "$target/bin/registryfs"
 install -m 644 package.json LICENSE "$target"
-install -m 644 build/registryfs.js "$target/build"
+install -m 644 bin/package.json "$target/bin"
+install -m 644 build/registryfs.cjs build/registryfs.cjs.LEGAL.txt build/registryfs.code "$target/build"
 install -m 755 native/build/Release/*.node "$target/native/build/Release"
 
 # The first line is the project itself.

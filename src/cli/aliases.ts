@@ -2,7 +2,7 @@ import { realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseLocalReference } from '../registry/local-reference.js'
 import { parseReference, type Reference } from '../registry/reference.js'
-import { aboutName } from '../tree/root.js'
+import { aboutName } from '../tree/about-name.js'
 import { RegistryFsError } from '../util/errors.js'
 
 /** One component of a path, and nothing that a shell or mount(8) would trip over. */

@@ -2,13 +2,12 @@ import { setMaxListeners } from 'node:events'
 import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import { defaultConfig, inflaters, type CoreConfig, type Inflater } from '../config.js'
-import { openCore, type Core } from '../mount.js'
+import type { Core } from '../mount.js'
 import { parsePlatform } from '../registry/platform.js'
 import { parseLocalReference } from '../registry/local-reference.js'
 import { parseReference, type Reference } from '../registry/reference.js'
-import { describeError, RegistryFsError } from '../util/errors.js'
-import { exitCodeOf, exitCodes } from './exit-code.js'
 import { createLogger, logFormats, logLevels } from './logger.js'
+import { reportFailure } from './report-failure.js'
 import { parseDuration, parseSize } from './sizes.js'
 
 /** What every command that touches images takes. */
@@ -139,7 +138,9 @@ export async function withCore(
   let core: Core | undefined
   try {
     const config = configOf(flags)
-    core = await openCore(config, createLogger({ level: flags.logLevel, format: flags.logFormat }))
+    const log = await createLogger({ level: flags.logLevel, format: flags.logFormat })
+    const { openCore } = await import('../mount.js')
+    core = await openCore(config, log)
     const parse = (text: string): Reference =>
       parseLocalReference(text) ?? parseReference(text, { defaultHost: config.defaultHost })
     await work({ ...core, parseReference: parse }, controller.signal)
@@ -149,13 +150,4 @@ export async function withCore(
     await core?.close()
     process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop)
   }
-}
-
-export function reportFailure(error: unknown): void {
-  process.exitCode = exitCodeOf(error)
-  if (process.exitCode === exitCodes.interrupted) return
-  process.stderr.write(`registryfs: ${describeError(error)}\n`)
-  // A bug of ours deserves its stack.
-  if (!(error instanceof RegistryFsError) && error instanceof Error)
-    process.stderr.write(`${error.stack ?? ''}\n`)
 }

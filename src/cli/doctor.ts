@@ -1,10 +1,9 @@
 import { Command } from 'commander'
 import { parseReference } from '../registry/reference.js'
-import { configOf, coreOptions, reportFailure, type CoreFlags } from './core-options.js'
+import { configOf, coreOptions, type CoreFlags } from './core-options.js'
 import { findingStates, Findings, type Finding } from './doctor/findings.js'
-import { checkHost } from './doctor/host-checks.js'
-import { checkRegistry } from './doctor/registry-checks.js'
 import { writeOut } from './output.js'
+import { reportFailure } from './report-failure.js'
 
 interface DoctorFlags extends CoreFlags {
   readonly json?: boolean
@@ -34,8 +33,12 @@ async function diagnose(text: string | undefined, flags: DoctorFlags): Promise<v
   const findings = new Findings((finding) => {
     if (flags.json !== true) written = written.then(async () => writeOut(lineOf(finding)))
   })
+  const { checkHost } = await import('./doctor/host-checks.js')
   await checkHost(config, findings)
-  if (reference !== undefined) await checkRegistry(reference, config, findings)
+  if (reference !== undefined) {
+    const { checkRegistry } = await import('./doctor/registry-checks.js')
+    await checkRegistry(reference, config, findings)
+  }
   await written
   if (flags.json === true) {
     const count = (state: Finding['state']): number =>

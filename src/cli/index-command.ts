@@ -33,7 +33,7 @@ Example:
 
 async function indexImage(image: Image, signal: AbortSignal): Promise<void> {
   const name = formatReference(image.reference)
-  const progress = startProgress(name)
+  const progress = await startProgress(name)
   const timer = setInterval(() => {
     const show = (layers: readonly LayerStatus[]): void => {
       progress.update(

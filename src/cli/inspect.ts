@@ -1,6 +1,5 @@
 import { Command, Option } from 'commander'
 import type { Image } from '../image/image.js'
-import { localPlaceOf } from '../image/local-place.js'
 import { formatReference } from '../registry/reference.js'
 import { RegistryFsError } from '../util/errors.js'
 import { formatBytes } from '../util/range.js'
@@ -91,6 +90,7 @@ async function printMember(
   const node = await resolvePath(image, path, { signal })
   if (node.attributes.type !== 'file')
     throw new RegistryFsError('INVALID', `${path} is a ${node.attributes.type}, not a file`)
+  const { localPlaceOf } = await import('../image/local-place.js')
   try {
     const place = await localPlaceOf(
       image,

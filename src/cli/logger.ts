@@ -1,5 +1,4 @@
-import { destination, pino, stdTimeFunctions, type Logger as PinoLogger } from 'pino'
-import pretty from 'pino-pretty'
+import type { Logger as PinoLogger } from 'pino'
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 export const logFormats = ['auto', 'pretty', 'json'] as const
@@ -13,12 +12,14 @@ export interface LoggerOptions {
 }
 
 /** Written synchronously: the last lines before an exit are the ones that matter. */
-export function createLogger(options: LoggerOptions): PinoLogger {
+export async function createLogger(options: LoggerOptions): Promise<PinoLogger> {
+  const { destination, pino, stdTimeFunctions } = await import('pino')
   const isPretty =
     options.format === 'pretty' ||
     (options.format === 'auto' && options.file === undefined && process.stderr.isTTY)
   const target = options.file ?? 2
   if (isPretty) {
+    const { default: pretty } = await import('pino-pretty')
     return pino(
       { level: options.level },
       pretty({ destination: target, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }),

@@ -2,16 +2,10 @@
 import { basename } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { version } from '../util/version.js'
-import { catCommand } from './cat.js'
-import { reportFailure } from './core-options.js'
+import { commands } from './commands.js'
 import { exitCodes } from './exit-code.js'
-import { doctorCommand } from './doctor.js'
-import { indexCommand } from './index-command.js'
-import { inspectCommand } from './inspect.js'
-import { lsCommand } from './ls.js'
 import { isMountHelperCall, runMountHelper } from './mount-helper.js'
-import { mountCommand } from './mount.js'
-import { umountCommand } from './umount.js'
+import { reportFailure } from './report-failure.js'
 
 async function main(argv: readonly string[]): Promise<void> {
   const invokedAs = basename(argv[1] ?? 'registryfs')
@@ -32,17 +26,11 @@ docker-archive:FILE[:tag], dir:DIR, containers-storage:[[ROOT]]name.
 Exit status: 0 well, 1 other failure, 2 usage, 3 not found, 4 no permission, 5 registry unavailable,
 6 bad data (digest, gzip, tar), 7 not supported, 8 this host is not ready, 130 interrupted.`,
     )
-  const commands = [
-    mountCommand(),
-    umountCommand(),
-    lsCommand(),
-    catCommand(),
-    indexCommand(),
-    inspectCommand(),
-    doctorCommand(),
-  ]
-  for (const command of [program, ...commands]) command.exitOverride()
-  for (const command of commands) program.addCommand(command)
+  program.exitOverride()
+  const named = commands.get(argv[2] ?? '')
+  // All of them for help, and for whoever mistypes one.
+  for (const load of named === undefined ? commands.values() : [named])
+    program.addCommand((await load()).exitOverride())
   await program.parseAsync(argv)
 }
 

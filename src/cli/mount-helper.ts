@@ -1,13 +1,11 @@
 import { RegistryFsError } from '../util/errors.js'
-import { mountCommand } from './mount.js'
+import { commands } from './commands.js'
 import { parseMountOptions } from './mount-options.js'
 
 export interface HelperCall {
   /** Arguments of `registryfs mount`; undefined: mount -f, nothing is to be done. */
   readonly mountArguments: readonly string[] | undefined
 }
-
-const commands = new Set(['mount', 'umount', 'ls', 'cat', 'index', 'inspect', 'doctor', 'help'])
 
 /**
  * True for mount(8)'s call of /sbin/mount.fuse.registryfs, a symlink to us, and for mount.fuse's, which finds us in PATH:
@@ -17,13 +15,15 @@ export function isMountHelperCall(invokedAs: string, args: readonly string[]): b
   if (/^mount\.(fuse\.)?registryfs$/.test(invokedAs)) return true
   const [source, mountPoint, option] = args
   if (source === undefined || mountPoint === undefined) return false
-  return !source.startsWith('-') && !commands.has(source) && (option === '-o' || mountPoint.startsWith('/'))
+  const isCommand = commands.has(source) || source === 'help'
+  return !source.startsWith('-') && !isCommand && (option === '-o' || mountPoint.startsWith('/'))
 }
 
 /** Mounts as a daemon and returns when the mount answers, as mount(8) expects of its helpers. */
 export async function runMountHelper(args: readonly string[]): Promise<void> {
   const { mountArguments } = parseHelperCall(args)
   if (mountArguments === undefined) return
+  const { mountCommand } = await import('./mount.js')
   await mountCommand(['mount', ...mountArguments]).parseAsync(mountArguments, { from: 'user' })
 }
 

@@ -1,17 +1,14 @@
 import { Command, CommanderError, Option } from 'commander'
 import { resolve } from 'node:path'
 import type { FuseBinding } from '../fuse/binding.js'
-import { fuseNativeBinding } from '../fuse/fuse-native.js'
-import { nativeBinding } from '../fuse/native-binding.js'
-import { openCore } from '../mount.js'
 import { RegistryFsError } from '../util/errors.js'
 import { parseAliases, refuseOwnMount } from './aliases.js'
-import { configOf, coreOptions, reportFailure, type CoreFlags } from './core-options.js'
+import { configOf, coreOptions, type CoreFlags } from './core-options.js'
 import { DaemonFailure, isDaemonChild, reportFailed, reportReady, startDaemon } from './daemonize.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
 import { createLogger } from './logger.js'
 import { parseMountOptions } from './mount-options.js'
-import { runMount } from './run-mount.js'
+import { reportFailure } from './report-failure.js'
 import { parseSize } from './sizes.js'
 
 interface MountFlags extends CoreFlags {
@@ -28,10 +25,10 @@ interface MountFlags extends CoreFlags {
   readonly option?: readonly string[]
 }
 
-const bindings = { native: nativeBinding, 'fuse-native': fuseNativeBinding } satisfies Record<
-  string,
-  FuseBinding
->
+const bindings = {
+  native: async () => (await import('../fuse/native-binding.js')).nativeBinding,
+  'fuse-native': async () => (await import('../fuse/fuse-native.js')).fuseNativeBinding,
+} satisfies Record<string, () => Promise<FuseBinding>>
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
@@ -145,7 +142,7 @@ async function mount(
   }
   // In the daemon stderr is the log file already.
   const file = isDaemonChild() ? undefined : flags.logFile
-  const log = createLogger({ level: flags.logLevel, format: flags.logFormat, file })
+  const log = await createLogger({ level: flags.logLevel, format: flags.logFormat, file })
   // A daemon that dies takes the mount of everybody with it: a bug costs one request and is told with its stack.
   process.on('unhandledRejection', (err) => {
     log.error({ err }, 'a bug in registryfs: please report it')
@@ -163,12 +160,16 @@ async function mount(
     passthrough: materializeBytes > 0,
     allowNonEmpty: flags.nonempty ?? false,
   }
+  const { openCore } = await import('../mount.js')
+  const { runMount } = await import('./run-mount.js')
   await runMount(plan, {
-    binding: bindings[flags.binding],
+    binding: await bindings[flags.binding](),
     openCore: async (resident) => openCore({ ...config, configuredHosts }, log, resident),
     log,
     onReady: async () => {
       if (isDaemonChild()) await reportReady()
+      // While nobody waits yet: the first request needs it.
+      await import('../registry/undici-parts.js')
     },
     stop: stopSignal(),
   })

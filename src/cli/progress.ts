@@ -1,4 +1,3 @@
-import { SingleBar } from 'cli-progress'
 import { formatBytes } from '../util/range.js'
 
 export interface Progress {
@@ -9,8 +8,9 @@ export interface Progress {
 const silent: Progress = { update: () => undefined, stop: () => undefined }
 
 /** A bar with bytes, rate and time left on stderr; nothing when that is no terminal. */
-export function startProgress(name: string): Progress {
+export async function startProgress(name: string): Promise<Progress> {
   if (!process.stderr.isTTY) return silent
+  const { SingleBar } = await import('cli-progress')
   const bar = new SingleBar({
     format: `${name} {bar} {percentage}% {done}/{all} {rate}/s {eta_formatted} left`,
     etaBuffer: 50,

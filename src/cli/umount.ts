@@ -3,7 +3,7 @@ import { findMount } from '../fuse/mountinfo.js'
 import { findMountPoint, mountType } from '../fuse/mount-point.js'
 import { unmountPath } from '../fuse/unmount.js'
 import { RegistryFsError } from '../util/errors.js'
-import { reportFailure } from './core-options.js'
+import { reportFailure } from './report-failure.js'
 
 export function umountCommand(): Command {
   return new Command('umount')

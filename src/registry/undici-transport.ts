@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import { Exchange } from './exchange.js'
 import { networkError } from './network-error.js'
@@ -7,6 +7,7 @@ import type { Proxy, ProxyRules } from './proxy.js'
 import { onread, readingAtOnce } from './shared-read-buffer.js'
 import type { Trusted, TrustStore } from './tls/trust-store.js'
 import type { ConnectionSettings, HttpRequest, HttpResponse, Transport } from './transport.js'
+import type * as undiciParts from './undici-parts.js'
 
 export interface UndiciTransportOptions {
   readonly userAgent: string
@@ -43,6 +44,8 @@ export class UndiciTransport implements Transport {
       void route.dispatcher.close().catch(() => undefined)
     },
   })
+  /** Loaded with the first request: a mount stands before. */
+  #undici: typeof undiciParts | undefined
   #closed = false
 
   constructor(options: UndiciTransportOptions) {
@@ -50,10 +53,11 @@ export class UndiciTransport implements Transport {
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
+    const undici = (this.#undici ??= await import('./undici-parts.js'))
     if (this.#closed) throw new RegistryFsError('ABORTED', `${request.what}: the registry client is closed`)
     const { url, connection } = request
     const settings = connection?.origin === url.origin ? connection : undefined
-    const route = this.#routeTo(request, settings)
+    const route = this.#routeTo(request, settings, undici)
     const onSent = (): void => {
       this.#options.onSent(request)
     }
@@ -90,7 +94,11 @@ export class UndiciTransport implements Transport {
     await Promise.all([...this.#routes.values()].map(async ({ dispatcher }) => dispatcher.destroy()))
   }
 
-  #routeTo(request: HttpRequest, settings: ConnectionSettings | undefined): Route {
+  #routeTo(
+    request: HttpRequest,
+    settings: ConnectionSettings | undefined,
+    undici: typeof undiciParts,
+  ): Route {
     const { url } = request
     const isUnverified = settings?.skipVerify === true || this.#options.isUnverified(url.host)
     try {
@@ -99,7 +107,7 @@ export class UndiciTransport implements Transport {
       const key = `${url.origin} ${isUnverified ? 'unverified' : ''} ${settings?.id ?? ''} ${String(trusted?.version)}`
       const known = this.#routes.get(key)
       if (known !== undefined) return known
-      const route = this.#makeRoute(url, isUnverified, settings, trusted)
+      const route = this.#makeRoute(url, isUnverified, settings, trusted, undici)
       this.#routes.set(key, route)
       return route
     } catch (error) {
@@ -113,6 +121,7 @@ export class UndiciTransport implements Transport {
     isUnverified: boolean,
     settings: ConnectionSettings | undefined,
     trusted: Trusted | undefined,
+    { buildConnector, Pool, ProxyAgent }: typeof undiciParts,
   ): Route {
     const proxy = this.#options.proxies.find(url)
     const timeout = settings?.connectTimeoutMs ?? this.#options.connectTimeoutMs

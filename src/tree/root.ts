@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Reference } from '../registry/reference.js'
 import type { ReadOptions } from '../util/abort.js'
+import { aboutName } from './about-name.js'
 import { parseRootComponent } from './component.js'
 import { Directory } from './directory.js'
 import { HostDirectory } from './host.js'
@@ -14,8 +15,6 @@ export interface RootOptions {
   readonly configuredHosts: readonly string[]
   readonly aliases: ReadonlyMap<string, Reference>
 }
-
-export const aboutName = '.registryfs'
 
 /** The top of the mount, /: aliases, hosts, the default registry's repositories and .registryfs. Makes no request to list itself. */
 export class RootDirectory extends Directory {

@@ -1,0 +1,2 @@
+/** Of the directory at the top that tells about the mount. */
+export const aboutName = '.registryfs'
