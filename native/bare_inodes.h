@@ -5,9 +5,10 @@
 
 namespace registryfs {
 
-// Inodes that have no xattrs but those that JavaScript makes up (user.registryfs.*): a bit for each, in memory that
-// JavaScript writes (src/tree/bare-inodes.ts) and the threads that read /dev/fuse only look at. A bit is set before the
-// kernel hears of the inode, and stays: a number is never another node's. What is behind the last one is not known.
+// Inodes that have no xattrs but those that JavaScript makes up (user.registryfs.*): a bit for each, in
+// memory that JavaScript writes (src/tree/bare-inodes.ts) and the threads that read /dev/fuse only look at. A
+// bit is set before the kernel hears of the inode, and stays: a number is never another node's. What is
+// behind the last one is not known.
 class BareInodes {
  public:
   // Before the bits: how many answers were given because of them.
