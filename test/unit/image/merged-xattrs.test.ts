@@ -81,7 +81,7 @@ test('what is said to have no xattrs has none, in whatever image', async (t) => 
       if (node.type === 'directory') await check(node)
       else {
         assert.equal(node.isBare, node.xattrs.size === 0)
-        if (node.isBare === true) bare++
+        if (node.isBare) bare++
         else others++
       }
     }

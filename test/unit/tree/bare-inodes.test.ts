@@ -31,7 +31,8 @@ test('each inode is one bit behind the counter, as native/bare_inodes.h has it',
 test('of an inode behind the last bit nothing is said', () => {
   const bare = new BareInodes()
   const first = 8 * (bare.shared.length - 8)
-  for (const inode of [first - 1, first, first + 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) bare.add(inode as Inode)
+  for (const inode of [first - 1, first, first + 1, 2 ** 32, Number.MAX_SAFE_INTEGER])
+    bare.add(inode as Inode)
   assert.ok(bare.has((first - 1) as Inode))
   for (const inode of [first, first + 1, 2 ** 32, Number.MAX_SAFE_INTEGER])
     assert.equal(bare.has(inode as Inode), false)
