@@ -27,11 +27,13 @@ constexpr unsigned long kOpenBacking = _IOW(229, 1, BackingMap);
 constexpr unsigned long kCloseBacking = _IOW(229, 2, uint32_t);
 }  // namespace
 
-FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<ResidentSpans> resident)
+FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<ResidentSpans> resident,
+                         BareInodes bare)
     : descriptor_(descriptor),
       wake_(eventfd(0, EFD_CLOEXEC)),
       events_(std::move(events)),
       resident_(std::move(resident)),
+      bare_(bare),
       running_(kThreads) {
   fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
   for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
@@ -73,7 +75,7 @@ void FuseChannel::WakeAll() {
 }
 
 void FuseChannel::Run() {
-  FuseReceiver receiver(descriptor_, wake_, events_, resident_.get());
+  FuseReceiver receiver(descriptor_, wake_, events_, resident_.get(), bare_);
   int error = 0;
   while (error == 0 && !closing_) {
     error = receiver.Wait();

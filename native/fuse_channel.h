@@ -10,13 +10,14 @@
 #include <thread>
 #include <vector>
 
+#include "bare_inodes.h"
 #include "resident_spans.h"
 
 namespace registryfs {
 
 // The kernel's requests on one /dev/fuse (linux/fuse.h), read by two threads: the one wakes while the other
-// still answers. They answer reads of what is in memory; everything else is passed on as the bytes that it
-// is.
+// still answers. They answer reads of what is in memory, and for xattrs that are not there; everything else
+// is passed on as the bytes that it is.
 class FuseChannel {
  public:
   // All on the reading threads, also on both at once.
@@ -31,7 +32,7 @@ class FuseChannel {
   };
 
   // Takes over the descriptor. `resident` may be null.
-  FuseChannel(int descriptor, Events events, std::shared_ptr<ResidentSpans> resident);
+  FuseChannel(int descriptor, Events events, std::shared_ptr<ResidentSpans> resident, BareInodes bare = {});
   ~FuseChannel() { Close(); }
   FuseChannel(const FuseChannel&) = delete;
   FuseChannel& operator=(const FuseChannel&) = delete;
@@ -56,6 +57,7 @@ class FuseChannel {
   const int wake_;
   const Events events_;
   const std::shared_ptr<ResidentSpans> resident_;
+  const BareInodes bare_;
   std::atomic<bool> closing_{false};
   std::mutex ending_;
   int running_;

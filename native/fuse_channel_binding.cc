@@ -63,6 +63,12 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
     const ResidentBinding* const table = ResidentBinding::Unwrap(info[4].As<Napi::Object>());
     if (table != nullptr) resident = table->Spans();
   }
+  BareInodes bare;
+  if (arguments[5].Is(napi_object)) {
+    const Argument::Bytes shared = arguments[5].Data();
+    bare_ = arguments[5].Pin();
+    bare = BareInodes(shared.data, shared.length);
+  }
   // Not wrapped, nobody would delete it.
   if (IsEmpty() || !arguments.AreWhole()) {
     if (descriptor >= 0) close(descriptor);
@@ -85,7 +91,7 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
     send(new Message{{}, std::move(places), -1});
   };
   events.onEnd = [send](int error) { send(new Message{{}, {}, error}); };
-  channel_ = std::make_unique<FuseChannel>(descriptor, std::move(events), std::move(resident));
+  channel_ = std::make_unique<FuseChannel>(descriptor, std::move(events), std::move(resident), bare);
 }
 
 Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {

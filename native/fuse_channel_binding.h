@@ -10,7 +10,7 @@
 namespace registryfs {
 
 // FuseChannel as a class of JavaScript: new FuseChannel(descriptor, onRequests, onEnd,
-// onTouched, table).
+// onTouched, table, bare).
 class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
  public:
   static Napi::Function Define(Napi::Env env);
@@ -44,6 +44,7 @@ class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
   Napi::FunctionReference onTouched_;
   // Whose memory the threads read.
   Napi::ObjectReference table_;
+  Napi::ObjectReference bare_;
   Napi::TypedThreadSafeFunction<std::shared_ptr<Shared>, Message, Deliver> messages_;
   std::unique_ptr<FuseChannel> channel_;
 };

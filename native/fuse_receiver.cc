@@ -1,6 +1,5 @@
 #include "fuse_receiver.h"
 
-#include <linux/fuse.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -8,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace registryfs {
@@ -22,6 +22,15 @@ constexpr size_t kBatchBytes = 64 << 10;
 constexpr uint32_t kMaximumReadBytes = 1 << 20;
 // Without an eventfd (too many open files) Close is noticed this late.
 constexpr int kLookMs = 50;
+
+// Names that the kernel and ls ask for, of every file: as src/fuse/kernel-constants.ts has them.
+constexpr const char* kQuickPrefixes[] = {"security.", "system.", "trusted."};
+
+bool IsQuick(const char* name) {
+  return std::any_of(std::begin(kQuickPrefixes), std::end(kQuickPrefixes), [name](const char* prefix) {
+    return std::strncmp(name, prefix, std::strlen(prefix)) == 0;
+  });
+}
 
 // Of both descriptors. A request wakes one of those who wait for it, not all.
 int MakePoll(int descriptor, int wake) {
@@ -39,12 +48,13 @@ int MakePoll(int descriptor, int wake) {
 }  // namespace
 
 FuseReceiver::FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events,
-                           ResidentSpans* resident)
+                           ResidentSpans* resident, BareInodes bare)
     : descriptor_(descriptor),
       wake_(wake),
       poll_(MakePoll(descriptor, wake)),
       events_(events),
       resident_(resident),
+      bare_(bare),
       buffer_(kRequestBytes) {}
 
 FuseReceiver::~FuseReceiver() {
@@ -64,7 +74,7 @@ int FuseReceiver::Take() {
   while (gathered_.size() < kBatchBytes) {
     const ssize_t length = read(descriptor_, buffer_.data(), buffer_.size());
     if (length >= 0) {
-      if (!AnswerRead(length)) gathered_.insert(gathered_.end(), buffer_.begin(), buffer_.begin() + length);
+      if (!Answer(length)) gathered_.insert(gathered_.end(), buffer_.begin(), buffer_.begin() + length);
     } else if (errno == EAGAIN) {
       break;
     } else if (errno != EINTR && errno != ENOENT) {
@@ -82,32 +92,55 @@ void FuseReceiver::PassOn() {
 }
 
 // False: it is JavaScript's, also when the kernel does not take the answer.
-bool FuseReceiver::AnswerRead(size_t length) {
+bool FuseReceiver::Answer(size_t length) {
   fuse_in_header request;
+  if (length < sizeof(request)) return false;
+  std::memcpy(&request, buffer_.data(), sizeof(request));
+  if (request.opcode == FUSE_READ) return AnswerRead(request, length);
+  return request.opcode == FUSE_GETXATTR && AnswerXattr(request, length);
+}
+
+bool FuseReceiver::AnswerRead(const fuse_in_header& request, size_t length) {
   fuse_read_in asked;
   if (resident_ == nullptr || length < sizeof(request) + sizeof(asked)) return false;
-  std::memcpy(&request, buffer_.data(), sizeof(request));
-  if (request.opcode != FUSE_READ) return false;
   std::memcpy(&asked, buffer_.data() + sizeof(request), sizeof(asked));
   ResidentSpans::Found found(resident_);
   if (!resident_->Find(asked.fh, asked.offset, std::min(asked.size, kMaximumReadBytes), &found)) return false;
-  // There may be no end of reads that are answered here.
-  PassOn();
   fuse_out_header header = {sizeof(header), 0, request.unique};
   iovec written[ResidentSpans::kMaximumParts + 1] = {{&header, sizeof(header)}};
   for (int i = 0; i < found.Count(); ++i) {
     written[i + 1] = found.Parts()[i];
     header.len += static_cast<uint32_t>(found.Parts()[i].iov_len);
   }
-  ssize_t taken;
-  do {
-    taken = writev(descriptor_, written, found.Count() + 1);
-  } while (taken < 0 && errno == EINTR);
-  // ENOENT: nobody waits for it any more.
-  if (taken < 0 && errno != ENOENT) return false;
+  if (!Write(written, found.Count() + 1)) return false;
   resident_->CountAnswer();
   if (!found.touched.empty()) events_.onTouched(std::move(found.touched));
   return true;
+}
+
+// Whatever size is asked for, there is none. What is not a name is JavaScript's.
+bool FuseReceiver::AnswerXattr(const fuse_in_header& request, size_t length) {
+  constexpr size_t kHeadBytes = sizeof(request) + sizeof(fuse_getxattr_in);
+  if (length <= kHeadBytes || !bare_.Has(request.nodeid)) return false;
+  const char* const name = reinterpret_cast<const char*>(buffer_.data()) + kHeadBytes;
+  if (std::memchr(name, 0, length - kHeadBytes) == nullptr || !IsQuick(name)) return false;
+  fuse_out_header header = {sizeof(header), -ENODATA, request.unique};
+  const iovec written = {&header, sizeof(header)};
+  if (!Write(&written, 1)) return false;
+  bare_.CountAnswer();
+  return true;
+}
+
+// False where the kernel does not take it.
+bool FuseReceiver::Write(const iovec* parts, int count) {
+  // There may be no end of requests that are answered here.
+  PassOn();
+  ssize_t taken;
+  do {
+    taken = writev(descriptor_, parts, count);
+  } while (taken < 0 && errno == EINTR);
+  // ENOENT: nobody waits for it any more.
+  return taken >= 0 || errno == ENOENT;
 }
 
 }  // namespace registryfs

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <linux/fuse.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -10,7 +12,8 @@ namespace registryfs {
 // What one of the threads of a channel reads with.
 class FuseReceiver {
  public:
-  FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events, ResidentSpans* resident);
+  FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events, ResidentSpans* resident,
+               BareInodes bare);
   ~FuseReceiver();
   FuseReceiver(const FuseReceiver&) = delete;
   FuseReceiver& operator=(const FuseReceiver&) = delete;
@@ -22,7 +25,10 @@ class FuseReceiver {
   int Take();
 
  private:
-  bool AnswerRead(size_t length);
+  bool Answer(size_t length);
+  bool AnswerRead(const fuse_in_header& request, size_t length);
+  bool AnswerXattr(const fuse_in_header& request, size_t length);
+  bool Write(const iovec* parts, int count);
   void PassOn();
 
   const int descriptor_;
@@ -30,6 +36,7 @@ class FuseReceiver {
   const int poll_;
   const FuseChannel::Events& events_;
   ResidentSpans* const resident_;
+  const BareInodes bare_;
   std::vector<uint8_t> buffer_;
   std::vector<uint8_t> gathered_;
 };

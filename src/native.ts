@@ -164,8 +164,9 @@ export function openFuseChannel(
   descriptor: number,
   { onRequests, onEnd, onTouched }: FuseChannelEvents,
   table?: ResidentTable,
+  bare?: Buffer,
 ): FuseChannel {
-  return new (load().FuseChannel)(descriptor, onRequests, onEnd, onTouched, table)
+  return new (load().FuseChannel)(descriptor, onRequests, onEnd, onTouched, table, bare)
 }
 
 export function makeResidentTable(): ResidentTable {

@@ -4,6 +4,7 @@ import { prepareMountPoint } from '../fuse/mount-point.js'
 import { TreeOperations } from '../fuse/operations.js'
 import type { Image, Images } from '../image/image.js'
 import type { Reference } from '../registry/reference.js'
+import { BareInodes } from '../tree/bare-inodes.js'
 import type { ListingSource } from '../tree/listings.js'
 import { Tree } from '../tree/tree.js'
 import { describeError } from '../util/errors.js'
@@ -57,7 +58,9 @@ export async function runMount(plan: MountPlan, environment: MountEnvironment): 
   const { log, stop } = environment
   // First what fails soonest: nothing is fetched or locked for a mount point that is not there.
   const mountPoint = await prepareMountPoint(plan.mountPoint, { allowNonEmpty: plan.allowNonEmpty, log })
-  const resident = environment.binding.readsResident === true ? new ResidentSpans() : undefined
+  const answersItself = environment.binding.answersItself === true
+  const resident = answersItself ? new ResidentSpans() : undefined
+  const bare = answersItself ? new BareInodes() : undefined
   const core = await environment.openCore(resident)
   try {
     const tree: Tree = new Tree({
@@ -71,8 +74,9 @@ export async function runMount(plan: MountPlan, environment: MountEnvironment): 
       deadlineMs: plan.readDeadlineMs,
       log,
       resident,
+      bare,
     })
-    const session = await environment.binding.mount(mountPoint, operations, { ...plan, log, resident })
+    const session = await environment.binding.mount(mountPoint, operations, { ...plan, log, resident, bare })
     log.info({ mountPoint }, 'mounted')
     if (!stop.aborted) await environment.onReady()
     const stopped = new Promise<'stopped'>((resolve) => {

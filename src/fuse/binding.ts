@@ -9,6 +9,7 @@
 import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { BackingFile, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
+import type { BareInodes } from '../tree/bare-inodes.js'
 import type { Inode } from '../tree/inode-table.js'
 import type { SourceReadOptions } from '../blob/source.js'
 import type { ReadOptions } from '../util/abort.js'
@@ -113,6 +114,8 @@ export interface MountOptions {
   readonly log: Logger
   /** Where the binding may answer reads from without asking the operations. */
   readonly resident?: ResidentSpans | undefined
+  /** Of these it may say without asking that they have no xattrs. */
+  readonly bare?: BareInodes | undefined
 }
 
 /**
@@ -130,8 +133,8 @@ export interface MountSession {
 }
 
 export interface FuseBinding {
-  /** It answers from `resident`. */
-  readonly readsResident?: boolean
+  /** It answers from `resident` and `bare`. */
+  readonly answersItself?: boolean
   /** Resolves when the mount answers. HOST when this machine cannot mount. */
   mount(mountPoint: string, operations: FuseOperations, options: MountOptions): Promise<MountSession>
 }

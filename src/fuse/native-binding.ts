@@ -1,7 +1,8 @@
 /**
- * The binding over /dev/fuse itself, the default: threads of the addon read the kernel's requests and answer reads of what
- * is in memory, JavaScript answers the others (fuse-server.ts), no libfuse takes part. Reads are up to 1 MiB, names are bytes, inode numbers our own; what was
- * proven stays in the kernel's cache; who gives up waiting is let go at once.
+ * The binding over /dev/fuse itself, the default: threads of the addon read the kernel's requests, answer reads of what is in
+ * memory and that xattrs are not there, JavaScript answers the others (fuse-server.ts), no libfuse takes part. Reads are up to
+ * 1 MiB, names are bytes, inode numbers our own; what was proven stays in the kernel's cache; who gives up waiting is let go at
+ * once.
  */
 import { constants } from 'node:os'
 import { mountFuse, openFuseChannel, type FuseChannel, type FuseChannelEvents } from '../native.js'
@@ -21,7 +22,7 @@ const mountFlags = { readOnly: 1, noSetUserId: 2, noDevices: 4, noExec: 8 } as c
 const initTimeoutMs = 10_000
 
 export const nativeBinding: FuseBinding = {
-  readsResident: true,
+  answersItself: true,
   async mount(mountPoint, operations, options): Promise<MountSession> {
     await checkFuseDevice(options.allowOther)
     const mounted = await mountFuse({ mountPoint, ...mountArguments(options) })
@@ -47,7 +48,7 @@ class NativeSession implements MountSession {
     mountPoint: string,
     descriptor: number,
     operations: FuseOperations,
-    { log, passthrough, resident }: MountOptions,
+    { log, passthrough, resident, bare }: MountOptions,
   ): Promise<MountSession> {
     const mount = new KernelMount(mountPoint, log)
     const ready = new Deferred<void>()
@@ -81,7 +82,7 @@ class NativeSession implements MountSession {
         resident?.touched(places)
       },
     }
-    const channel: FuseChannel = openFuseChannel(descriptor, events, resident?.table)
+    const channel: FuseChannel = openFuseChannel(descriptor, events, resident?.table, bare?.shared)
     const timer = setTimeout(() => {
       ready.reject(new RegistryFsError('HOST', `cannot mount ${mountPoint}: the kernel does not answer`))
     }, initTimeoutMs)

@@ -7,6 +7,32 @@ import { attributesOfNode, shownAttributes } from './shown-attributes.js'
 /** `.` and `..` come first. */
 const dotEntries = 2
 
+/** What it is made of is found when it is asked for: only one page of a listing is looked at at a time. */
+class ShownEntry implements DirectoryEntry {
+  readonly #entry: TreeEntry
+  readonly #inodes: InodeTable
+
+  constructor(entry: TreeEntry, inodes: InodeTable) {
+    this.#entry = entry
+    this.#inodes = inodes
+  }
+
+  get name(): Buffer {
+    return this.#entry.name
+  }
+
+  get type(): DirectoryEntry['type'] {
+    return this.#entry.type
+  }
+
+  get inode(): Inode | undefined {
+    const { number } = this.#entry
+    if (number !== undefined) return this.#inodes.numberAt(number)
+    const { node } = this.#entry
+    return node === undefined ? undefined : this.#inodes.numberOf(node)
+  }
+}
+
 /** A directory that is open: its entries are the same for as long as it is. */
 export class OpenDirectory {
   readonly inode: Inode
@@ -66,17 +92,8 @@ export class OpenDirectory {
     this.#listed = [
       { name: Buffer.from('.'), type: 'directory', inode: this.inode },
       { name: Buffer.from('..'), type: 'directory', inode: undefined },
-      ...entries.map((entry) => ({
-        name: entry.name,
-        type: entry.type,
-        inode: this.#inodeOf(entry),
-      })),
+      ...entries.map((entry) => new ShownEntry(entry, this.#inodes)),
     ]
     return this.#listed
-  }
-
-  #inodeOf(entry: TreeEntry): Inode | undefined {
-    if (entry.number !== undefined) return this.#inodes.numberAt(entry.number)
-    return entry.node === undefined ? undefined : this.#inodes.numberOf(entry.node)
   }
 }

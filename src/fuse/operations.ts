@@ -4,6 +4,7 @@ import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
+import type { BareInodes } from '../tree/bare-inodes.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
 import type { TreeLookup, TreeNode } from '../tree/node.js'
 import { nameValidMs } from '../tree/place.js'
@@ -25,6 +26,7 @@ import { withProgressDeadline } from './deadline.js'
 import { explainNode, factPrefix } from './facts.js'
 import { HandleTable } from './handles.js'
 import { OpenDirectory } from './open-directory.js'
+import { RequestCounts } from './request-counts.js'
 import { attributesOfNode } from './shown-attributes.js'
 import { formatShownName } from './shown-name.js'
 
@@ -48,6 +50,8 @@ export interface OperationsOptions {
   readonly log: Logger
   /** What open files lie in is told to whoever answers reads from there without us. */
   readonly resident?: ResidentSpans | undefined
+  /** Who has no xattrs is told to whoever answers that without us. */
+  readonly bare?: BareInodes | undefined
 }
 
 /** Answers that are part of ordinary life and say nothing about the health of a node. */
@@ -68,12 +72,13 @@ export class TreeOperations implements FuseOperations {
   readonly #inodes: InodeTable
   readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
   readonly #stopping = new AbortController()
-  readonly #requests = new Map<string, number>()
+  readonly #counts: RequestCounts
 
   constructor(tree: Tree, options: OperationsOptions) {
     this.#tree = tree
     this.#options = options
-    this.#inodes = new InodeTable(tree.root)
+    this.#counts = new RequestCounts(options)
+    this.#inodes = new InodeTable(tree.root, options.bare)
     // Each waiting request listens; a hundred of them are no leak.
     setMaxListeners(0, this.#stopping.signal)
   }
@@ -85,10 +90,8 @@ export class TreeOperations implements FuseOperations {
   }
 
   /** For status.json. */
-  status(): { requests: Record<string, number>; openHandles: number; inodes: number } {
-    const { read = 0, ...others } = Object.fromEntries(this.#requests)
-    const requests = { ...others, read: read + (this.#options.resident?.answers ?? 0) }
-    return { requests, openHandles: this.#handles.size, inodes: this.#inodes.size }
+  status(): ReturnType<RequestCounts['status']> & { openHandles: number; inodes: number } {
+    return { ...this.#counts.status(), openHandles: this.#handles.size, inodes: this.#inodes.size }
   }
 
   async lookup(parent: Inode, name: Buffer, options?: ReadOptions): Promise<LookupResult> {
@@ -116,7 +119,7 @@ export class TreeOperations implements FuseOperations {
     const found = this.#inodes.get(parent).peek?.(name)
     const attributes = found?.node.attributes
     if (found === undefined || attributes === undefined) return undefined
-    this.#count('lookup')
+    this.#counts.count('lookup')
     const inode = this.#inodes.acquire(found.node)
     return { inode, attributes: attributesOfNode(inode, found.node, attributes), validMs: found.validMs }
   }
@@ -181,7 +184,7 @@ export class TreeOperations implements FuseOperations {
     if (this.#stopping.signal.aborted) return undefined
     const file = this.#handles.find(handle)
     const parts = file !== undefined && 'source' in file ? file.source.peek?.(offset, length) : undefined
-    if (parts !== undefined) this.#count('read')
+    if (parts !== undefined) this.#counts.count('read')
     return parts
   }
 
@@ -218,7 +221,7 @@ export class TreeOperations implements FuseOperations {
   peekOpendir(inode: Inode): FileHandle | undefined {
     const directory = this.#directoryAt(inode)
     if (!directory.isResolved || this.#stopping.signal.aborted) return undefined
-    this.#count('opendir')
+    this.#counts.count('opendir')
     return this.#openDirectory(inode, directory)
   }
 
@@ -245,7 +248,7 @@ export class TreeOperations implements FuseOperations {
     const directory = this.#directory(handle)
     const isFirst = !directory.isListed
     const entries = directory.peek()
-    if (isFirst && entries !== undefined) this.#count('readdir')
+    if (isFirst && entries !== undefined) this.#counts.count('readdir')
     return entries
   }
 
@@ -253,7 +256,7 @@ export class TreeOperations implements FuseOperations {
     const directory = this.#directory(handle)
     const attributes = directory.lookup(index)
     if (attributes === undefined) return undefined
-    this.#count('lookup')
+    this.#counts.count('lookup')
     // As lookup has it: a name whose directory can move is believed as long as that.
     const isForEver = directory.node.image?.isProven === true && this.#isFixed(directory)
     const validMs = isForEver ? Infinity : nameValidMs
@@ -276,6 +279,7 @@ export class TreeOperations implements FuseOperations {
   }
 
   peekxattr(inode: Inode, name: string): Buffer | undefined {
+    this.#counts.count('getxattr')
     return this.#inodes.get(inode).xattrs.get(name)
   }
 
@@ -310,7 +314,7 @@ export class TreeOperations implements FuseOperations {
 
   async #getattr(inode: Inode, node: TreeNode, options: ReadOptions | undefined): Promise<Attributes> {
     if (node.attributes !== undefined) {
-      this.#count('getattr')
+      this.#counts.count('getattr')
       return attributesOfNode(inode, node, node.attributes)
     }
     const attributes = await this.#run('getattr', node, options, async (signal) =>
@@ -331,10 +335,6 @@ export class TreeOperations implements FuseOperations {
     return this.#inodes.numberOf(open.node) === open.inode
   }
 
-  #count(operation: string): void {
-    this.#requests.set(operation, (this.#requests.get(operation) ?? 0) + 1)
-  }
-
   #pinned(open: OpenFile | OpenDirectory): FileHandle {
     const handle = this.#handles.add(open)
     if (open.node.image !== undefined) this.#tree.pins.pin(open.node.image)
@@ -348,7 +348,7 @@ export class TreeOperations implements FuseOperations {
     work: (signal: AbortSignal) => Promise<T>,
     name?: Buffer,
   ): Promise<T> {
-    this.#count(operation)
+    this.#counts.count(operation)
     return this.#guard(operation, node, options, work, name)
   }
 

@@ -42,6 +42,7 @@ export interface NumberedFiles {
   nodeAt(index: number): ImageNode
   /** The node's, without making it. */
   attributesAt(index: number): NodeAttributes
+  isBareAt(index: number): boolean
 }
 
 /** Which of them one is. */
@@ -71,6 +72,8 @@ export interface ImageNode {
   /** Symlink target as stored; empty for others. */
   readonly linkName: Buffer
   readonly xattrs: ReadonlyMap<string, Buffer>
+  /** Certain to have no xattrs for as long as this is the same object; absent: it may get some. */
+  readonly isBare?: boolean
   /** Of those that are files of a NumberedFiles. */
   readonly number?: FileNumber | undefined
 

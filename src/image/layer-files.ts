@@ -38,6 +38,10 @@ export class LayerFiles implements NumberedFiles {
     return type === 'hardlink' ? 'file' : type
   }
 
+  isBareAt(index: number): boolean {
+    return !this.#members.table.peek(index).hasXattrs
+  }
+
   /** Of one name alone, as all are that a listing gives by number. */
   attributesAt(index: number): NodeAttributes {
     const member = this.#members.table.read(index)

@@ -81,6 +81,11 @@ export class MergedFile implements ImageNode {
     return this.#member.xattrs ?? noXattrs
   }
 
+  /** A member is what it is, whatever becomes of its layer. */
+  get isBare(): boolean {
+    return this.#files.isBareAt(this.#node.memberIndex)
+  }
+
   open(): ByteSource {
     const { type, unsupported, dataOffset, size, sparse } = this.#member
     if (type !== 'file') throw new RegistryFsError('INVALID', `a ${type} has no content here`)

@@ -62,6 +62,10 @@ export class StorageDirectory implements ImageNode {
     )
   }
 
+  get isBare(): boolean {
+    return this.xattrs.size === 0
+  }
+
   get origin(): NodeOrigin | undefined {
     const top = this.#parts[0]
     return top === undefined ? undefined : this.#view.originOf(top.layerIndex)

@@ -9,6 +9,7 @@ export class StorageFile implements ImageNode {
   readonly origin: NodeOrigin
   readonly linkName: Buffer
   readonly xattrs: ReadonlyMap<string, Buffer>
+  readonly isBare: boolean
   readonly file: LocalFile
   /** Why it cannot be read. */
   readonly #unsupported: string | undefined
@@ -25,6 +26,7 @@ export class StorageFile implements ImageNode {
     this.origin = options.origin
     this.linkName = options.linkName
     this.xattrs = options.xattrs
+    this.isBare = options.xattrs.size === 0
     this.file = options.file
     this.#unsupported = options.unsupported
   }

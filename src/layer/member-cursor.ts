@@ -113,6 +113,11 @@ export class MemberCursor {
     return ((this.#first >> typeBits) & (flags.unsupported | flags.sparse)) === 0
   }
 
+  /** Known as soon as its type is. */
+  get hasXattrs(): boolean {
+    return ((this.#first >> typeBits) & flags.xattrs) !== 0
+  }
+
   /** Type and name only; `at` is of no use afterwards. */
   peek(): void {
     this.#first = this.count((1 << (typeBits + 8)) - 1)

@@ -34,6 +34,10 @@ export abstract class Directory implements TreeNode {
   readonly linkName = emptyBytes
   readonly xattrs = noXattrs
 
+  get isBare(): boolean {
+    return true
+  }
+
   get image(): Image | undefined {
     return undefined
   }

@@ -1,4 +1,5 @@
 import { RegistryFsError } from '../util/errors.js'
+import type { BareInodes } from './bare-inodes.js'
 import type { NodeNumber, NumberedNodes, TreeNode } from './node.js'
 
 /** A file's number within one mount; a safe integer, never used twice. */
@@ -38,10 +39,13 @@ export class InodeTable {
   readonly #blocks = new WeakMap<NumberedNodes, Map<number, Block>>()
   /** By inode divided by `blockNodes`: those of which any node is held. */
   readonly #heldBlocks = new Map<number, Block>()
+  readonly #bare: BareInodes | undefined
   #next = 2
   #numberedHeld = 0
 
-  constructor(root: TreeNode) {
+  /** `bare`: is told of those of which the kernel is about to hear. */
+  constructor(root: TreeNode, bare?: BareInodes) {
+    this.#bare = bare
     this.#numbers.set(root, rootInode)
     // Never forgotten: the kernel does not look the root up.
     this.#held.set(rootInode, { node: root, lookups: 1 })
@@ -70,6 +74,7 @@ export class InodeTable {
     const held = this.#held.get(inode)
     if (held === undefined) this.#held.set(inode, { node, lookups: 1 + this.#take(inode) })
     else held.lookups++
+    if (node.isBare) this.#bare?.add(inode)
     return inode
   }
 
@@ -81,6 +86,7 @@ export class InodeTable {
     const held = this.#held.get(inode)
     if (held === undefined) this.#add(block, at, 1)
     else held.lookups++
+    if (this.#bare !== undefined && nodes.isBareAt(index)) this.#bare.add(inode)
     return inode
   }
 

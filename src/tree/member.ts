@@ -71,6 +71,10 @@ class NumberedMembers implements NumberedNodes {
   attributesAt(index: number): NodeAttributes {
     return this.#files.attributesAt(index)
   }
+
+  isBareAt(index: number): boolean {
+    return this.#files.isBareAt(index)
+  }
 }
 
 class MemberEntry implements TreeEntry {
@@ -133,6 +137,10 @@ export class Member implements TreeNode {
 
   get xattrs(): ReadonlyMap<string, Buffer> {
     return this.#node.xattrs
+  }
+
+  get isBare(): boolean {
+    return this.#node.isBare === true
   }
 
   get isResolved(): boolean {

@@ -13,6 +13,7 @@ export interface NumberedNodes {
   nodeAt(index: number): TreeNode
   /** The node's, without making it. */
   attributesAt(index: number): NodeAttributes
+  isBareAt(index: number): boolean
 }
 
 /** Which of them one is. */
@@ -50,6 +51,9 @@ export interface TreeNode {
 
   /** The member's own; known without any request. */
   readonly xattrs: ReadonlyMap<string, Buffer>
+
+  /** Certain to have none for as long as this is the same object. */
+  readonly isBare: boolean
 
   /**
    * What stands here now: a name whose tag can move answers with the image of the moment, everything else with

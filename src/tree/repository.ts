@@ -19,6 +19,11 @@ abstract class Unresolved extends Directory {
     return false
   }
 
+  /** The image's root may have some. */
+  override get isBare(): boolean {
+    return false
+  }
+
   /** The image's root; this directory itself where it is no image. */
   override async resolve(options?: ReadOptions): Promise<TreeNode> {
     const current = await this.find(options)

@@ -36,6 +36,7 @@ export class StatusFile implements TreeNode {
   readonly type = 'file'
   readonly linkName = emptyBytes
   readonly xattrs = noXattrs
+  readonly isBare = true
   readonly image: Image | undefined = undefined
   readonly attributes: NodeAttributes | undefined = undefined
   readonly #status: () => Promise<object>

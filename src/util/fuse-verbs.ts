@@ -65,6 +65,7 @@ export interface FuseVerbs {
     onEnd: FuseChannelEvents['onEnd'],
     onTouched: FuseChannelEvents['onTouched'],
     table: ResidentTable | undefined,
+    bare: Buffer | undefined,
   ) => FuseChannel
   readonly ResidentTable: new () => ResidentTable
   mountFuse(request: FuseMountRequest, done: (result: FuseMountResult) => void): void

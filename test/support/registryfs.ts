@@ -61,6 +61,11 @@ export interface Status {
     /** Body bytes of blobs. */
     readonly blobBytes: number
   }
+  readonly mount: {
+    readonly requests: Readonly<Record<string, number>>
+    /** Of those, without JavaScript. */
+    readonly answeredByThreads: { readonly read: number; readonly getxattr: number }
+  }
   readonly spans: { readonly inflated: number; readonly inflatedAgain: number }
 }
 

@@ -42,6 +42,7 @@ function peekAll(directory: ImageNode, prefix = ''): { nodes: Map<string, ImageN
     if (number !== undefined) {
       assert.deepEqual(number.files.attributesAt(number.index), node.attributes, path)
       assert.equal(number.files.nodeAt(number.index), node)
+      assert.equal(number.files.isBareAt(number.index), node.isBare, path)
       assert.deepEqual(node.number && { ...node.number }, { files: number.files, index: number.index })
     }
     assert.equal(directory.peek?.(name), node, path)

@@ -53,6 +53,7 @@ function numbered(): NumberedNodes {
   const nodes: NumberedNodes = {
     nodeAt: (index) => ({ number: { nodes, index } }) as TreeNode,
     attributesAt: () => assert.fail('nobody asked'),
+    isBareAt: () => assert.fail('nobody asked'),
   }
   return nodes
 }
