@@ -9,7 +9,7 @@ export class LayerSpace {
 
   /** `onTouched`: somebody has read from the span at that offset. */
   constructor({ resident }: MemoryCache, digest: string, onTouched: (offset: number) => void) {
-    this.space = resident?.spaceOf(digest)
+    this.space = resident?.newSpaceOf(digest)
     if (this.space !== undefined) this.space.onTouched = onTouched
   }
 

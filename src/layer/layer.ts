@@ -46,7 +46,7 @@ export class Layer implements ByteSource {
   #failure: RegistryFsError | undefined
   #failedAt = 0
   #purging: Promise<unknown> | undefined
-  #hasAnswered = false // Somebody was told something that is not proven yet.
+  #hasAnswered = false // Somebody was told something since the last failure.
   #isTold = false // Somebody was told where members lie, and keeps it whatever becomes of us.
   readonly #reader: LayerReader
   readonly #space: LayerSpace
@@ -133,8 +133,7 @@ export class Layer implements ByteSource {
       const pass = this.#pass
       const tree = this.tree
       const found = tree === undefined ? undefined : look(tree)
-      if (found !== undefined) this.#isTold = true
-      if (this.#contents === undefined && found !== undefined) this.#hasAnswered = true
+      if (found !== undefined) this.#hasAnswered = this.#isTold = true
       if (found !== undefined || this.#contents !== undefined) return found
       if (pass === undefined) throw this.#failure ?? new RegistryFsError('ABORTED', 'the layer was closed')
       await abortable(pass.progress.changed.wait(), options.signal)
@@ -202,7 +201,7 @@ export class Layer implements ByteSource {
     if (this.#contents === undefined || this.#source instanceof TocSource) return
     this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
     this.#contents = undefined
-    this.#dropSource()
+    this.#dropSource(true)
     // Nor what was inflated by it.
     this.#options.cache.memory.removeLayer(this.descriptor.digest)
     this.#state = 'unread'
@@ -295,9 +294,10 @@ export class Layer implements ByteSource {
   async #loadIndex(): Promise<boolean> {
     if (this.#contents !== undefined) return true
     const contents = await this.#keeper.load(this.#bytes)
+    if (contents === undefined) return false
     // Somebody else may have been quicker: what was told once stays.
-    if (contents !== undefined && this.tree === undefined) this.#fill(contents)
-    return this.#contents !== undefined
+    if (this.tree === undefined) this.#fill(contents)
+    return true
   }
 
   async #run(pass: FirstPass): Promise<void> {
@@ -347,10 +347,12 @@ export class Layer implements ByteSource {
     this.#failure = undefined
   }
 
-  #dropSource(): void {
+  /** `isWrong`: members may lie elsewhere than was told. */
+  #dropSource(isWrong: boolean): void {
     this.#source?.retire?.()
     this.#source = undefined
     this.#show()
+    if (isWrong) this.#space.space?.closeFiles()
   }
 
   /** What is in memory is read without us as far as we would show it. */
@@ -370,7 +372,7 @@ export class Layer implements ByteSource {
     this.#hasAnswered = false
     this.#failedAt = performance.now()
     this.#pass = undefined
-    this.#dropSource()
+    this.#dropSource(isWrong)
     this.#state = 'failed'
     const { cache } = this.#options
     // Nothing has proven it, whatever the reason.

@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Layer } from '../../../src/layer/layer.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
+import { breakingOff } from '../../support/breaking-off.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { dir, file, tarOf } from '../../support/tar-of.js'
@@ -29,11 +30,15 @@ for (const [what, write] of Object.entries({ eStargz: estargzOf, 'zstd:chunked':
 
   test(`${what} that was read as a tar when its table could not be had stays one`, async (t) => {
     const { fixture, layer } = await open(t)
-    fixture.blob.before = (offset) => {
-      if (offset >= 8 << 20) throw new RegistryFsError('UNAVAILABLE', 'down')
+    const breakOff = breakingOff(fixture)
+    const { before } = fixture.blob
+    fixture.blob.before = () => {
+      fixture.blob.before = before
+      throw new RegistryFsError('UNAVAILABLE', 'down for a moment')
     }
     const offset = await offsetOfDisk(layer)
     assert.ok((await layer.read(offset, 1000)).equals(disk.subarray(0, 1000)))
+    breakOff()
     await assert.rejects(layer.ready(), { code: 'UNAVAILABLE' })
     fixture.blob.before = () => undefined
     await sleep(2_100)
