@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
@@ -35,6 +36,13 @@ interface Opened extends Resident {
   readonly layer: Layer
   readonly memory: MemoryCache
   readonly space: number
+}
+
+/** In the CRC-32. */
+function wrongAtItsEnd(): Buffer {
+  const wrong = Buffer.from(compressed)
+  wrong.writeUInt32LE((wrong.readUInt32LE(wrong.length - 8) ^ 1) >>> 0, wrong.length - 8)
+  return wrong
 }
 
 /** `beside`: another of the same process. */
@@ -120,15 +128,38 @@ test('while a pass runs no more is shown than readers may have', async (t) => {
 })
 
 test('of a layer that turns out wrong nothing is shown any more', async (t) => {
-  const wrong = Buffer.from(compressed)
-  wrong.writeUInt32LE((wrong.readUInt32LE(wrong.length - 8) ^ 1) >>> 0, wrong.length - 8)
-  const opened = await open(await layerFixture(t, tar, wrong))
+  const opened = await open(await layerFixture(t, tar, wrongAtItsEnd()))
   opened.resident.openFile(7, { space: opened.space, offset: 1024 }, 24 << 20)
   await opened.layer.read(0, 4096)
   await assert.rejects(opened.layer.ready(), { code: 'CORRUPT' })
   assert.equal(opened.table.files.size, 0)
   assert.equal(opened.table.space(opened.space).shownBytes, 0)
   assert.equal(opened.table.space(opened.space).spans.size, 0)
+})
+
+test('of a pass that has failed nothing is shown from that moment on, however long its journal takes', async (t) => {
+  const fixture = await layerFixture(t, tar, wrongAtItsEnd())
+  await mkdir(join(fixture.directory, 'indexes'))
+  // Whoever opens it waits until it is opened at the other end.
+  const journal = join(fixture.directory, 'indexes', 'layer.journal')
+  execFileSync('mkfifo', [journal])
+  const opened = await open(fixture)
+  const reading = opened.layer.read(0, 4096)
+  await writeFile(journal, '')
+  assert.ok((await reading).equals(tar.subarray(0, 4096)))
+  let late: Promise<Buffer> | undefined
+  try {
+    for (const deadline = performance.now() + 30_000; opened.layer.peek(0, 4096) !== undefined;) {
+      assert.ok(performance.now() < deadline, 'it is still shown')
+      await sleep(5)
+    }
+    assert.equal(check(opened), 0)
+    assert.equal(opened.layer.state, 'reading')
+    late = opened.layer.read(0, 4096)
+  } finally {
+    await readFile(journal)
+  }
+  await assert.rejects(late, { code: 'CORRUPT' })
 })
 
 test('two layers of one digest, of which the first is closed, show each its own', async (t) => {
