@@ -17,8 +17,8 @@ const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
 /** Everything in an image but directories, as one layer has it. */
 export class MergedFile implements ImageNode {
-  /** Names in the whole image, once they were counted; until then those in its layer count. */
-  linkCount: number | undefined = undefined
+  /** How many more names the whole image has than its layer, once they were counted. */
+  #linksElsewhere = 0
   readonly #files: LayerFiles
   readonly #node: LayerNode
   #blocks: number | undefined
@@ -50,6 +50,11 @@ export class MergedFile implements ImageNode {
     return this.#node.linkPaths
   }
 
+  /** In the whole image, as far as its layer was read; those that come in its layer are added. */
+  setLinkCount(count: number): void {
+    this.#linksElsewhere = count - this.#node.linkCount
+  }
+
   get type(): NodeAttributes['type'] {
     const { type } = this.#node
     return type === 'hardlink' ? 'file' : type
@@ -58,7 +63,7 @@ export class MergedFile implements ImageNode {
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
     const member = this.#member
-    const linkCount = this.linkCount ?? this.#node.linkCount
+    const linkCount = Math.max(1, this.#node.linkCount + this.#linksElsewhere)
     return fileAttributes(member, member.linkName.length, linkCount, this.#dataBlocks(member))
   }
 
