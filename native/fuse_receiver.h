@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -10,7 +11,9 @@ namespace registryfs {
 // What one of the threads of a channel reads with.
 class FuseReceiver {
  public:
-  FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events, ResidentSpans* resident);
+  // `closing`: no more is to be taken, whatever is still there.
+  FuseReceiver(int descriptor, int wake, const std::atomic<bool>& closing, const FuseChannel::Events& events,
+               ResidentSpans* resident);
   ~FuseReceiver();
   FuseReceiver(const FuseReceiver&) = delete;
   FuseReceiver& operator=(const FuseReceiver&) = delete;
@@ -27,6 +30,7 @@ class FuseReceiver {
 
   const int descriptor_;
   const int wake_;
+  const std::atomic<bool>& closing_;
   const int poll_;
   const FuseChannel::Events& events_;
   ResidentSpans* const resident_;
