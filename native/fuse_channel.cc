@@ -75,7 +75,7 @@ void FuseChannel::WakeAll() {
 }
 
 void FuseChannel::Run() {
-  FuseReceiver receiver(descriptor_, wake_, events_, resident_.get(), bare_);
+  FuseReceiver receiver(descriptor_, wake_, closing_, events_, resident_.get(), bare_);
   int error = 0;
   while (error == 0 && !closing_) {
     error = receiver.Wait();

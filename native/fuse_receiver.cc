@@ -47,10 +47,11 @@ int MakePoll(int descriptor, int wake) {
 }
 }  // namespace
 
-FuseReceiver::FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events,
-                           ResidentSpans* resident, BareInodes bare)
+FuseReceiver::FuseReceiver(int descriptor, int wake, const std::atomic<bool>& closing,
+                           const FuseChannel::Events& events, ResidentSpans* resident, BareInodes bare)
     : descriptor_(descriptor),
       wake_(wake),
+      closing_(closing),
       poll_(MakePoll(descriptor, wake)),
       events_(events),
       resident_(resident),
@@ -71,7 +72,8 @@ int FuseReceiver::Wait() {
 
 int FuseReceiver::Take() {
   int error = 0;
-  while (gathered_.size() < kBatchBytes) {
+  // Reads that are answered here gather nothing, and may never end.
+  while (gathered_.size() < kBatchBytes && !closing_) {
     const ssize_t length = read(descriptor_, buffer_.data(), buffer_.size());
     if (length >= 0) {
       if (!Answer(length)) gathered_.insert(gathered_.end(), buffer_.begin(), buffer_.begin() + length);

@@ -2,6 +2,7 @@
 
 #include <linux/fuse.h>
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace registryfs {
 // What one of the threads of a channel reads with.
 class FuseReceiver {
  public:
-  FuseReceiver(int descriptor, int wake, const FuseChannel::Events& events, ResidentSpans* resident,
-               BareInodes bare);
+  // `closing`: no more is to be taken, whatever is still there.
+  FuseReceiver(int descriptor, int wake, const std::atomic<bool>& closing, const FuseChannel::Events& events,
+               ResidentSpans* resident, BareInodes bare);
   ~FuseReceiver();
   FuseReceiver(const FuseReceiver&) = delete;
   FuseReceiver& operator=(const FuseReceiver&) = delete;
@@ -33,6 +35,7 @@ class FuseReceiver {
 
   const int descriptor_;
   const int wake_;
+  const std::atomic<bool>& closing_;
   const int poll_;
   const FuseChannel::Events& events_;
   ResidentSpans* const resident_;

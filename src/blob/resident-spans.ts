@@ -10,6 +10,8 @@ export interface ResidentSpace extends Placed {
   showUpTo(bytes: number): void
   /** Returns how to withdraw them: then nobody reads them any more. Until then they must not change. */
   publish(offset: number, bytes: Buffer): () => void
+  /** Files that are open there are not where they were: reads of them are asked here from now on. */
+  closeFiles(): void
   /** Called with the offset of a span that was read without anybody here having seen it, some time afterwards. */
   onTouched: (offset: number) => void
 }
@@ -22,6 +24,8 @@ export class ResidentSpans {
   readonly table: ResidentTable
   readonly #spaces = new Map<string, ResidentSpace>()
   readonly #byNumber: ResidentSpace[] = []
+  /** The space that each open file is in. */
+  readonly #files = new Map<number, number>()
   #isEpochEnding = false
 
   constructor(table = makeResidentTable()) {
@@ -30,8 +34,11 @@ export class ResidentSpans {
 
   /** Of the layer with this digest, the same each time. */
   spaceOf(digest: string): ResidentSpace {
-    const known = this.#spaces.get(digest)
-    if (known !== undefined) return known
+    return this.#spaces.get(digest) ?? this.newSpaceOf(digest)
+  }
+
+  /** For another who reads a layer with this digest: what is published from now on is there, and only that. */
+  newSpaceOf(digest: string): ResidentSpace {
     const made = this.#makeSpace(this.#byNumber.length)
     this.#byNumber.push(made)
     this.#spaces.set(digest, made)
@@ -39,14 +46,16 @@ export class ResidentSpans {
   }
 
   openFile(handle: number, { space, offset }: Placed, size: number): void {
+    this.#files.set(handle, space)
     this.table.openFile(handle, space, offset, size)
   }
 
   closeFile(handle: number): void {
-    this.table.closeFile(handle)
+    if (this.#files.delete(handle)) this.table.closeFile(handle)
   }
 
   closeAllFiles(): void {
+    this.#files.clear()
     this.table.closeAllFiles()
   }
 
@@ -80,6 +89,9 @@ export class ResidentSpans {
         return () => {
           table.withdraw(space, offset)
         }
+      },
+      closeFiles: () => {
+        for (const [handle, at] of this.#files) if (at === space) this.closeFile(handle)
       },
       onTouched: () => undefined,
     }

@@ -9,6 +9,9 @@ export interface PassthroughOptions {
   readonly log: Logger
 }
 
+/** What was short is there again at another time, and another file may be fine. */
+const passing: ReadonlySet<string> = new Set(['ENOMEM', 'ENOSPC', 'EAGAIN', 'EINTR', 'EBADF'])
+
 /** How an inode is open at present; the kernel wants all its handles alike, with one backing file. */
 interface OpenInode {
   /** 0: read through us, and in the kernel's page cache. */
@@ -66,9 +69,10 @@ export class Passthrough {
     }
     const backing = this.#options.open(descriptor)
     if (backing > 0) return backing
+    const reason = getSystemErrorName(backing)
+    if (passing.has(reason)) return 0
     // No right to (CAP_SYS_ADMIN), or a cache directory on a stacked file system: the next file fares no better.
     this.#isAgreed = false
-    const reason = getSystemErrorName(backing)
     this.#options.log.info({ reason }, 'the kernel does not read files by itself: they are read for it')
     return 0
   }

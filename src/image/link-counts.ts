@@ -1,3 +1,4 @@
+import type { LayerTree } from '../layer/layer-tree.js'
 import type { ImageNode } from './image.js'
 import { MergedDirectory } from './merged-directory.js'
 import { MergedFile } from './merged-file.js'
@@ -6,42 +7,73 @@ import type { MergedView } from './merged-view.js'
 /** Of one file; what has more keeps the count of its own layer. */
 const maximumPaths = 4096
 
+/** By the trees that the layers had. */
+interface Known {
+  readonly trees: (LayerTree | undefined)[]
+  readonly counted: WeakMap<MergedFile, Promise<void>>
+  readonly linksOf: Map<number, Promise<ReadonlyMap<ImageNode, readonly string[]>>>
+  readonly haveAbove: Map<number, boolean>
+}
+
+function nothingKnown({ layers }: MergedView): Known {
+  return {
+    trees: layers.map(({ tree }) => tree),
+    counted: new WeakMap(),
+    linksOf: new Map(),
+    haveAbove: new Map(),
+  }
+}
+
 /**
  * How many names of an image are one file: hard links may come from layers above, and names may be hidden by them. What
  * the top-most layer has can be counted in that alone. Of anything else all layers above were read when it was found.
  */
 export class LinkCounts {
   readonly #view: MergedView
-  readonly #counted = new WeakMap<MergedFile, Promise<void>>()
-  readonly #linksOf = new Map<number, Promise<ReadonlyMap<ImageNode, readonly string[]>>>()
-
-  readonly #haveAbove = new Map<number, boolean>()
+  #known: Known
 
   constructor(view: MergedView) {
     this.#view = view
+    this.#known = nothingKnown(view)
   }
 
   async count(node: ImageNode): Promise<void> {
-    if (!(node instanceof MergedFile) || node.layerIndex === this.#view.layers.length - 1) return
-    let counted = this.#counted.get(node)
-    if (counted === undefined) {
-      counted = this.#count(node)
-      this.#counted.set(node, counted)
-      counted.catch(() => this.#counted.delete(node))
+    const { layers } = this.#view
+    if (!(node instanceof MergedFile) || node.layerIndex === layers.length - 1) return
+    const { counted } = this.#current
+    let counting = counted.get(node)
+    if (counting === undefined) {
+      // More of its names may come while its layer is read.
+      const isFinal = layers[node.layerIndex]?.state === 'ready'
+      counting = this.#count(node)
+      counted.set(node, counting)
+      const forget = (): unknown => counted.delete(node)
+      counting.then(isFinal ? undefined : forget, forget)
     }
-    return counted
+    return counting
   }
 
   /** Whether layers above have hard links to what the layers below them have; undefined until `findAbove`. */
   peekAbove(layerIndex: number): boolean | undefined {
-    return layerIndex === this.#view.layers.length - 1 ? false : this.#haveAbove.get(layerIndex)
+    return layerIndex === this.#view.layers.length - 1 ? false : this.#current.haveAbove.get(layerIndex)
   }
 
   async findAbove(layerIndex: number): Promise<void> {
+    const { haveAbove } = this.#current
     let hasAny = false
     for (let above = layerIndex + 1; above < this.#view.layers.length; above++)
       hasAny ||= (await this.#linksInto(above)).size > 0
-    this.#haveAbove.set(layerIndex, hasAny)
+    haveAbove.set(layerIndex, hasAny)
+  }
+
+  /** Nothing once a layer has another tree than it had: a pass began anew. */
+  get #current(): Known {
+    const { trees } = this.#known
+    this.#view.layers.forEach(({ tree }, index) => {
+      if (trees[index] !== undefined && trees[index] !== tree) this.#known = nothingKnown(this.#view)
+      trees[index] = tree
+    })
+    return this.#known
   }
 
   async #count(file: MergedFile): Promise<void> {
@@ -51,16 +83,17 @@ export class LinkCounts {
     if (paths.size === 0 || paths.size > maximumPaths) return
     let count = 0
     for (const path of paths) if ((await this.#find(path)) === file) count++
-    file.linkCount = Math.max(1, count)
+    file.setLinkCount(Math.max(1, count))
   }
 
   /** Files of the layers below a layer to which that one has hard links, with the names on both sides. */
   async #linksInto(layerIndex: number): Promise<ReadonlyMap<ImageNode, readonly string[]>> {
-    let links = this.#linksOf.get(layerIndex)
+    const { linksOf } = this.#current
+    let links = linksOf.get(layerIndex)
     if (links === undefined) {
       links = this.#resolve(layerIndex)
-      this.#linksOf.set(layerIndex, links)
-      links.catch(() => this.#linksOf.delete(layerIndex))
+      linksOf.set(layerIndex, links)
+      links.catch(() => linksOf.delete(layerIndex))
     }
     return links
   }

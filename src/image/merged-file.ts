@@ -2,10 +2,12 @@ import { SliceSource } from '../blob/slice-source.js'
 import type { ByteSource } from '../blob/source.js'
 import { SparseSource } from '../blob/sparse-source.js'
 import type { Layer } from '../layer/layer.js'
+import { MemberBytes } from '../layer/member-bytes.js'
 import type { LayerNode } from '../layer/tree-node.js'
 import { blockBytes, paddedBytes } from '../tar/block.js'
 import { storedBytesOfMember, type TarMember } from '../tar/member.js'
 import { storedBytesOf } from '../tar/sparse-map.js'
+import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { FileNumber, ImageEntry, ImageNode, NodeAttributes, NodeOrigin } from './image.js'
 import type { LayerFiles } from './layer-files.js'
@@ -15,8 +17,8 @@ const noXattrs: ReadonlyMap<string, Buffer> = new Map()
 
 /** Everything in an image but directories, as one layer has it. */
 export class MergedFile implements ImageNode {
-  /** Names in the whole image, once they were counted; until then those in its layer count. */
-  linkCount: number | undefined = undefined
+  /** How many more names the whole image has than its layer, once they were counted. */
+  #linksElsewhere = 0
   readonly #files: LayerFiles
   readonly #node: LayerNode
   #blocks: number | undefined
@@ -48,6 +50,11 @@ export class MergedFile implements ImageNode {
     return this.#node.linkPaths
   }
 
+  /** In the whole image, as far as its layer was read; those that come in its layer are added. */
+  setLinkCount(count: number): void {
+    this.#linksElsewhere = count - this.#node.linkCount
+  }
+
   get type(): NodeAttributes['type'] {
     const { type } = this.#node
     return type === 'hardlink' ? 'file' : type
@@ -56,7 +63,7 @@ export class MergedFile implements ImageNode {
   /** Not kept: the link count grows while the first pass runs. */
   get attributes(): NodeAttributes {
     const member = this.#member
-    const linkCount = this.linkCount ?? this.#node.linkCount
+    const linkCount = Math.max(1, this.#node.linkCount + this.#linksElsewhere)
     return fileAttributes(member, member.linkName.length, linkCount, this.#dataBlocks(member))
   }
 
@@ -87,6 +94,21 @@ export class MergedFile implements ImageNode {
   }
 
   open(): ByteSource {
+    return this.#open(this.#bytes())
+  }
+
+  /** Throws GONE where its layer's tree is not the one that it was found in: a new lookup finds what is there now. */
+  #bytes(): MemberBytes {
+    const layer = this.#layer
+    const { table } = this.#node.tree
+    if (layer.tree?.members !== table)
+      throw new RegistryFsError('GONE', 'what was known of the layer is not certain any more', {
+        layer: layer.descriptor.digest,
+      })
+    return new MemberBytes(layer, table, this.#node.memberIndex)
+  }
+
+  #open(bytes: MemberBytes): ByteSource {
     const { type, unsupported, dataOffset, size, sparse } = this.#member
     if (type !== 'file') throw new RegistryFsError('INVALID', `a ${type} has no content here`)
     if (unsupported !== undefined) {
@@ -99,17 +121,19 @@ export class MergedFile implements ImageNode {
         },
       )
     }
-    if (sparse === undefined) return new SliceSource(this.#layer, dataOffset, size)
-    return new SparseSource(new SliceSource(this.#layer, dataOffset, storedBytesOf(sparse)), size, sparse)
+    if (sparse === undefined) return new SliceSource(bytes, dataOffset, size)
+    return new SparseSource(new SliceSource(bytes, dataOffset, storedBytesOf(sparse)), size, sparse)
   }
 
   async openCopied(): Promise<ByteSource> {
-    const source = this.open()
+    const bytes = this.#bytes()
+    const source = this.#open(bytes)
     const layer = this.#layer
     const place = { layer: layer.descriptor.digest, offset: this.#member.dataOffset, size: source.size }
     const dataBytes = (): number =>
       blockBytes * (this.attributes.blocks ?? Math.ceil(source.size / blockBytes))
-    return layer.copies?.open({ place, layer, source, dataBytes }) ?? Promise.resolve(source)
+    const settle = async (options: ReadOptions): Promise<void> => bytes.settle(options)
+    return layer.copies?.open({ place, layer, source, settle, dataBytes }) ?? Promise.resolve(source)
   }
 
   async lookup(): Promise<ImageNode | undefined> {

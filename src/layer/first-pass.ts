@@ -125,6 +125,7 @@ export class FirstPass {
     try {
       return (await this.#feed()) ? await this.#ended.promise : undefined
     } catch (error) {
+      this.progress.hide()
       const reason = this.#failure ?? error
       throw reason instanceof RegistryFsError ? reason.within({ layer: layer.digest }) : reason
     } finally {
@@ -348,7 +349,9 @@ export class FirstPass {
 
   #end(event: EndEvent): void {
     this.#endTar(event.uncompressedBytes)
-    this.#prove(event).then(this.#ended.resolve, this.#ended.reject)
+    this.#prove(event).then(this.#ended.resolve, (error: unknown) => {
+      this.#fail(error)
+    })
   }
 
   #endTar(tarBytes: number): void {
@@ -380,6 +383,7 @@ export class FirstPass {
 
   #fail(error: unknown): void {
     this.#failure ??= error
+    this.progress.hide()
     this.#ended.reject(error)
     this.#controller.abort(error)
   }

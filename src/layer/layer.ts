@@ -4,8 +4,6 @@
  * read below the frontier is served; what is not there yet waits for as long as the pass makes progress, and fails
  * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
-import type { ArrivingChunks } from '../blob/cached-source.js'
-import type { ResidentSpace } from '../blob/resident-spans.js'
 import type { ByteSource, Placed, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, type ReadOptions } from '../util/abort.js'
@@ -19,7 +17,9 @@ import { Inflations } from './inflations.js'
 import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } from './layer-contents.js'
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
+import { LayerSpace } from './layer-space.js'
 import { layerStatusOf, type LayerState, type LayerStatus } from './layer-status.js'
+import { latestArriving } from './latest-arriving.js'
 import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
 import type { MemberCopies } from './member-copies.js'
@@ -46,9 +46,10 @@ export class Layer implements ByteSource {
   #failure: RegistryFsError | undefined
   #failedAt = 0
   #purging: Promise<unknown> | undefined
-  #hasAnswered = false // Somebody was told something that is not proven yet.
+  #hasAnswered = false // Somebody was told something since the last failure.
+  #isTold = false // Somebody was told where members lie, and keeps it whatever becomes of us.
   readonly #reader: LayerReader
-  readonly #space: ResidentSpace | undefined
+  readonly #space: LayerSpace
   #source: TarSource | undefined
   readonly #bytes: LayerBytes
   #proving: Promise<void> | undefined
@@ -62,19 +63,12 @@ export class Layer implements ByteSource {
     this.#options = options
     const { descriptor, blob, cache, zlib } = options
     this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
-    const download = (): ArrivingChunks | undefined =>
-      this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
-    const arriving = {
-      has: (index: number) => download()?.has(index) ?? false,
-      find: async (index: number) => download()?.find(index),
-    }
+    const arriving = latestArriving(() => (this.#pass instanceof FirstPass ? this.#pass.arriving : undefined))
     this.#reader = new LayerReader(this.#readable())
-    this.#space = cache.memory.resident?.spaceOf(descriptor.digest)
-    if (this.#space !== undefined)
-      this.#space.onTouched = (offset) => {
-        this.#reader.touch()
-        this.#source?.touch?.(offset)
-      }
+    this.#space = new LayerSpace(cache.memory, descriptor.digest, (offset) => {
+      this.#reader.touch()
+      this.#source?.touch?.(offset)
+    })
     const decoded = new DecodedSpans(descriptor.digest, cache)
     this.#bytes = { descriptor, blob, cache, decoded, inflations: new Inflations(), arriving, zlib }
   }
@@ -139,7 +133,7 @@ export class Layer implements ByteSource {
       const pass = this.#pass
       const tree = this.tree
       const found = tree === undefined ? undefined : look(tree)
-      if (this.#contents === undefined && found !== undefined) this.#hasAnswered = true
+      if (found !== undefined) this.#hasAnswered = this.#isTold = true
       if (found !== undefined || this.#contents !== undefined) return found
       if (pass === undefined) throw this.#failure ?? new RegistryFsError('ABORTED', 'the layer was closed')
       await abortable(pass.progress.changed.wait(), options.signal)
@@ -148,7 +142,7 @@ export class Layer implements ByteSource {
 
   get placed(): Placed | undefined {
     // Places in a table of contents are others than those in the tar, which may take its turn.
-    return this.#source instanceof TocSource ? undefined : this.#space
+    return this.#source instanceof TocSource ? undefined : this.#space.space
   }
 
   async read(offset: number, length: number, options: SourceReadOptions = {}): Promise<Buffer> {
@@ -203,10 +197,11 @@ export class Layer implements ByteSource {
 
   /** Fresh bytes did not inflate from where the index says: the next read builds it anew. */
   async #forgetIndex(): Promise<void> {
-    if (this.#contents === undefined) return
+    // A table of contents was held against its digest: there is no better one.
+    if (this.#contents === undefined || this.#source instanceof TocSource) return
     this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
     this.#contents = undefined
-    this.#dropSource()
+    this.#dropSource(true)
     // Nor what was inflated by it.
     this.#options.cache.memory.removeLayer(this.descriptor.digest)
     this.#state = 'unread'
@@ -225,7 +220,8 @@ export class Layer implements ByteSource {
     await this.#purging
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
-    const opened = await openWithoutPass(this.#bytes, this.#closing.signal, this.#options.log).catch(
+    const { signal } = this.#closing
+    const opened = await openWithoutPass(this.#bytes, this.#isTold, signal, this.#options.log).catch(
       (error: unknown) => {
         throw this.#fail(error)
       },
@@ -299,7 +295,8 @@ export class Layer implements ByteSource {
     if (this.#contents !== undefined) return true
     const contents = await this.#keeper.load(this.#bytes)
     if (contents === undefined) return false
-    this.#fill(contents)
+    // Somebody else may have been quicker: what was told once stays.
+    if (this.tree === undefined) this.#fill(contents)
     return true
   }
 
@@ -344,22 +341,25 @@ export class Layer implements ByteSource {
   #fill(contents: LayerContents): void {
     this.#source = contents.source
     this.#contents = contents
+    this.#isTold = true
     this.#show()
     this.#state = 'ready'
     this.#failure = undefined
   }
 
-  #dropSource(): void {
+  /** `isWrong`: members may lie elsewhere than was told. */
+  #dropSource(isWrong: boolean): void {
     this.#source?.retire?.()
     this.#source = undefined
     this.#show()
+    if (isWrong) this.#space.space?.closeFiles()
   }
 
   /** What is in memory is read without us as far as we would show it. */
   #show(): void {
     const pass = this.#pass instanceof FirstPass ? this.#pass : undefined
     const shown = this.#contents === undefined ? (pass?.progress.shownEnd ?? 0) : Infinity
-    this.#space?.showUpTo(this.#source?.touch === undefined ? 0 : shown)
+    this.#space.show(this.#source, shown)
   }
 
   #fail(error: unknown): RegistryFsError {
@@ -372,7 +372,7 @@ export class Layer implements ByteSource {
     this.#hasAnswered = false
     this.#failedAt = performance.now()
     this.#pass = undefined
-    this.#dropSource()
+    this.#dropSource(isWrong)
     this.#state = 'failed'
     const { cache } = this.#options
     // Nothing has proven it, whatever the reason.

@@ -54,6 +54,8 @@ export interface OpenedMember {
   readonly place: MemberPlace
   readonly layer: CopyableLayer
   readonly source: ByteSource
+  /** Throws GONE where the layer has another member there by now: it was opened before the layer was proven. */
+  readonly settle: (options: ReadOptions) => Promise<void>
   /** What of it is no hole; asked for once the layer was read. */
   readonly dataBytes: () => number
 }
@@ -139,7 +141,9 @@ export class MemberCopies {
     if (this.#options.store.has(member.place)) return
     this.#start(key, async () => {
       // Its pass may take an hour: others need not wait for that.
-      await member.layer.ready({ signal: this.#closing.signal })
+      const options = { signal: this.#closing.signal }
+      await member.layer.ready(options)
+      await member.settle(options)
       if (member.layer.isProven && member.layer.isTar)
         await this.#turns.run(async () => this.#copy(key, member))
     })

@@ -5,15 +5,19 @@ import { emptyContents, type LayerBytes, type LayerContents } from './layer-cont
 import { openPlain } from './plain-layer.js'
 import { openTableOfContents } from './table-of-contents.js'
 
-/** What needs no first pass: no bytes at all, a table of contents, a tar that is not compressed. Undefined: it needs one. */
+/**
+ * What needs no first pass: no bytes at all, a table of contents, a tar that is not compressed. Undefined: it needs one.
+ * `isTar`: somebody was told where members lie in the tar, and in a table of contents they lie elsewhere.
+ */
 export async function openWithoutPass(
   bytes: LayerBytes,
+  isTar: boolean,
   signal: AbortSignal,
   log: Logger,
 ): Promise<HeaderWalk | LayerContents | undefined> {
   const { descriptor } = bytes
   if (descriptor.size === 0) return emptyContents(descriptor)
-  const listed = await openTableOfContents(bytes, signal, log)
+  const listed = isTar ? undefined : await openTableOfContents(bytes, signal, log)
   if (listed !== undefined || promisesCompression(descriptor.mediaType)) return listed
   return openPlain(bytes, signal)
 }

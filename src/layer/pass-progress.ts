@@ -28,8 +28,9 @@ export class PassProgress {
   frontierUncompressed = 0
   /** Where the newest block begins: it is shown once there is another, or the blob is proven. */
   #heldFrom = 0
+  #isHidden = false
   readonly changed = new Signal()
-  /** `shownEnd` has grown. */
+  /** `shownEnd` is another. */
   onShown: (() => void) | undefined
 
   constructor(blobBytes: number) {
@@ -70,9 +71,15 @@ export class PassProgress {
     this.onShown?.()
   }
 
+  /** The pass has failed, and nothing proves what it has found: at once, for its end takes a while yet. */
+  hide(): void {
+    this.#isHidden = true
+    this.onShown?.()
+  }
+
   /** All before it may be shown to readers. */
   get shownEnd(): number {
-    return this.#heldFrom
+    return this.#isHidden ? 0 : this.#heldFrom
   }
 
   /**
@@ -80,7 +87,7 @@ export class PassProgress {
    * than its digest says at its last byte, and whoever has read all of it by then was not told.
    */
   shownBytes(offset: number, length: number): number {
-    return Math.max(0, Math.min(length, this.#heldFrom - offset))
+    return Math.max(0, Math.min(length, this.shownEnd - offset))
   }
 
   addSeal(seal: Seal): void {

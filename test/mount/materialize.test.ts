@@ -314,7 +314,13 @@ test(
     const source = new BytesBlob(sampleData('random', 9 << 20))
     const place = { layer: digestOf(Buffer.from('a layer')), offset: 512, size: source.size }
     // Said to be all holes: others fill a disk too.
-    const opened = await copies.open({ place, layer, source, dataBytes: () => 0 })
+    const opened = await copies.open({
+      place,
+      layer,
+      source,
+      settle: async () => Promise.resolve(),
+      dataBytes: () => 0,
+    })
     await opened.read(0, 1 << 20)
     while (copies.status().pending > 0) await sleep(10)
     assert.match(copies.status().error ?? '', /ENOSPC/)

@@ -20,6 +20,7 @@
 #include "../../native/fuse_channel.h"
 
 using registryfs::FuseChannel;
+using registryfs::ResidentSpans;
 
 namespace {
 
@@ -122,6 +123,58 @@ void ClosedUnderLoad(int round) {
   close(ends[1]);
 }
 
+// Reads that are answered from memory gather nothing, so there may be no end of them: Close does not wait for
+// those that are there.
+void ClosedUnderAnswers() {
+  int ends[2];
+  Check(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0, "no socketpair");
+  const std::vector<uint8_t> bytes(16, 7);
+  const auto resident = std::make_shared<ResidentSpans>();
+  // One for each thread: both wait in onTouched.
+  for (uint64_t file = 0; file < 2; ++file) {
+    resident->ShowUpTo(file, bytes.size());
+    resident->Publish({file, 0}, bytes.data(), bytes.size());
+    resident->OpenFile(file, {file, 0}, bytes.size());
+  }
+  const auto ask = [&](uint64_t file) {
+    fuse_in_header header = {};
+    fuse_read_in asked = {};
+    header.len = sizeof(header) + sizeof(asked);
+    header.opcode = FUSE_READ;
+    asked.fh = file;
+    asked.size = 1;
+    std::vector<uint8_t> request(header.len);
+    std::memcpy(request.data(), &header, sizeof(header));
+    std::memcpy(request.data() + sizeof(header), &asked, sizeof(asked));
+    Check(send(ends[1], request.data(), request.size(), 0) == static_cast<ssize_t>(request.size()), "send");
+  };
+  std::atomic<int> ended{0}, waiting{0};
+  std::atomic<bool> goOn{false};
+  FuseChannel::Events events;
+  events.onRequests = [](std::vector<uint8_t>) {};
+  events.onEnd = [&](int) { ended++; };
+  events.onTouched = [&](std::vector<ResidentSpans::Place>) {
+    waiting++;
+    while (!goOn) std::this_thread::yield();
+  };
+  FuseChannel channel(ends[0], events, resident);
+  for (uint64_t file = 0; file < 2; ++file) {
+    ask(file);
+    while (waiting <= static_cast<int>(file)) std::this_thread::yield();
+  }
+  for (int i = 0; i < 50; ++i) ask(0);
+  std::thread release([&] {
+    // Close has begun by then, or this shows nothing.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    goOn = true;
+  });
+  channel.Close();
+  Check(ended == 1, "the end was not told once");
+  Check(resident->Answers() <= 2, "reads were taken although it was closed");
+  release.join();
+  close(ends[1]);
+}
+
 void Canary() {
   // A race, and a leak.
   static int number = 0;
@@ -142,6 +195,7 @@ int main(int argc, char** argv) {
   }
   RoundTrips(20000);
   for (int round = 0; round < 60; ++round) ClosedUnderLoad(round);
-  std::printf("channel: 20000 requests answered, closed 60 times under load\n");
+  ClosedUnderAnswers();
+  std::printf("channel: 20000 requests answered, closed 61 times under load\n");
   return 0;
 }

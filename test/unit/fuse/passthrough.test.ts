@@ -77,6 +77,17 @@ test('a kernel that cannot, or will not, is asked no more', () => {
   assert.deepEqual([unwilling.opened, unwilling.closed], [[50], []])
 })
 
+test('a kernel that is short of something is asked for the next file all the same', () => {
+  for (const name of ['ENOMEM', 'ENOSPC', 'EAGAIN'] as const) {
+    const { passthrough, file, opened } = setUp(-errno[name])
+    passthrough.agree()
+    assert.equal(passthrough.open(7, handle(1), file(50)), 0)
+    assert.equal(passthrough.open(7, handle(2), file(50)), 0)
+    assert.equal(passthrough.open(8, handle(3), file(51)), 0)
+    assert.deepEqual(opened, [50, 51])
+  }
+})
+
 test('an open of a file of this machine is answered with its number, and without a cache', async () => {
   const given: Partial<FuseOperations> = {
     open: async () => Promise.resolve(handle(3)),

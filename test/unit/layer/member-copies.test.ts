@@ -64,6 +64,7 @@ function member(source: ByteSource, given: Partial<OpenedMember['layer']> = {}):
     place: { layer, offset: 512, size: source.size },
     layer: { isProven: true, isTar: true, ready: async () => Promise.resolve(), ...given },
     source,
+    settle: async () => Promise.resolve(),
     dataBytes: () => source.size,
   }
 }
@@ -124,6 +125,19 @@ test('what is small, in a table of contents, or never proven is not copied', asy
     await settled(copies)
     opened.release?.()
   }
+  assert.equal(store.count, 0)
+})
+
+test('a sparse member of a tree that turned out wrong is not copied, although nothing of it would be read', async (t) => {
+  const { copies, store } = await setUp(t)
+  const bytes = Buffer.alloc(2 * mib)
+  const given = {
+    ...member(new Source(bytes, [[0, bytes.length]])),
+    settle: async () => Promise.reject(new RegistryFsError('GONE', 'another is there')),
+  }
+  const opened = await copies.open(given)
+  await opened.read(0, bytes.length)
+  await settled(copies)
   assert.equal(store.count, 0)
 })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +10,7 @@ import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { ResidentSpans } from '../../../src/blob/resident-spans.js'
 import type { Layer } from '../../../src/layer/layer.js'
+import { RegistryFsError } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { FakeResidentTable } from '../../support/fake-resident-table.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
@@ -20,17 +22,32 @@ import { zstdFrames } from '../../support/zstd-frames.js'
 const tar = tarOf(dir('disk'), file('disk/downloaded', sampleData('random', 24 << 20)), file('last', 'end'))
 const compressed = gzipSync(tar, { level: 1 })
 
-interface Opened {
-  readonly layer: Layer
+interface Resident {
   readonly table: FakeResidentTable
   readonly resident: ResidentSpans
+}
+
+function residentSpans(): Resident {
+  const table = new FakeResidentTable()
+  return { table, resident: new ResidentSpans(table) }
+}
+
+interface Opened extends Resident {
+  readonly layer: Layer
   readonly memory: MemoryCache
   readonly space: number
 }
 
-async function open(fixture: LayerFixture, memoryBytes = 128 << 20): Promise<Opened> {
-  const table = new FakeResidentTable()
-  const resident = new ResidentSpans(table)
+/** In the CRC-32. */
+function wrongAtItsEnd(): Buffer {
+  const wrong = Buffer.from(compressed)
+  wrong.writeUInt32LE((wrong.readUInt32LE(wrong.length - 8) ^ 1) >>> 0, wrong.length - 8)
+  return wrong
+}
+
+/** `beside`: another of the same process. */
+async function open(fixture: LayerFixture, memoryBytes = 128 << 20, beside?: Opened): Promise<Opened> {
+  const { table, resident } = beside ?? residentSpans()
   const memory = new MemoryCache(memoryBytes, resident)
   const disk = new DiskChunkStore({
     directory: join(fixture.directory, 'chunks'),
@@ -111,23 +128,64 @@ test('while a pass runs no more is shown than readers may have', async (t) => {
 })
 
 test('of a layer that turns out wrong nothing is shown any more', async (t) => {
-  const wrong = Buffer.from(compressed)
-  wrong.writeUInt32LE((wrong.readUInt32LE(wrong.length - 8) ^ 1) >>> 0, wrong.length - 8)
-  const opened = await open(await layerFixture(t, tar, wrong))
+  const opened = await open(await layerFixture(t, tar, wrongAtItsEnd()))
+  opened.resident.openFile(7, { space: opened.space, offset: 1024 }, 24 << 20)
   await opened.layer.read(0, 4096)
   await assert.rejects(opened.layer.ready(), { code: 'CORRUPT' })
+  assert.equal(opened.table.files.size, 0)
   assert.equal(opened.table.space(opened.space).shownBytes, 0)
   assert.equal(opened.table.space(opened.space).spans.size, 0)
+})
+
+test('of a pass that has failed nothing is shown from that moment on, however long its journal takes', async (t) => {
+  const fixture = await layerFixture(t, tar, wrongAtItsEnd())
+  await mkdir(join(fixture.directory, 'indexes'))
+  // Whoever opens it waits until it is opened at the other end.
+  const journal = join(fixture.directory, 'indexes', 'layer.journal')
+  execFileSync('mkfifo', [journal])
+  const opened = await open(fixture)
+  const reading = opened.layer.read(0, 4096)
+  await writeFile(journal, '')
+  assert.ok((await reading).equals(tar.subarray(0, 4096)))
+  let late: Promise<Buffer> | undefined
+  try {
+    for (const deadline = performance.now() + 30_000; opened.layer.peek(0, 4096) !== undefined;) {
+      assert.ok(performance.now() < deadline, 'it is still shown')
+      await sleep(5)
+    }
+    assert.equal(check(opened), 0)
+    assert.equal(opened.layer.state, 'reading')
+    late = opened.layer.read(0, 4096)
+  } finally {
+    await readFile(journal)
+  }
+  await assert.rejects(late, { code: 'CORRUPT' })
+})
+
+test('two layers of one digest, of which the first is closed, show each its own', async (t) => {
+  const fixture = await layerFixture(t, tar, compressed)
+  const first = await open(fixture)
+  await first.layer.ready()
+  const second = await open(fixture, 128 << 20, first)
+  assert.notEqual(second.space, first.space)
+  assert.equal(second.table.space(second.space).shownBytes, 0)
+  await second.layer.ready()
+  await second.layer.load(0, 1)
+  assert.ok(check(second) > 0)
+  await first.layer.close()
+  assert.equal(second.table.space(second.space).shownBytes, Number.MAX_SAFE_INTEGER)
 })
 
 test('of a layer whose pass was broken off nothing is shown until the next pass comes there', async (t) => {
   const fixture = await layerFixture(t, tar, compressed)
   fixture.blob.before = (offset) => {
-    if (offset >= 8 << 20) throw new Error('down')
+    if (offset >= 8 << 20) throw new RegistryFsError('UNAVAILABLE', 'down')
   }
   const opened = await open(fixture)
+  opened.resident.openFile(7, { space: opened.space, offset: 1024 }, 24 << 20)
   await opened.layer.read(0, 4096)
   await assert.rejects(opened.layer.ready())
+  assert.equal(opened.table.files.size, 1)
   assert.equal(opened.layer.peek(0, 4096), undefined)
   assert.equal(check(opened), 0)
   fixture.blob.before = () => undefined

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
+import type { ImageNode } from '../../../src/image/image.js'
+import { MergedView } from '../../../src/image/merged-view.js'
+import type { Layer, LayerOptions } from '../../../src/layer/layer.js'
+import type { RegistryFsError } from '../../../src/util/errors.js'
+import { breakingOff } from '../../support/breaking-off.js'
+import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
+import { sampleData } from '../../support/sample-data.js'
+import { file, tarOf } from '../../support/tar-of.js'
+
+const disk = sampleData('random', 24 << 20)
+const right = tarOf(file('first', sampleData('text', 5000)), file('disk', disk))
+/** The same names and sizes, elsewhere. */
+const wrong = tarOf(file('disk', disk), file('first', sampleData('text', 5000)))
+
+interface Opened {
+  readonly fixture: LayerFixture
+  readonly layer: Layer
+  readonly find: (name: string) => Promise<ImageNode>
+}
+
+async function open(t: TestContext, options: Partial<LayerOptions> = {}): Promise<Opened> {
+  const fixture = await layerFixture(t, right, gzipSync(right, { level: 1 }))
+  const layer = await fixture.open(options)
+  const view = new MergedView([layer])
+  const find = async (name: string): Promise<ImageNode> => {
+    const node = await view.root.lookup(Buffer.from(name))
+    assert.ok(node)
+    return node
+  }
+  return { fixture, layer, find }
+}
+
+/** Who asks again is not told of the failure any more. */
+const pauseMs = 2_100
+
+test('of a tree that turned out wrong nothing is opened, and what was open is ESTALE, not other bytes', async (t) => {
+  const { fixture, layer, find } = await open(t)
+  fixture.blob.bytes = gzipSync(wrong, { level: 1 })
+  const before = await find('disk')
+  const opened = before.open()
+  assert.ok((await opened.read(5000, 100)).equals(disk.subarray(5000, 5100)))
+  await assert.rejects(layer.ready(), ({ code }: RegistryFsError) =>
+    ['CORRUPT', 'DIGEST_MISMATCH'].includes(code),
+  )
+  assert.throws(() => before.open(), { code: 'GONE', layer: fixture.descriptor.digest })
+  fixture.blob.bytes = gzipSync(right, { level: 1 })
+  await sleep(pauseMs)
+  const after = (await find('disk')).open()
+  assert.ok((await after.read(5000, 100)).equals(disk.subarray(5000, 5100)))
+  assert.throws(() => before.open(), { code: 'GONE' })
+  assert.equal(opened.peek?.(5000, 100), undefined)
+  await assert.rejects(opened.read(5000, 100), { code: 'GONE', layer: fixture.descriptor.digest })
+  await assert.rejects(async () => opened.load?.(5000, 100), { code: 'GONE' })
+  await assert.rejects(async () => opened.seek?.('hole', 0, 100), { code: 'GONE' })
+})
+
+test('what was open while a pass was broken off is read on with the next one, from the same member', async (t) => {
+  const { fixture, layer, find } = await open(t)
+  const breakOff = breakingOff(fixture)
+  const opened = (await find('disk')).open()
+  assert.ok((await opened.read(5000, 100)).equals(disk.subarray(5000, 5100)))
+  breakOff()
+  await assert.rejects(layer.ready(), { code: 'UNAVAILABLE' })
+  fixture.blob.before = () => undefined
+  await sleep(pauseMs)
+  const end = disk.length - 100
+  assert.ok((await opened.read(end, 200)).equals(disk.subarray(end)))
+  assert.ok((await opened.read(5000, 100)).equals(disk.subarray(5000, 5100)))
+  assert.ok(Buffer.concat(opened.peek?.(5000, 100) ?? []).equals(disk.subarray(5000, 5100)))
+})
+
+test('an index is taken once, whoever asks for it at the same time', async (t) => {
+  const { fixture, layer: first } = await open(t)
+  await first.ready()
+  const layer = await fixture.open()
+  const [, tree] = await Promise.all([layer.status(), layer.ready(), layer.status()])
+  assert.equal(layer.tree, tree)
+})
