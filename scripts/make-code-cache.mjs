@@ -15,7 +15,7 @@ if (program.some((byte) => byte > 0x7f)) {
 // Functions are compiled when they are first called, else: by every process anew. V8 refuses code of other flags than
 // it has itself, so they count as they are when the code is taken.
 setFlagsFromString('--no-lazy')
-const script = launcher.compile(program, path)
+const script = launcher.compile(program)
 setFlagsFromString('--lazy')
 const code = script.createCachedData()
 writeFileSync(codePath, Buffer.concat([Buffer.from(launcher.headOf(program, code)), code]))
