@@ -31,22 +31,27 @@ export class DirectoryPages {
     const looked: Inode[] = []
     let leftOut = 0
     for (let index = offset; index < entries.length; index++) {
-      const { name, type, inode } = entries[index] as DirectoryEntry
+      const entry = entries[index] as DirectoryEntry
+      const { name } = entry
       if (!isShowable(name)) {
         leftOut++
         continue
       }
       if (!packer.hasRoom(name.length, isPlus)) break
-      if (isPlus) {
-        const found = lookup(index)
-        if (found !== undefined) looked.push(found.inode)
-        packer.addPlus(name, type, inode, index + 1, found, found?.attributes.validMs ?? 0)
-      } else packer.add(name, type, inode, index + 1)
+      const found = isPlus ? lookup(index) : undefined
+      if (found !== undefined) {
+        looked.push(found.inode)
+        const { type, inode, validMs } = found.attributes
+        packer.addPlus(name, type, inode, index + 1, found, validMs)
+      } else if (isPlus) packer.addPlus(name, entry.type, entry.inode, index + 1, undefined, 0)
+      else packer.add(name, entry.type, entry.inode, index + 1)
     }
     return { bytes: packer.bytes(), looked, leftOut }
   }
 }
 
 function isShowable(name: Buffer): boolean {
-  return name.length > 0 && name.length <= maxName && !name.includes(0) && !name.includes(slash)
+  if (name.length === 0 || name.length > maxName) return false
+  for (let i = 0; i < name.length; i++) if (name[i] === 0 || name[i] === slash) return false
+  return true
 }

@@ -59,25 +59,25 @@ export function encodeInit(request: InitRequest, passthrough = false): Buffer | 
 
 /** How long the name, and how long the attributes are believed. */
 export function encodeEntry(found: LookupResult, attributesValidMs: number): Buffer {
-  const bytes = Buffer.alloc(entryBytes)
-  writeEntry(bytes, 0, found, attributesValidMs)
-  return bytes
+  const words = new Uint32Array(entryBytes / 4)
+  writeEntry(words, 0, found, attributesValidMs)
+  return bytesOf(words)
 }
 
 export function encodeAttributes(attributes: Attributes, validMs: number): Buffer {
-  const bytes = Buffer.alloc(16 + attributesBytes)
-  writeDuration(bytes, 0, 8, validMs)
-  writeAttributes(bytes, 16, attributes)
-  return bytes
+  const words = new Uint32Array((16 + attributesBytes) / 4)
+  writeDuration(words, 0, 8, validMs)
+  writeAttributes(words, 16, attributes)
+  return bytesOf(words)
 }
 
 /** `backing`: the number of the file that the kernel is to read, where the flags say so. */
 export function encodeOpened(handle: number, flags: number, backing = 0): Buffer {
-  const bytes = Buffer.alloc(16)
-  writeNumber(bytes, 0, handle)
-  bytes.writeUInt32LE(flags, 8)
-  bytes.writeUInt32LE(backing, 12)
-  return bytes
+  const words = new Uint32Array(4)
+  writeNumber(words, 0, handle)
+  words[2] = flags
+  words[3] = backing
+  return bytesOf(words)
 }
 
 /** What GETXATTR and LISTXATTR answer when they are asked for the length. */
@@ -88,9 +88,9 @@ export function encodeXattrSize(size: number): Buffer {
 }
 
 export function encodeSeek(offset: number): Buffer {
-  const bytes = Buffer.alloc(8)
-  writeNumber(bytes, 0, offset)
-  return bytes
+  const words = new Uint32Array(2)
+  writeNumber(words, 0, offset)
+  return bytesOf(words)
 }
 
 /** Nothing is free and nothing is full. */
@@ -104,15 +104,18 @@ export function encodeFileSystemStatus({ blockBytes, nameBytesMax }: FileSystemS
 
 /** Packs entries of a directory until `size` bytes are full, always into the same memory: one answer after the other. */
 export class DirectoryPacker {
-  #bytes = Buffer.alloc(0)
+  #words = new Uint32Array(0)
+  #bytes = bytesOf(this.#words)
   #size = 0
   #filled = 0
 
   /** What was packed before is overwritten. */
   begin(size: number): void {
     this.#size = Math.min(size, maxReadBytes)
-    if (this.#bytes.length < this.#size) this.#bytes = Buffer.alloc(this.#size)
-    else this.#bytes.fill(0, 0, this.#size)
+    if (this.#bytes.length < this.#size) {
+      this.#words = new Uint32Array(Math.ceil(this.#size / 4))
+      this.#bytes = bytesOf(this.#words)
+    } else this.#bytes.fill(0, 0, this.#size)
     this.#filled = 0
   }
 
@@ -124,11 +127,13 @@ export class DirectoryPacker {
   /** READDIR's. `next`: where to go on after this entry. */
   add(name: Buffer, type: NodeAttributes['type'], inode: number | undefined, next: number): void {
     const at = this.#filled
-    writeNumber(this.#bytes, at, inode ?? unknownInode)
-    writeNumber(this.#bytes, at + 8, next)
-    this.#bytes.writeUInt32LE(name.length, at + 16)
-    this.#bytes.writeUInt32LE(typeBits[type] >>> 12, at + 20)
-    name.copy(this.#bytes, at + directoryEntryBytes)
+    writeNumber(this.#words, at, inode ?? unknownInode)
+    writeNumber(this.#words, at + 8, next)
+    this.#words[(at + 16) / 4] = name.length
+    this.#words[(at + 20) / 4] = typeBits[type] >>> 12
+    // By a call of `copy` most would take longer.
+    const start = at + directoryEntryBytes
+    for (let i = 0; i < name.length; i++) this.#bytes[start + i] = name[i] as number
     this.#filled += packedBytes(name.length, false)
   }
 
@@ -141,7 +146,7 @@ export class DirectoryPacker {
     found: LookupResult | undefined,
     attributesValidMs: number,
   ): void {
-    if (found !== undefined) writeEntry(this.#bytes, this.#filled, found, attributesValidMs)
+    if (found !== undefined) writeEntry(this.#words, this.#filled, found, attributesValidMs)
     this.#filled += entryBytes
     this.add(name, type, inode, next)
   }
@@ -155,44 +160,43 @@ function packedBytes(nameBytes: number, plus: boolean): number {
   return (plus ? entryBytes : 0) + directoryEntryBytes + Math.ceil(nameBytes / 8) * 8
 }
 
-function writeEntry(bytes: Buffer, at: number, found: LookupResult, attributesValidMs: number): void {
-  writeNumber(bytes, at, found.inode)
-  writeDuration(bytes, at + 16, at + 32, found.validMs)
-  writeDuration(bytes, at + 24, at + 36, attributesValidMs)
-  writeAttributes(bytes, at + 40, found.attributes)
+function bytesOf(words: Uint32Array<ArrayBuffer>): Buffer {
+  return Buffer.from(words.buffer)
 }
 
-function writeAttributes(bytes: Buffer, at: number, attributes: Attributes): void {
-  writeNumber(bytes, at, attributes.inode)
-  writeNumber(bytes, at + 8, attributes.size)
-  writeNumber(bytes, at + 16, attributes.blocks)
-  for (let field = 24; field <= 40; field += 8) writeSigned(bytes, at + field, attributes.mtimeSeconds)
-  for (let field = 48; field <= 56; field += 4) bytes.writeUInt32LE(attributes.mtimeNanoseconds, at + field)
-  bytes.writeUInt32LE(typeBits[attributes.type] | (attributes.mode & 0o7777), at + 60)
-  bytes.writeUInt32LE(attributes.linkCount, at + 64)
-  bytes.writeUInt32LE(attributes.uid >>> 0, at + 68)
-  bytes.writeUInt32LE(attributes.gid >>> 0, at + 72)
-  bytes.writeUInt32LE(encodeDevice(attributes.deviceMajor, attributes.deviceMinor), at + 76)
-  bytes.writeUInt32LE(fileBlockBytes, at + 80)
+/** Here and below places are in bytes, of which all numbers are at multiples of 4. */
+function writeEntry(words: Uint32Array, at: number, found: LookupResult, attributesValidMs: number): void {
+  writeNumber(words, at, found.inode)
+  writeDuration(words, at + 16, at + 32, found.validMs)
+  writeDuration(words, at + 24, at + 36, attributesValidMs)
+  writeAttributes(words, at + 40, found.attributes)
 }
 
-function writeDuration(bytes: Buffer, secondsAt: number, nanosecondsAt: number, ms: number): void {
+function writeAttributes(words: Uint32Array, at: number, attributes: Attributes): void {
+  writeNumber(words, at, attributes.inode)
+  writeNumber(words, at + 8, attributes.size)
+  writeNumber(words, at + 16, attributes.blocks)
+  for (let field = at + 24; field <= at + 40; field += 8) writeNumber(words, field, attributes.mtimeSeconds)
+  for (let field = at + 48; field <= at + 56; field += 4) words[field / 4] = attributes.mtimeNanoseconds
+  words[(at + 60) / 4] = typeBits[attributes.type] | (attributes.mode & 0o7777)
+  words[(at + 64) / 4] = attributes.linkCount
+  words[(at + 68) / 4] = attributes.uid
+  words[(at + 72) / 4] = attributes.gid
+  words[(at + 76) / 4] = encodeDevice(attributes.deviceMajor, attributes.deviceMinor)
+  words[(at + 80) / 4] = fileBlockBytes
+}
+
+function writeDuration(words: Uint32Array, secondsAt: number, nanosecondsAt: number, ms: number): void {
   if (ms === Infinity) {
-    writeNumber(bytes, secondsAt, foreverSeconds)
+    writeNumber(words, secondsAt, foreverSeconds)
     return
   }
-  writeNumber(bytes, secondsAt, Math.floor(ms / 1000))
-  bytes.writeUInt32LE(Math.floor((ms % 1000) * 1_000_000), nanosecondsAt)
+  writeNumber(words, secondsAt, Math.floor(ms / 1000))
+  words[nanosecondsAt / 4] = Math.floor((ms % 1000) * 1_000_000)
 }
 
-/** 64 bits; a BigInt each would cost more than all the rest of a listing. */
-function writeSigned(bytes: Buffer, at: number, value: number): void {
-  const high = Math.floor(value / 0x1_0000_0000)
-  bytes.writeUInt32LE(value - high * 0x1_0000_0000, at)
-  bytes.writeInt32LE(high, at + 4)
-}
-
-function writeNumber(bytes: Buffer, at: number, value: number): void {
-  bytes.writeUInt32LE(value % 0x1_0000_0000, at)
-  bytes.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4)
+/** 64 bits, negative numbers too: each half takes what fits. A BigInt each would cost more than all the rest of a listing. */
+function writeNumber(words: Uint32Array, at: number, value: number): void {
+  words[at / 4] = value
+  words[at / 4 + 1] = Math.floor(value / 0x1_0000_0000)
 }

@@ -132,6 +132,7 @@ class MemoryNode implements ImageNode {
   readonly attributes: NodeAttributes
   readonly linkName: Buffer
   readonly xattrs: ReadonlyMap<string, Buffer>
+  readonly isBare: boolean
   readonly origin: NodeOrigin
   readonly #contents: MemoryContents
   readonly #entries: ReadonlyMap<string, ImageNode>
@@ -155,6 +156,7 @@ class MemoryNode implements ImageNode {
     this.xattrs = new Map(
       Object.entries(contents.xattrs ?? {}).map(([name, value]) => [name, Buffer.from(value)]),
     )
+    this.isBare = this.xattrs.size === 0
     this.origin = {
       layer: layerDigest,
       layerIndex: 0,
