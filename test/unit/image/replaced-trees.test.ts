@@ -9,7 +9,7 @@ import type { RegistryFsError } from '../../../src/util/errors.js'
 import { breakingOff } from '../../support/breaking-off.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
-import { file, tarOf } from '../../support/tar-of.js'
+import { dir, file, hardlink, symlink, tarOf } from '../../support/tar-of.js'
 
 const disk = sampleData('random', 24 << 20)
 const right = tarOf(file('first', sampleData('text', 5000)), file('disk', disk))
@@ -79,4 +79,33 @@ test('an index is taken once, whoever asks for it at the same time', async (t) =
   const layer = await fixture.open()
   const [, tree] = await Promise.all([layer.status(), layer.ready(), layer.status()])
   assert.equal(layer.tree, tree)
+})
+
+test('a file stays the same one when a lower symbolic link turns out to matter, with the links that it has then', async (t) => {
+  const lower = await layerFixture(t, tarOf(dir('usr'), file('usr/below', ''), symlink('u', 'usr')))
+  const upper = await layerFixture(
+    t,
+    tarOf(dir('usr'), file('usr/a', 'a'), file('u/b', 'b'), hardlink('u/c', 'usr/a')),
+  )
+  const view = new MergedView([await lower.open(), await upper.open()])
+  const find = async (...path: readonly string[]): Promise<ImageNode | undefined> => {
+    let node: ImageNode | undefined = view.root
+    for (const name of path) node = await node?.lookup(Buffer.from(name))
+    return node
+  }
+  const before = await find('usr', 'a')
+  assert.equal(lower.blob.ranges.length, 0)
+  const number = before?.number
+  assert.ok(number)
+  // For that all layers are read.
+  assert.equal((await find('u'))?.attributes.type, 'symlink')
+  const names = (await (await find('usr'))?.entries())?.map(({ name }) => name.toString())
+  assert.deepEqual(names, ['a', 'b', 'below', 'c'])
+  const after = await find('usr', 'a')
+  assert.equal(after, before)
+  assert.equal(after.number?.files, number.files)
+  assert.equal(after.number.index, number.index)
+  assert.equal(await find('usr', 'c'), after)
+  assert.equal(after.attributes.linkCount, 2)
+  assert.equal((await after.open().read(0, 10)).toString(), 'a')
 })
