@@ -6,7 +6,9 @@ import type { ImageNode } from '../../../src/image/image.js'
 import { MergedView } from '../../../src/image/merged-view.js'
 import type { Layer, LayerOptions } from '../../../src/layer/layer.js'
 import type { RegistryFsError } from '../../../src/util/errors.js'
+import { Semaphore } from '../../../src/util/semaphore.js'
 import { breakingOff } from '../../support/breaking-off.js'
+import { makeDamagedIndex } from '../../support/damaged-index.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { dir, file, hardlink, symlink, tarOf } from '../../support/tar-of.js'
@@ -79,6 +81,30 @@ test('an index is taken once, whoever asks for it at the same time', async (t) =
   const layer = await fixture.open()
   const [, tree] = await Promise.all([layer.status(), layer.ready(), layer.status()])
   assert.equal(layer.tree, tree)
+})
+
+test('a directory whose first layer is read anew while it looks for the next one has both', async (t) => {
+  const top = await layerFixture(t, tarOf(file('top', 'top'), file('text', sampleData('text', 6 << 20))))
+  await makeDamagedIndex(top)
+  const layer = await top.open()
+  const passes = new Semaphore(1)
+  let letGo = (): void => undefined
+  void passes.run(async () => new Promise<void>((resolve) => (letGo = resolve)))
+  const base = await (await layerFixture(t, tarOf(file('base', 'base')))).open({ passes })
+  const { root } = new MergedView([base, layer])
+  const before = root.lookup(Buffer.from('base'))
+  const end = 512 + 512 + 512 + (6 << 20) - 5000
+  await assert.rejects(layer.read(end, 1000), { code: 'CORRUPT' })
+  const after = root.lookup(Buffer.from('top'))
+  // Both wait for the base by then.
+  await layer.ready()
+  letGo()
+  assert.equal((await after)?.attributes.size, 3)
+  assert.equal((await before)?.attributes.size, 4)
+  assert.deepEqual(
+    (await root.entries()).map(({ name }) => name.toString()),
+    ['base', 'text', 'top'],
+  )
 })
 
 test('a file stays the same one when a lower symbolic link turns out to matter, with the links that it has then', async (t) => {
