@@ -6,11 +6,16 @@ import type { NodeAttributes, NumberedFiles } from './image.js'
 import { dataBlocks, fileAttributes } from './member-attributes.js'
 import { MergedFile } from './merged-file.js'
 
-/** What one layer has for an image, directories apart: by the index in the layer's table, for as long as its tree is the same. */
+/**
+ * What one layer has for an image, directories apart: by the index in the layer's table, for as long as that is the same.
+ * Where its members go may turn out otherwise than it seemed (effective-trees.ts); they are the same files all the same.
+ */
 export class LayerFiles implements NumberedFiles {
   readonly layer: Layer
   readonly layerIndex: number
-  readonly #members: TreeMembers
+  #members: TreeMembers
+  /** Those of the tree before. */
+  #before: TreeMembers | undefined
   readonly #files = new WeakMap<LayerNode, MergedFile>()
 
   constructor(layer: Layer, layerIndex: number, members: TreeMembers) {
@@ -19,13 +24,21 @@ export class LayerFiles implements NumberedFiles {
     this.#members = members
   }
 
+  /** The tree that the members are in by now, as far as anybody knows. */
+  takeTree(members: TreeMembers): void {
+    if (members === this.#members) return
+    this.#before = this.#members
+    this.#members = members
+  }
+
   /** The same object for the same file, however it was found. */
   fileOf(node: LayerNode): MergedFile {
-    let file = this.#files.get(node)
-    if (file === undefined) {
-      file = new MergedFile(this, node)
-      this.#files.set(node, file)
-    }
+    const known = this.#files.get(node)
+    if (known !== undefined) return known
+    const before = this.#before?.nodeAt(node.memberIndex)
+    const file = (before && this.#files.get(before)) ?? new MergedFile(this, node)
+    file.takeNode(node)
+    this.#files.set(node, file)
     return file
   }
 

@@ -15,9 +15,9 @@ interface Known {
   readonly haveAbove: Map<number, boolean>
 }
 
-function nothingKnown({ layers }: MergedView): Known {
+function nothingKnown(view: MergedView): Known {
   return {
-    trees: layers.map(({ tree }) => tree),
+    trees: view.layers.map((_, index) => view.treeOf(index)),
     counted: new WeakMap(),
     linksOf: new Map(),
     haveAbove: new Map(),
@@ -66,10 +66,11 @@ export class LinkCounts {
     haveAbove.set(layerIndex, hasAny)
   }
 
-  /** Nothing once a layer has another tree than it had: a pass began anew. */
+  /** Nothing once a layer has another tree than it had: a pass began anew, or its members go elsewhere than it seemed. */
   get #current(): Known {
     const { trees } = this.#known
-    this.#view.layers.forEach(({ tree }, index) => {
+    this.#view.layers.forEach((_, index) => {
+      const tree = this.#view.treeOf(index)
       if (trees[index] !== undefined && trees[index] !== tree) this.#known = nothingKnown(this.#view)
       trees[index] = tree
     })

@@ -20,7 +20,7 @@ export class MergedFile implements ImageNode {
   /** How many more names the whole image has than its layer, once they were counted. */
   #linksElsewhere = 0
   readonly #files: LayerFiles
-  readonly #node: LayerNode
+  #node: LayerNode
   #blocks: number | undefined
 
   constructor(files: LayerFiles, node: LayerNode) {
@@ -48,6 +48,13 @@ export class MergedFile implements ImageNode {
   /** Of hard links in its layer. */
   get linkPaths(): ReadonlySet<string> | undefined {
     return this.#node.linkPaths
+  }
+
+  /** The same member's, where its layer's members turned out to go elsewhere. */
+  takeNode(node: LayerNode): void {
+    if (node === this.#node) return
+    this.#node = node
+    this.#linksElsewhere = 0
   }
 
   /** In the whole image, as far as its layer was read; those that come in its layer are added. */

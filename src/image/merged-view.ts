@@ -1,5 +1,6 @@
 import type { Layer } from '../layer/layer.js'
 import type { LayerTree } from '../layer/layer-tree.js'
+import type { MemberTable } from '../layer/member-table.js'
 import type { TreeMembers } from '../layer/tree-members.js'
 import type { LayerNode } from '../layer/tree-node.js'
 import type { ReadOptions } from '../util/abort.js'
@@ -14,7 +15,7 @@ import { followPath } from './merged-path.js'
 
 /** What the views of an image's layers have in common. */
 interface Shared {
-  readonly files: WeakMap<TreeMembers, LayerFiles>
+  readonly files: WeakMap<MemberTable, LayerFiles>
   /** Views of the layers below each one. */
   readonly lower: Map<number, MergedView>
   readonly trees: EffectiveTrees
@@ -67,14 +68,15 @@ export class MergedView {
     return this.fileOf(node, layerIndex)
   }
 
-  /** Of one layer, for as long as it has the same tree. */
+  /** Of one layer, for as long as it has the same members. */
   filesOf(members: TreeMembers, layerIndex: number): LayerFiles {
     const { files } = this.#shared
-    let found = files.get(members)
+    let found = files.get(members.table)
     if (found === undefined) {
       found = new LayerFiles(this.layers[layerIndex] as Layer, layerIndex, members)
-      files.set(members, found)
+      files.set(members.table, found)
     }
+    found.takeTree(members)
     return found
   }
 

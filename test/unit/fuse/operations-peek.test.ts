@@ -13,16 +13,25 @@ import { layerFixture } from '../../support/layer-fixture.js'
 import { MemoryImages } from '../../support/memory-images.js'
 import { dir, file, symlink, tarOf } from '../../support/tar-of.js'
 
+const plain = { mediaType: 'application/vnd.oci.image.layer.v1.tar' }
+
+interface SetUp {
+  readonly operations: TreeOperations
+  readonly top: Inode
+  readonly image: MergedImage
+}
+
 /** The operations of an image under the alias x, and the inode of that. */
-async function setUp(t: TestContext): Promise<{ operations: TreeOperations; top: Inode }> {
+async function setUp(t: TestContext, isProven = true): Promise<SetUp> {
   const tar = tarOf(dir('etc'), file('etc/b', 'bb'), file('etc/a', ''), dir('etc/d'), symlink('etc/l', 'a'))
   const reference = parseReference('quay.io/x:1')
   const image = new MergedImage({
     reference,
-    layers: [await (await layerFixture(t, tar)).open()],
+    // Nothing proves what is not compressed before all of it is read.
+    layers: [await (isProven ? await layerFixture(t, tar) : await layerFixture(t, tar, tar, plain)).open()],
     isGone: () => false,
   } as Partial<MergedImageOptions> as MergedImageOptions)
-  await image.index()
+  if (isProven) await image.index()
   const images: Images = {
     open: async () => Promise.resolve(image),
     exists: async () => Promise.resolve(true),
@@ -37,7 +46,7 @@ async function setUp(t: TestContext): Promise<{ operations: TreeOperations; top:
     aliases: new Map([['x', reference]]),
   })
   const operations = new TreeOperations(tree, { deadlineMs: 60_000, log: silentLogger })
-  return { operations, top: (await operations.lookup(rootInode, Buffer.from('x'))).inode }
+  return { operations, image, top: (await operations.lookup(rootInode, Buffer.from('x'))).inode }
 }
 
 test('a directory of an image that was read is opened, listed and looked up in at once, as if it was waited for', async (t) => {
@@ -111,4 +120,19 @@ test('what may take a request is not answered at once, nor anything when the mou
   assert.equal(operations.peekOpendir(etc), undefined)
   assert.equal(operations.peekLookup(etc, Buffer.from('b')), undefined)
   assert.equal(operations.peekReaddir(handle), undefined)
+})
+
+test('names are believed for ever once all is proven, and for a second before', async (t) => {
+  const { operations, top, image } = await setUp(t, false)
+  const etc = (await operations.lookup(top, Buffer.from('etc'))).inode
+  const handle = await operations.opendir(etc)
+  const names = (await operations.readdir(handle)).map(({ name }) => name.toString())
+  const validities = async (): Promise<unknown> => [
+    (await operations.lookup(etc, Buffer.from('b'))).validMs,
+    operations.peekLookup(etc, Buffer.from('b'))?.validMs,
+    operations.lookupEntry(handle, names.indexOf('b'))?.validMs,
+  ]
+  assert.deepEqual(await validities(), [1000, 1000, 1000])
+  await image.index()
+  assert.deepEqual(await validities(), [Infinity, Infinity, Infinity])
 })

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { ImageNode } from '../../../src/image/image.js'
 import { MergedView } from '../../../src/image/merged-view.js'
-import type { Layer } from '../../../src/layer/layer.js'
+import { makeDamagedIndex } from '../../support/damaged-index.js'
 import { layerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { file, hardlink, tarOf, whiteout } from '../../support/tar-of.js'
@@ -14,17 +12,6 @@ async function find(view: MergedView, name: string): Promise<ImageNode> {
   const node = await view.root.lookup(Buffer.from(name))
   assert.ok(node, name)
   return node
-}
-
-/** With an index of which the last window is damaged: whoever reads the last bytes makes the layer begin anew. */
-async function withDamagedIndex(t: TestContext, tar: Buffer): Promise<Layer> {
-  const fixture = await layerFixture(t, tar)
-  await (await fixture.open()).ready()
-  const index = join(fixture.directory, 'indexes', 'layer.idx')
-  const bytes = await readFile(index)
-  bytes.writeUInt8(bytes.readUInt8(bytes.length - 20) ^ 0x10, bytes.length - 20)
-  await writeFile(index, bytes)
-  return fixture.open()
 }
 
 test('names that come while a layer is read count, also of a file that was looked up before', async (t) => {
@@ -56,7 +43,9 @@ test('names that come while a layer is read count, also of a file that was looke
 
 test('names of layers above count also when a layer was read anew', async (t) => {
   const tar = tarOf(file('a', 'x'), file('text', sampleData('text', 6 << 20)))
-  const layer = await withDamagedIndex(t, tar)
+  const fixture = await layerFixture(t, tar)
+  await makeDamagedIndex(fixture)
+  const layer = await fixture.open()
   const above = await (await layerFixture(t, tarOf(hardlink('c', 'a')))).open()
   const view = new MergedView([layer, above])
   const before = await find(view, 'a')

@@ -6,10 +6,12 @@ import type { ImageNode } from '../../../src/image/image.js'
 import { MergedView } from '../../../src/image/merged-view.js'
 import type { Layer, LayerOptions } from '../../../src/layer/layer.js'
 import type { RegistryFsError } from '../../../src/util/errors.js'
+import { Semaphore } from '../../../src/util/semaphore.js'
 import { breakingOff } from '../../support/breaking-off.js'
+import { makeDamagedIndex } from '../../support/damaged-index.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
-import { file, tarOf } from '../../support/tar-of.js'
+import { dir, file, hardlink, symlink, tarOf } from '../../support/tar-of.js'
 
 const disk = sampleData('random', 24 << 20)
 const right = tarOf(file('first', sampleData('text', 5000)), file('disk', disk))
@@ -79,4 +81,57 @@ test('an index is taken once, whoever asks for it at the same time', async (t) =
   const layer = await fixture.open()
   const [, tree] = await Promise.all([layer.status(), layer.ready(), layer.status()])
   assert.equal(layer.tree, tree)
+})
+
+test('a directory whose first layer is read anew while it looks for the next one has both', async (t) => {
+  const top = await layerFixture(t, tarOf(file('top', 'top'), file('text', sampleData('text', 6 << 20))))
+  await makeDamagedIndex(top)
+  const layer = await top.open()
+  const passes = new Semaphore(1)
+  let letGo = (): void => undefined
+  void passes.run(async () => new Promise<void>((resolve) => (letGo = resolve)))
+  const base = await (await layerFixture(t, tarOf(file('base', 'base')))).open({ passes })
+  const { root } = new MergedView([base, layer])
+  const before = root.lookup(Buffer.from('base'))
+  const end = 512 + 512 + 512 + (6 << 20) - 5000
+  await assert.rejects(layer.read(end, 1000), { code: 'CORRUPT' })
+  const after = root.lookup(Buffer.from('top'))
+  // Both wait for the base by then.
+  await layer.ready()
+  letGo()
+  assert.equal((await after)?.attributes.size, 3)
+  assert.equal((await before)?.attributes.size, 4)
+  assert.deepEqual(
+    (await root.entries()).map(({ name }) => name.toString()),
+    ['base', 'text', 'top'],
+  )
+})
+
+test('a file stays the same one when a lower symbolic link turns out to matter, with the links that it has then', async (t) => {
+  const lower = await layerFixture(t, tarOf(dir('usr'), file('usr/below', ''), symlink('u', 'usr')))
+  const upper = await layerFixture(
+    t,
+    tarOf(dir('usr'), file('usr/a', 'a'), file('u/b', 'b'), hardlink('u/c', 'usr/a')),
+  )
+  const view = new MergedView([await lower.open(), await upper.open()])
+  const find = async (...path: readonly string[]): Promise<ImageNode | undefined> => {
+    let node: ImageNode | undefined = view.root
+    for (const name of path) node = await node?.lookup(Buffer.from(name))
+    return node
+  }
+  const before = await find('usr', 'a')
+  assert.equal(lower.blob.ranges.length, 0)
+  const number = before?.number
+  assert.ok(number)
+  // For that all layers are read.
+  assert.equal((await find('u'))?.attributes.type, 'symlink')
+  const names = (await (await find('usr'))?.entries())?.map(({ name }) => name.toString())
+  assert.deepEqual(names, ['a', 'b', 'below', 'c'])
+  const after = await find('usr', 'a')
+  assert.equal(after, before)
+  assert.equal(after.number?.files, number.files)
+  assert.equal(after.number.index, number.index)
+  assert.equal(await find('usr', 'c'), after)
+  assert.equal(after.attributes.linkCount, 2)
+  assert.equal((await after.open().read(0, 10)).toString(), 'a')
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
@@ -12,6 +12,7 @@ import { ResidentSpans } from '../../../src/blob/resident-spans.js'
 import type { Layer } from '../../../src/layer/layer.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { makeDamagedIndex } from '../../support/damaged-index.js'
 import { FakeResidentTable } from '../../support/fake-resident-table.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
@@ -186,6 +187,7 @@ test('of a layer whose pass was broken off nothing is shown until the next pass 
   await opened.layer.read(0, 4096)
   await assert.rejects(opened.layer.ready())
   assert.equal(opened.table.files.size, 1)
+  assert.equal(opened.table.space(opened.space).spans.size, 0)
   assert.equal(opened.layer.peek(0, 4096), undefined)
   assert.equal(check(opened), 0)
   fixture.blob.before = () => undefined
@@ -198,12 +200,7 @@ test('of a layer whose pass was broken off nothing is shown until the next pass 
 test('of a layer whose index does not fit nothing is shown until there is a new one', async (t) => {
   const text = tarOf(file('text', sampleData('text', 6 << 20)))
   const fixture = await layerFixture(t, text)
-  await (await fixture.open()).ready()
-  const index = join(fixture.directory, 'indexes', 'layer.idx')
-  const bytes = await readFile(index)
-  const place = (await stat(index)).size - 20
-  bytes.writeUInt8(bytes.readUInt8(place) ^ 0x10, place)
-  await writeFile(index, bytes)
+  await makeDamagedIndex(fixture)
   const opened = await open(fixture)
   await opened.layer.load(0, 1)
   assert.ok(check(opened, text) > 0)
@@ -211,6 +208,23 @@ test('of a layer whose index does not fit nothing is shown until there is a new 
   assert.equal(opened.table.space(opened.space).shownBytes, 0)
   assert.ok((await opened.layer.read(5000, 1000)).equals(text.subarray(5000, 6000)))
   check(opened, text)
+})
+
+test('what is still inflated by an index that does not fit is not kept', async (t) => {
+  const text = tarOf(file('text', sampleData('text', 16 << 20)))
+  const fixture = await layerFixture(t, text)
+  await makeDamagedIndex(fixture)
+  await rm(join(fixture.directory, 'chunks'), { recursive: true, force: true, maxRetries: 5 })
+  const opened = await open(fixture)
+  let letGo = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  fixture.blob.before = async (offset) => (offset === 0 ? gate : undefined)
+  const reading = opened.layer.read(5000, 1000)
+  await assert.rejects(opened.layer.read(text.length - 5000, 1000), { code: 'CORRUPT' })
+  letGo()
+  assert.ok((await reading).equals(text.subarray(5000, 6000)))
+  assert.equal(opened.layer.state, 'unread')
+  assert.equal(opened.table.space(opened.space).spans.size, 0)
 })
 
 test('of a layer without spans nothing is shown', async (t) => {
