@@ -11,6 +11,10 @@ namespace registryfs {
 namespace {
 constexpr uint32_t kStateVersion = 2;
 
+// Trailers, flushes and the like, which make no output, belong to the span before them, or to the one after;
+// more than this belongs to none.
+constexpr uint64_t kMaximumEmptyBytes = 64 << 10;
+
 struct StateHead {
   uint32_t magic;
   uint32_t version;
@@ -45,13 +49,29 @@ void InflatePass::BeginSpan(uint64_t bitOffset, bool atHeader) {
   collecting_ = !atHeader;
 }
 
+// What lies before the point is in memory.
+void InflatePass::BeginSpanHere(uint64_t bitOffset, bool atHeader) {
+  BeginSpan(bitOffset, atHeader);
+  if (atHeader) return;
+  WindowJob& job = span_->job;
+  job.window = CurrentWindow();
+  job.bit = static_cast<unsigned>(bitOffset % 8);
+  if (job.bit != 0) job.input.push_back(lastByte_);
+}
+
+// Nothing has come out since the point. A job for its window that is under way serves nobody.
+void InflatePass::PassEmptyInput(uint64_t bitOffset, bool atHeader) {
+  if (spanInputBytes() > kMaximumEmptyBytes) BeginSpanHere(bitOffset, atHeader);
+}
+
 void InflatePass::EndSpan(uint64_t bitOffset) {
   CloseSegment();
   if (!span_) return;
   // Nothing came out: an empty member at the end.
   if (produced_ == spanStart_) return;
   span_->event.length = produced_ - spanStart_;
-  span_->event.compressedBitEnd = bitOffset;
+  span_->event.compressedBitEnd =
+      bitOffset > outputBitEnd_ + kMaximumEmptyBytes * 8 ? outputBitEnd_ : bitOffset;
   span_->event.crc32 = spanCrc_;
   span_->event.zero = spanZero_;
   {
@@ -70,13 +90,7 @@ void InflatePass::CutHere(uint64_t bitOffset, bool atHeader) {
   cut.uncompressedOffset = produced_;
   cut.atHeader = atHeader;
   sink_->Emit(std::move(cut));
-  BeginSpan(bitOffset, atHeader);
-  if (!atHeader) {
-    WindowJob& job = span_->job;
-    job.window = CurrentWindow();
-    job.bit = static_cast<unsigned>(bitOffset % 8);
-    if (job.bit != 0) job.input.push_back(lastByte_);
-  }
+  BeginSpanHere(bitOffset, atHeader);
   if (produced_ - lastCheckpoint_ >= parameters_.checkpointBytes) MakeCheckpoint(bitOffset, atHeader);
 }
 
