@@ -15,6 +15,9 @@ constexpr uint32_t kStateVersion = 2;
 // more than this belongs to none.
 constexpr uint64_t kMaximumEmptyBytes = 64 << 10;
 
+// Each holds a window and up to 96 KiB of input.
+constexpr size_t kMaximumWindowJobs = 16;
+
 struct StateHead {
   uint32_t magic;
   uint32_t version;
@@ -101,7 +104,8 @@ std::vector<uint8_t> InflatePass::CurrentWindow() {
 void InflatePass::FinishWindowInput() {
   if (!collecting_) return;
   collecting_ = false;
-  std::lock_guard<std::mutex> lock(windowMutex_);
+  std::unique_lock<std::mutex> lock(windowMutex_);
+  windowChanged_.wait(lock, [this] { return closing() || windowJobs_.size() < kMaximumWindowJobs; });
   windowJobs_.push_back(span_);
   windowChanged_.notify_all();
 }
@@ -116,6 +120,7 @@ void InflatePass::RunWindows() {
       if (closing()) return;
       span = std::move(windowJobs_.front());
       windowJobs_.pop_front();
+      windowChanged_.notify_all();
     }
     SparseWindow window = maker.Make(std::move(span->job));
     span->job = WindowJob();
