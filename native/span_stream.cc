@@ -63,7 +63,11 @@ const char* SpanStream::Decode(const uint8_t** input, size_t inputLength, uint64
       }
       case State::kData: {
         const uint8_t* const before = *input;
-        if (const char* problem = DecodeData(input, inputEnd, wanted)) return problem;
+        if (const char* problem = DecodeData(input, inputEnd, wanted)) {
+          // What came out before it may be all that is wanted.
+          HandOn(skip, output, outputEnd);
+          return *skip == 0 && *output == outputEnd ? nullptr : problem;
+        }
         if (state_ == State::kData && told_ == last_ && *input == inputEnd && before == inputEnd)
           return nullptr;
         break;

@@ -14,6 +14,7 @@ import {
 import { runPass, type PassOutcome } from '../support/run-pass.js'
 import { sampleData } from '../support/sample-data.js'
 import { spanRequest } from '../support/span-request.js'
+import { unpackedWindow } from '../support/sparse-window.js'
 
 const maximumSpanBytes = 256 << 10
 /** Behind one piece: several times what a span may take. */
@@ -82,6 +83,31 @@ for (const [what, blob] of Object.entries(gzips)) {
     })
   }
 }
+
+test('the window of a point before more than 256 blocks is kept whole, for finding what it is for has an end', async () => {
+  // Full flushes: nothing refers to anything before them.
+  const data = [randomBytes(100_000), randomBytes(100_000), randomBytes(100_000)]
+  const whole = Buffer.concat(data)
+  for (const [blocks, windowLength] of [
+    [200, 0],
+    [300, 32_768],
+  ] as const) {
+    const empty = repeated(emptyBlocks.fixed, (blocks / 4) * emptyBlocks.fixed.length)
+    const { spans } = await runPass(memberAround(empty, data), {
+      maximumSpanBytes,
+      spacingBytes: 99_000,
+    })
+    const points = spans.filter((span) => data.some((_, i) => span.uncompressedOffset === (i + 1) * 100_000))
+    assert.equal(points.length, 2)
+    for (const span of points) {
+      assert.equal(span.windowLength, windowLength)
+      if (windowLength === 0) continue
+      const { uncompressedOffset } = span
+      const window = unpackedWindow(span.window, windowLength)
+      assert.ok(window.equals(whole.subarray(uncompressedOffset - windowLength, uncompressedOffset)))
+    }
+  }
+})
 
 for (const [what, blob] of Object.entries(zstds)) {
   test(`${what} make no span of zstd long that is decoded by itself`, async () => {
