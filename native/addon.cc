@@ -16,6 +16,7 @@
 #include "resident_binding.h"
 #include "sha256.h"
 #include "span_binding.h"
+#include "span_stream_binding.h"
 #include "xattrs.h"
 #include "zstd_binding.h"
 
@@ -42,6 +43,10 @@ Napi::Value CompressZstd(const Napi::CallbackInfo& info) {
 
 Napi::Value OpenZstdStream(const Napi::CallbackInfo& info) {
   return registryfs::OpenZstdStream(info.Env().GetInstanceData<AddonData>()->spans, info);
+}
+
+Napi::Value OpenSpanStream(const Napi::CallbackInfo& info) {
+  return registryfs::OpenSpanStream(info.Env().GetInstanceData<AddonData>()->spans, info);
 }
 
 Napi::Value Crc32Of(const Napi::CallbackInfo& info) {
@@ -80,6 +85,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("decodeZstdSpan", Napi::Function::New<DecodeZstdSpan>(env, "decodeZstdSpan"));
   exports.Set("compressZstd", Napi::Function::New<CompressZstd>(env, "compressZstd"));
   exports.Set("openZstdStream", Napi::Function::New<OpenZstdStream>(env, "openZstdStream"));
+  exports.Set("openSpanStream", Napi::Function::New<OpenSpanStream>(env, "openSpanStream"));
   exports.Set("bareInflate", Napi::Function::New<registryfs::BareInflate>(env, "bareInflate"));
   exports.Set("FuseChannel", registryfs::FuseChannelBinding::Define(env));
   exports.Set("ResidentTable", registryfs::ResidentBinding::Define(env));

@@ -36,6 +36,8 @@
         "running_crc32.cc",
         "span_binding.cc",
         "span_inflater.cc",
+        "span_stream.cc",
+        "span_stream_binding.cc",
         "sparse_window.cc",
         "window_maker.cc",
         "xattrs.cc",

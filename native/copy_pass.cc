@@ -19,6 +19,7 @@ bool CopyPass::Step() {
                 static_cast<uint64_t>(parameters_.slotBytes - slotFilled_), spanLeft}));
   std::memcpy(outputEnd_, input_.data + inputUsed_, bytes);
   inputUsed_ += bytes;
+  outputBitEnd_ = (inputStart_ + inputUsed_) * 8;
   Produced(bytes);
   lastTrailerEnd_ = inputStart_ + inputUsed_;
   if (produced_ - spanStart_ == parameters_.maximumSpanBytes) {

@@ -175,11 +175,12 @@ void InflatePass::Prime() {
   state_ = State::kData;
 }
 
+// Input that makes next to nothing has no end: whoever reads the span has it all in memory.
 bool InflatePass::IsDue() const {
   const uint64_t out = produced_ - spanStart_;
-  const uint64_t in = inputStart_ + inputUsed_ - spanInputStart_;
+  const uint64_t in = spanInputBytes();
   return (out >= parameters_.spacingBytes && in >= parameters_.minimumCompressedBytes) ||
-         out >= parameters_.maximumSpanBytes;
+         std::max(out, in) >= parameters_.maximumSpanBytes;
 }
 
 bool InflatePass::InflateStep() {
@@ -198,6 +199,9 @@ bool InflatePass::InflateStep() {
   inputUsed_ += in;
   if (in > 0) lastByte_ = from[in - 1];
   Consumed(from, in);
+  const uint64_t bitEnd = (inputStart_ + inputUsed_) * 8 -
+                          (status == BlockInflater::Status::kBlockEnd ? decoder_->unusedBits() : 0);
+  if (out > outputEnd_) outputBitEnd_ = bitEnd;
   Produced(static_cast<size_t>(out - outputEnd_));
   switch (status) {
     case BlockInflater::Status::kStreamEnd:
@@ -209,8 +213,11 @@ bool InflatePass::InflateStep() {
       Fail(Event::Fault::kData, decoder_->problem());
       return false;
     case BlockInflater::Status::kBlockEnd:
-      if (IsDue() && produced_ > spanStart_)
-        CutHere((inputStart_ + inputUsed_) * 8 - decoder_->unusedBits(), false);
+      if (produced_ == spanStart_) {
+        PassEmptyInput(bitEnd, false);
+      } else if (IsDue()) {
+        CutHere(bitEnd, false);
+      }
       break;
     default:
       break;
@@ -287,7 +294,11 @@ void InflatePass::ReadBetween() {
   }
   memberStart_ = inputStart_ + inputUsed_;
   header_.Reset();
-  if (IsDue() && produced_ > spanStart_) CutHere(memberStart_ * 8, true);
+  if (produced_ == spanStart_) {
+    PassEmptyInput(memberStart_ * 8, true);
+  } else if (IsDue()) {
+    CutHere(memberStart_ * 8, true);
+  }
   state_ = State::kHeader;
 }
 

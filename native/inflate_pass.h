@@ -108,10 +108,14 @@ class InflatePass {
   void Consumed(const uint8_t* from, size_t bytes);
   void CloseSegment();
   bool IsDue() const;
+  // Of the blob, taken since the span's first byte.
+  uint64_t spanInputBytes() const { return inputStart_ + inputUsed_ - spanInputStart_; }
 
   // Seek points, windows and checkpoints (pass_points.cc).
   void BeginSpan(uint64_t bitOffset, bool atHeader);
+  void BeginSpanHere(uint64_t bitOffset, bool atHeader);
   void EndSpan(uint64_t bitOffset);
+  void PassEmptyInput(uint64_t bitOffset, bool atHeader);
   void CutHere(uint64_t bitOffset, bool atHeader);
   void FinishWindowInput();
   void MakeCheckpoint(uint64_t bitOffset, bool atHeader);
@@ -167,6 +171,7 @@ class InflatePass {
   uint64_t produced_ = 0;       // tar bytes
   uint64_t spanStart_ = 0;
   uint64_t spanInputStart_ = 0;
+  uint64_t outputBitEnd_ = 0;  // in the blob, of what made the newest output
   uint32_t spanCrc_ = 0;
   bool spanZero_ = true;
   bool slotZero_ = true;

@@ -11,6 +11,13 @@ namespace registryfs {
 namespace {
 constexpr uint32_t kStateVersion = 2;
 
+// Trailers, flushes and the like, which make no output, belong to the span before them, or to the one after;
+// more than this belongs to none.
+constexpr uint64_t kMaximumEmptyBytes = 64 << 10;
+
+// Each holds a window and up to 96 KiB of input.
+constexpr size_t kMaximumWindowJobs = 16;
+
 struct StateHead {
   uint32_t magic;
   uint32_t version;
@@ -45,13 +52,29 @@ void InflatePass::BeginSpan(uint64_t bitOffset, bool atHeader) {
   collecting_ = !atHeader;
 }
 
+// What lies before the point is in memory.
+void InflatePass::BeginSpanHere(uint64_t bitOffset, bool atHeader) {
+  BeginSpan(bitOffset, atHeader);
+  if (atHeader) return;
+  WindowJob& job = span_->job;
+  job.window = CurrentWindow();
+  job.bit = static_cast<unsigned>(bitOffset % 8);
+  if (job.bit != 0) job.input.push_back(lastByte_);
+}
+
+// Nothing has come out since the point. A job for its window that is under way serves nobody.
+void InflatePass::PassEmptyInput(uint64_t bitOffset, bool atHeader) {
+  if (spanInputBytes() > kMaximumEmptyBytes) BeginSpanHere(bitOffset, atHeader);
+}
+
 void InflatePass::EndSpan(uint64_t bitOffset) {
   CloseSegment();
   if (!span_) return;
   // Nothing came out: an empty member at the end.
   if (produced_ == spanStart_) return;
   span_->event.length = produced_ - spanStart_;
-  span_->event.compressedBitEnd = bitOffset;
+  span_->event.compressedBitEnd =
+      bitOffset > outputBitEnd_ + kMaximumEmptyBytes * 8 ? outputBitEnd_ : bitOffset;
   span_->event.crc32 = spanCrc_;
   span_->event.zero = spanZero_;
   {
@@ -70,13 +93,7 @@ void InflatePass::CutHere(uint64_t bitOffset, bool atHeader) {
   cut.uncompressedOffset = produced_;
   cut.atHeader = atHeader;
   sink_->Emit(std::move(cut));
-  BeginSpan(bitOffset, atHeader);
-  if (!atHeader) {
-    WindowJob& job = span_->job;
-    job.window = CurrentWindow();
-    job.bit = static_cast<unsigned>(bitOffset % 8);
-    if (job.bit != 0) job.input.push_back(lastByte_);
-  }
+  BeginSpanHere(bitOffset, atHeader);
   if (produced_ - lastCheckpoint_ >= parameters_.checkpointBytes) MakeCheckpoint(bitOffset, atHeader);
 }
 
@@ -87,7 +104,8 @@ std::vector<uint8_t> InflatePass::CurrentWindow() {
 void InflatePass::FinishWindowInput() {
   if (!collecting_) return;
   collecting_ = false;
-  std::lock_guard<std::mutex> lock(windowMutex_);
+  std::unique_lock<std::mutex> lock(windowMutex_);
+  windowChanged_.wait(lock, [this] { return closing() || windowJobs_.size() < kMaximumWindowJobs; });
   windowJobs_.push_back(span_);
   windowChanged_.notify_all();
 }
@@ -102,6 +120,7 @@ void InflatePass::RunWindows() {
       if (closing()) return;
       span = std::move(windowJobs_.front());
       windowJobs_.pop_front();
+      windowChanged_.notify_all();
     }
     SparseWindow window = maker.Make(std::move(span->job));
     span->job = WindowJob();

@@ -8,6 +8,10 @@ namespace {
 
 constexpr unsigned kMaximumBits = 15;
 
+// Tens of thousands of empty blocks, whose tables take longer than what they are for, are in no sane
+// encoder's output. Giving up is always right: a window is kept whole then.
+constexpr unsigned kMaximumBlocks = 256;
+
 // Most symbols have codes of up to this many bits, and are found by them at once; a table for all 15 would
 // take longer to fill than a window's 32 KiB take to read.
 constexpr unsigned kFastBits = 10;
@@ -130,12 +134,20 @@ struct Tables {
   CodeTable distances;
 };
 
-bool BuildFixed(Tables* tables) {
+Tables BuildFixed() {
   uint8_t lengths[288];
   for (unsigned i = 0; i < 288; ++i) lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
   uint8_t distances[30];
   std::memset(distances, 5, sizeof(distances));
-  return tables->literals.Build(lengths, 288) && tables->distances.Build(distances, 30);
+  Tables tables;
+  tables.literals.Build(lengths, 288);
+  tables.distances.Build(distances, 30);
+  return tables;
+}
+
+const Tables& Fixed() {
+  static const Tables tables = BuildFixed();
+  return tables;
 }
 
 bool ReadDynamic(BitReader* reader, Tables* tables) {
@@ -200,7 +212,8 @@ bool MarkReferences(const uint8_t* input, size_t length, unsigned bit, size_t ou
   Tables tables;
   BitReader reader(input, length, bit);
   size_t position = 0;
-  while (position < outputBytes) {
+  for (unsigned blocks = 0; position < outputBytes; ++blocks) {
+    if (blocks == kMaximumBlocks) return false;
     const bool last = reader.Take(1) == 1;
     const unsigned type = reader.Take(2);
     if (type == 0) {
@@ -212,8 +225,8 @@ bool MarkReferences(const uint8_t* input, size_t length, unsigned bit, size_t ou
       // Bytes that are stored refer to nothing, whether we have them all or not.
       if (position >= outputBytes) return true;
     } else {
-      if (type == 3 || !(type == 1 ? BuildFixed(&tables) : ReadDynamic(&reader, &tables))) return false;
-      if (!MarkBlock(&reader, tables, outputBytes, &position, marks)) return false;
+      if (type == 3 || (type == 2 && !ReadDynamic(&reader, &tables))) return false;
+      if (!MarkBlock(&reader, type == 1 ? Fixed() : tables, outputBytes, &position, marks)) return false;
     }
     if (reader.overrun()) return false;
     if (last) return true;

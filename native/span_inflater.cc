@@ -41,7 +41,8 @@ const char* SpanInflater::Prepare(const SpanJob& job) {
   if (job.bit > 7 || job.windowLength > kWindowBytes) return "a span request is out of range";
   if (job.atHeader) return NextMember();
   history_ = job.windowLength;
-  if (job.windowLength > 0 && !ReadWindow(job)) return "a window is damaged";
+  if (history_ > 0 && !ReadWindow(job, scratch_.data() + kWindowBytes - history_))
+    return "a window is damaged";
   decoder_->Reset();
   if (job.bit != 0) {
     if (left_ == 0) return "a span has no input";
@@ -52,15 +53,14 @@ const char* SpanInflater::Prepare(const SpanJob& job) {
   return nullptr;
 }
 
-bool SpanInflater::ReadWindow(const SpanJob& job) {
+bool SpanInflater::ReadWindow(const SpanJob& job, uint8_t* window) {
   inflateReset2(&windowStream_, -15);
   windowStream_.next_in = const_cast<uint8_t*>(job.window);
   windowStream_.avail_in = static_cast<uInt>(job.windowDeflatedLength);
   windowStream_.next_out = packed_.data();
   windowStream_.avail_out = static_cast<uInt>(packed_.size());
   if (inflate(&windowStream_, Z_FINISH) != Z_STREAM_END) return false;
-  return UnpackWindow(packed_.data(), packed_.size() - windowStream_.avail_out,
-                      scratch_.data() + kWindowBytes - history_, history_);
+  return UnpackWindow(packed_.data(), packed_.size() - windowStream_.avail_out, window, job.windowLength);
 }
 
 const char* SpanInflater::NextMember() {

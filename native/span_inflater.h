@@ -38,10 +38,11 @@ class SpanInflater {
 
   // Null when all is well, else what is wrong.
   const char* Inflate(const SpanJob& job);
+  // The job's, of windowLength bytes. False when it is damaged.
+  bool ReadWindow(const SpanJob& job, uint8_t* window);
 
  private:
   const char* Prepare(const SpanJob& job);
-  bool ReadWindow(const SpanJob& job);
   const char* Decode(const SpanJob& job);
   const char* NextMember();
 

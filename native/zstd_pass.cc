@@ -42,6 +42,7 @@ bool ZstdPass::DecodeStep() {
   const ZstdDecoder::Step step = zstd_.Decode(&next, std::min(left, kStepBytes), outputEnd_, room);
   held_.store(zstd_.heldBytes(), std::memory_order_relaxed);
   inputUsed_ = static_cast<size_t>(next - input_.data);
+  if (step.made > 0) outputBitEnd_ = (inputStart_ + inputUsed_) * 8;
   Produced(step.made);
   // More may come out without input.
   outputPending_ = !step.frameEnded && step.made == room;
@@ -60,11 +61,19 @@ bool ZstdPass::DecodeStep() {
       // Nothing of the frame is in it, or nothing at all as yet.
       span_->event.atHeader = true;
       span_->event.compressedBitOffset = lastTrailerEnd_ * 8;
+      spanInputStart_ = lastTrailerEnd_;
     } else if (IsDue() || !span_->event.atHeader) {
       CutHere(lastTrailerEnd_ * 8, true);
     }
   } else if (produced_ - spanStart_ >= longest) {
     CutInFrame();
+  } else if (span_->event.atHeader && spanInputBytes() >= parameters_.maximumSpanBytes) {
+    // Blocks that make next to nothing have no end; what lies within a frame is decoded piece by piece.
+    if (produced_ > spanStart_) {
+      CutInFrame();
+    } else {
+      span_->event.atHeader = false;
+    }
   }
   if (slot_ >= 0 && slotFilled_ == parameters_.slotBytes) EmitBlock();
   return true;

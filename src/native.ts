@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { RegistryFsError } from './util/errors.js'
 import { packageRoot } from './util/package-root.js'
-import type { SpanRequest, ZstdVerbs } from './util/addon-verbs.js'
+import type { SpanRequest, SpanVerbs, ZstdVerbs } from './util/addon-verbs.js'
 import type {
   FuseChannel,
   FuseChannelEvents,
@@ -23,7 +23,7 @@ export type { FilePart, SpanRequest } from './util/addon-verbs.js'
 export type * from './util/fuse-verbs.js'
 export type * from './util/pass-verbs.js'
 
-interface Addon extends ZstdVerbs, FuseVerbs {
+interface Addon extends SpanVerbs, ZstdVerbs, FuseVerbs {
   /** What the inflater writes before the slots of a pass, and behind them. */
   readonly slotHeadBytes: number
   readonly slotTailBytes: number
@@ -63,6 +63,10 @@ function load(): Addon {
     })
   }
   return addon
+}
+
+export function spanVerbs(): SpanVerbs {
+  return load()
 }
 
 export function zstdVerbs(): ZstdVerbs {

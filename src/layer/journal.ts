@@ -16,6 +16,7 @@ import { codecs, type Codec } from './codec.js'
 import { decodeMembers } from './member-codec.js'
 import { decodeScannerState, encodeScannerState } from './scanner-state-codec.js'
 import { decodeSection, encodeSection, FieldReader, FieldWriter } from './sections.js'
+import { hasBoundedInput } from './span-limits.js'
 import { decodeZeros, encodeZeros } from './zero-codec.js'
 import type { ZeroRun } from './zero-map.js'
 
@@ -158,6 +159,7 @@ function decodeJournal(
       if (spans === undefined || members === undefined || seals === undefined || zeros === undefined)
         return undefined
       const checkpoint = decodeCheckpoint(payload)
+      if (!spans.every((span) => hasBoundedInput(span, checkpoint.codec))) return undefined
       const runs = [...decodeZeros(zeros, checkpoint.uncompressedOffset)]
       entries.push({ spans, members, seals, zeros: runs, checkpoint })
       pending = {}

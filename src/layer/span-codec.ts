@@ -2,6 +2,7 @@ import { deflateSync, inflateSync } from 'node:zlib'
 import { RegistryFsError } from '../util/errors.js'
 import type { Codec } from './codec.js'
 import { SeekTable } from './seek-table.js'
+import { hasBoundedInput } from './span-limits.js'
 import { VarintReader, VarintWriter } from './varints.js'
 
 /** 4 TiB of tar; more is not ours. */
@@ -71,7 +72,7 @@ export function decodeSpans(
     if (compressedBitEnd > blobBytes * 8) throw corrupt('they go beyond the blob')
     if (codec !== 'gzip' && compressedBitOffset % 8 !== 0) throw corrupt('one begins within a byte')
     if (!Number.isSafeInteger(spans.uncompressedBytes + (lengths[i] ?? 0))) throw corrupt('they are too long')
-    spans.append({
+    const span = {
       compressedBitOffset,
       compressedBitEnd,
       uncompressedOffset: spans.uncompressedBytes,
@@ -80,7 +81,9 @@ export function decodeSpans(
       windowLength: windowLengths[i] ?? 0,
       atHeader: ((flags[i] ?? 0) & 1) !== 0,
       zero: ((flags[i] ?? 0) & 2) !== 0,
-    })
+    }
+    if (!hasBoundedInput(span, codec)) throw corrupt('one takes more than any encoder makes of it')
+    spans.append(span)
     lastEnd = compressedBitEnd
     // Spans within one zstd frame all begin where it does.
     least = codec === 'zstd' ? compressedBitOffset : compressedBitEnd

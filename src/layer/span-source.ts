@@ -1,7 +1,7 @@
 /**
  * The tar of a layer as a ByteSource: offset -> span -> its compressed bytes through the chunk cache -> inflated from
  * its seek point in the addon -> memory cache. The span is the unit; one longer than `longestKeptSpanBytes` (an
- * encoder that made a single huge deflate block) is read in pieces, each inflated from the span's start.
+ * encoder that made a single huge deflate block) is decoded in pieces (long-spans.ts).
  */
 import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
@@ -9,11 +9,13 @@ import type { MemoryCache } from '../blob/memory-cache.js'
 import type { ByteSource } from '../blob/source.js'
 import { zeros } from '../blob/zeros.js'
 import { inflateSpan, type FilePart } from '../native.js'
-import { abortable, type ReadOptions } from '../util/abort.js'
+import { throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { hasCode } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
+import { WeightedSemaphore } from '../util/weighted-semaphore.js'
 import type { Inflations } from './inflations.js'
 import { keepSpan, spanKey } from './kept-spans.js'
+import { LongSpans } from './long-spans.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { longestKeptSpanBytes } from './span-builder.js'
 import type { TarSource } from './tar-source.js'
@@ -21,7 +23,8 @@ import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
 import type { ZstdSpans } from './zstd-spans.js'
 
-const pieceBytes = 8 << 20
+/** A layer's spans that are being inflated, and what they are made of: with any number of readers no more, but one. */
+const mostUnderWayBytes = 64 << 20
 const noWindow = Buffer.alloc(0)
 /** Readers that go forward, to tell them from random ones: this many recent spans are remembered. */
 const rememberedSpans = 32
@@ -47,11 +50,14 @@ export interface SpanSourceOptions {
 export class SpanSource implements TarSource {
   readonly #options: SpanSourceOptions
   readonly #inflating = new SingleFlight<string, Lease>()
+  readonly #underWay = new WeightedSemaphore(mostUnderWayBytes)
+  readonly #long: LongSpans
   readonly #recent = new Set<number>()
   #isRetired = false
 
   constructor(options: SpanSourceOptions) {
     this.#options = options
+    this.#long = new LongSpans(options)
   }
 
   peekSome(offset: number, length: number): Buffer | undefined {
@@ -66,6 +72,7 @@ export class SpanSource implements TarSource {
 
   retire(): void {
     this.#isRetired = true
+    this.#long.retire()
     this.#options.zstd()?.retire()
   }
 
@@ -93,11 +100,11 @@ export class SpanSource implements TarSource {
     const span = spans.get(index)
     const at = offset - span.uncompressedOffset
     if (span.zero) return zeros(Math.min(target.length, span.uncompressedLength - at)).copy(target)
-    const piece = span.uncompressedLength > longestKeptSpanBytes ? Math.floor(at / pieceBytes) : 0
+    if (span.uncompressedLength > longestKeptSpanBytes) return this.#long.readSome(index, at, target, options)
     this.#readAhead(index)
-    const known = this.#options.memory.peek(pieceKey(this.#options.digest, span, piece))
-    const found = known ?? (await abortable(this.#piece(index, span, piece), options.signal))
-    return found.bytes.copy(target, 0, at - piece * pieceBytes)
+    const known = this.#options.memory.peek(spanKey(this.#options.digest, span.uncompressedOffset))
+    const found = known ?? (await this.#inflated(index, span, options))
+    return found.bytes.copy(target, 0, at)
   }
 
   async load(offset: number, _length: number, options: ReadOptions): Promise<boolean> {
@@ -108,8 +115,8 @@ export class SpanSource implements TarSource {
     if (span.zero) return true
     if (!this.#isKept(span)) return false
     this.#readAhead(index)
-    await abortable(this.#piece(index, span, 0), options.signal)
-    return memory.has(pieceKey(digest, span, 0))
+    await this.#inflated(index, span, options)
+    return memory.has(spanKey(digest, span.uncompressedOffset))
   }
 
   touch(offset: number): void {
@@ -144,9 +151,9 @@ export class SpanSource implements TarSource {
   #prepare(index: number): void {
     const span = this.#options.spans.get(index)
     if (span.zero || !this.#isKept(span)) return
-    if (this.#options.memory.has(pieceKey(this.#options.digest, span, 0))) return
+    if (this.#options.memory.has(spanKey(this.#options.digest, span.uncompressedOffset))) return
     // A failure shows itself to whoever reads that span.
-    this.#piece(index, span, 0).catch(() => undefined)
+    this.#inflated(index, span).catch(() => undefined)
   }
 
   /** Whole, in memory. */
@@ -155,11 +162,11 @@ export class SpanSource implements TarSource {
   }
 
   /** To be looked at before anything else is awaited. */
-  async #piece(index: number, span: Span, piece: number): Promise<Lease> {
+  async #inflated(index: number, span: Span, options: ReadOptions = {}): Promise<Lease> {
     const { digest, memory } = this.#options
-    const key = pieceKey(digest, span, piece)
-    return this.#inflating.run(key, async () => {
-      const lease = await this.#inflateTrusted(index, span, piece)
+    const key = spanKey(digest, span.uncompressedOffset)
+    const work = async (abandoned: () => AbortSignal): Promise<Lease> => {
+      const lease = await this.#inflateTrusted(index, span, abandoned())
       if (!this.#isRetired) {
         if (this.#isKept(span)) keepSpan(memory, digest, span.uncompressedOffset, lease)
         else memory.put(key, lease)
@@ -169,39 +176,43 @@ export class SpanSource implements TarSource {
         lease.release()
       })
       return lease
-    })
+    }
+    return this.#inflating.run(key, work, options)
   }
 
   /** Once more with fetched bytes when those from the cache do not inflate: the cache may be wrong, never the reader's problem. */
-  async #inflateTrusted(index: number, span: Span, piece: number): Promise<Lease> {
+  async #inflateTrusted(index: number, span: Span, signal: AbortSignal): Promise<Lease> {
     try {
-      return await this.#inflate(index, span, piece)
+      return await this.#inflateInTurn(index, span, signal)
     } catch (error) {
       if (!hasCode(error, 'CORRUPT')) throw error
       const { offset, length } = compressedRange(span)
       await this.#options.compressed.discard(offset, length)
-      return this.#inflate(index, span, piece, true)
+      return this.#inflateInTurn(index, span, signal, true)
     }
   }
 
-  /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
-  async #inflate(index: number, span: Span, piece: number, isCareful = false): Promise<Lease> {
-    const { windows, compressed, memory, inflations } = this.#options
+  async #inflateInTurn(index: number, span: Span, signal: AbortSignal, isCareful = false): Promise<Lease> {
     const zstd = this.#options.zstd()
-    inflations.add(index)
-    if (zstd !== undefined) return zstd.take(index, span)
-    const whole = span.uncompressedLength <= longestKeptSpanBytes
-    const skipBytes = whole ? 0 : piece * pieceBytes
-    const lengthBytes = whole
-      ? span.uncompressedLength
-      : Math.min(pieceBytes, span.uncompressedLength - skipBytes)
+    const inflate = async (): Promise<Lease> => {
+      this.#options.inflations.add(index)
+      return zstd === undefined ? this.#inflate(index, span, signal, isCareful) : zstd.take(index, span)
+    }
+    // These take turns, and hold nothing until then.
+    if (zstd !== undefined && !span.atHeader) return inflate()
+    return this.#underWay.run(span.uncompressedLength + compressedRange(span).length, signal, inflate)
+  }
+
+  /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
+  async #inflate(index: number, span: Span, signal: AbortSignal, isCareful: boolean): Promise<Lease> {
+    const { windows, compressed, memory } = this.#options
+    const lengthBytes = span.uncompressedLength
     const { offset, length } = compressedRange(span)
     return memory.pool.lend(length, async (input) => {
-      // Its own checksum proves a whole span; of a piece there is none.
-      const files =
-        whole && !isCareful
-          ? await compressed.fillUnchecked(offset, input)
-          : await fillFrom(compressed, offset, input)
+      const files = isCareful
+        ? await fillFrom(compressed, offset, input)
+        : await compressed.fillUnchecked(offset, input)
+      throwIfAborted(signal)
       const known = span.windowLength === 0 ? noWindow : windows.find(index)
       const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
       const request = {
@@ -212,9 +223,9 @@ export class SpanSource implements TarSource {
         zlib: this.#options.zlib,
         window,
         windowLength: span.windowLength,
-        skipBytes,
+        skipBytes: 0,
         lengthBytes,
-        crc32: whole ? span.crc32 : undefined,
+        crc32: span.crc32,
       }
       return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes))
     })
@@ -230,9 +241,4 @@ async function fillFrom(source: ByteSource, offset: number, target: Buffer): Pro
   const bytes = await source.read(offset, target.length)
   bytes.copy(target)
   return []
-}
-
-function pieceKey(digest: string, span: Span, piece: number): string {
-  const key = spanKey(digest, span.uncompressedOffset)
-  return piece === 0 ? key : `${key}:${String(piece)}`
 }

@@ -1,5 +1,5 @@
 /** Null when all is well, else what is wrong, or what the verb gives. */
-type ZstdCallback = (answer: string | readonly number[] | null) => void
+type VerbCallback = (answer: string | readonly number[] | null) => void
 
 /** Bytes that the addon reads from a file, all of `target`, before it looks at them. */
 export interface FilePart {
@@ -37,12 +37,27 @@ export interface ZstdSpanRequest {
   readonly crc32: number | undefined
 }
 
+/** Where a stream begins (see SpanRequest). */
+export type SpanStreamRequest = Pick<
+  SpanRequest,
+  'files' | 'bitOffset' | 'atHeader' | 'window' | 'windowLength'
+> & { readonly zlib: boolean }
+
+/** The addon's (native/span_stream_binding.h); src/layer/span-stream.ts is their TypeScript face. */
+export interface SpanVerbs {
+  openSpanStream(): {
+    begin(request: SpanStreamRequest, done: VerbCallback): void
+    decode(input: Buffer, skipBytes: number, target: Buffer, done: VerbCallback): void
+    close(): void
+  }
+}
+
 /** The addon's (native/zstd_binding.h); src/zstd is their TypeScript face. */
 export interface ZstdVerbs {
-  decodeZstdSpan(request: ZstdSpanRequest, target: Buffer, done: ZstdCallback): void
-  compressZstd(input: Buffer, target: Buffer, done: ZstdCallback): void
+  decodeZstdSpan(request: ZstdSpanRequest, target: Buffer, done: VerbCallback): void
+  compressZstd(input: Buffer, target: Buffer, done: VerbCallback): void
   openZstdStream(): {
-    decode(input: Buffer, target: Buffer, done: ZstdCallback): void
+    decode(input: Buffer, target: Buffer, done: VerbCallback): void
     close(): void
   }
 }

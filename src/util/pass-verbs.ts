@@ -5,7 +5,10 @@ export interface SpanEvent {
   readonly kind: 'span'
   /** In the blob, of the first bit of the deflate block (or of the gzip member's header, byte aligned, where `atHeader`). */
   readonly compressedBitOffset: number
-  /** In the blob, where the next span starts; for the last one the end of the last gzip member's trailer. */
+  /**
+   * In the blob, where the next span starts; for the last one the end of the last gzip member's trailer. Where much follows
+   * that makes no output it is the end of what made some.
+   */
   readonly compressedBitEnd: number
   readonly uncompressedOffset: number
   readonly uncompressedLength: number

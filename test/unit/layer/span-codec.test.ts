@@ -65,6 +65,23 @@ test('the spans of a frame go back to its start, in zstd only', () => {
   assert.throws(() => decodeSpans(encoded, { codec: 'zstd', blobBytes: 1599 }), /too large|beyond/)
 })
 
+test('a span that takes more than a pass lets it is an error, but for one within a zstd frame', () => {
+  const longest = 8 * ((8 << 20) + 2 * 1000)
+  const encoded = (bits: number): Buffer =>
+    encodeSpans(
+      tableOf([
+        {
+          ...{ gapBits: 0, bits, uncompressedLength: 1000, windowLength: 0 },
+          ...{ windowBytes: 0, crc32: 1, atHeader: false, zero: false },
+        },
+      ]),
+      [0],
+    )
+  assert.equal(decodeSpans(encoded(longest), blob).spans.count, 1)
+  assert.throws(() => decodeSpans(encoded(longest + 8), blob), /takes more/)
+  assert.equal(decodeSpans(encoded(longest + 8), { ...blob, codec: 'zstd' }).spans.count, 1)
+})
+
 test('zeros cost next to nothing: a point in 4 MiB of them less than a byte but for its checksum', () => {
   const spans = tableOf(
     Array.from({ length: 25_600 }, () => ({

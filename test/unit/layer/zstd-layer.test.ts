@@ -7,6 +7,7 @@ import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import type { Layer } from '../../../src/layer/layer.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { frameAround } from '../../support/empty-input.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { dir, file, tarOf } from '../../support/tar-of.js'
@@ -93,6 +94,20 @@ test('spans within one frame are kept decoded, and found again after a restart',
   const offset = 30 << 20
   assert.ok((await layer.read(offset, 2 << 20)).equals(tar.subarray(offset, offset + (2 << 20))))
   assert.equal(fixture.blob.ranges.length, before)
+})
+
+test('a frame with MiBs of empty blocks before, between and behind its data is read wherever it is looked at', async (t) => {
+  const content = tarOf(file('small', 'A'), file('data', sampleData('mixed', 120_000)))
+  const blob = frameAround(5 << 20, [
+    content.subarray(0, 700),
+    content.subarray(700, 100_000),
+    content.subarray(100_000),
+  ])
+  const fixture = await zstdFixture(t, blob, content)
+  await (await fixture.open()).ready()
+  const layer = await fixture.open({ cache: withoutDisk(fixture) })
+  for (const offset of [content.length - 10, 99_990, 0, 690, 100_000])
+    assert.ok((await layer.read(offset, 20)).equals(content.subarray(offset, offset + 20)), String(offset))
 })
 
 test('evicted spans are decoded again from the start once, never twice for a reader that goes forward', async (t) => {
