@@ -36,6 +36,7 @@
         "running_crc32.cc",
         "span_binding.cc",
         "span_inflater.cc",
+        "sparse_block.cc",
         "sparse_window.cc",
         "window_maker.cc",
         "xattrs.cc",
