@@ -61,7 +61,10 @@ test('a sequential reader that follows the first pass has nothing inflated twice
   await readThrough(disk)
   await untilReady(mount)
   const during = await spansOf(mount)
-  assert.ok(during.inflatedAgain <= early + mostAgain, `${String(during.inflatedAgain)}, ${String(early)} early`)
+  assert.ok(
+    during.inflatedAgain <= early + mostAgain,
+    `${String(during.inflatedAgain)}, ${String(early)} early`,
+  )
   assert.ok(early < during.seekPoints / 2, String(early))
   assert.equal(during.inflated, during.seekPoints + during.inflatedAgain)
   assert.equal(await mount.stop(), 0)

@@ -29,7 +29,10 @@ function passOver(
   for (let index = 0; index < spans; index++) {
     const start = index * mebibyte
     for (let at = 0; at < mebibyte; at += blockBytes)
-      builder.add(Buffer.alloc(blockBytes, 1 + index % 255), { uncompressedOffset: start + at, zero: false })
+      builder.add(Buffer.alloc(blockBytes, 1 + (index % 255)), {
+        uncompressedOffset: start + at,
+        zero: false,
+      })
     builder.cut(start + mebibyte)
     after(index)
   }
