@@ -81,6 +81,7 @@ export class SpanBuilder {
       keepSpanForLater(this.#memory, this.#digest, this.#start, this.#lease)
       this.#lately.push({ key: spanKey(this.#digest, this.#start), end: offset })
     }
+    this.#lately = this.#lately.filter(({ end }) => end > offset - nearBytes)
     this.#drop()
     this.#index++
     this.#spanStart = offset
@@ -110,9 +111,8 @@ export class SpanBuilder {
 
   /** Whether somebody reads what the pass has just been at. */
   #isFollowed(): boolean {
-    const far = this.#spanStart - nearBytes
-    this.#lately = this.#lately.filter(({ end }) => end > far)
-    return this.#followedAt > far || this.#lately.some(({ key }) => this.#memory.wasRead(key))
+    const isNear = this.#followedAt > this.#spanStart - nearBytes
+    return isNear || this.#lately.some(({ key }) => this.#memory.wasRead(key))
   }
 
   #drop(): void {
