@@ -73,7 +73,7 @@ function imageReport(format: DiskFormat, { fixtures, images }: Measurements): re
         String(median(attempts.map((attempt) => attempt.spans?.[which] ?? NaN)))
       return (
         `- ${name}: convert alone ${convert.toFixed(2)} s, peak RSS ${(peakOf(attempts) / mebibyte).toFixed(0)} MiB; ` +
-        `${spans('inflated')} spans inflated for it, ${spans('inflatedAgain')} of them again`
+        `${spans('inflated')} spans inflated, by first passes and for it, ${spans('inflatedAgain')} of them again`
       )
     }),
     `- first pass with download, hashes and disk: ${median(image.firstPassSeconds).toFixed(2)} s (wall); ` +

@@ -38,6 +38,7 @@
         "span_inflater.cc",
         "span_stream.cc",
         "span_stream_binding.cc",
+        "sparse_block.cc",
         "sparse_window.cc",
         "window_maker.cc",
         "xattrs.cc",

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "sha256.h"
 
@@ -28,6 +29,12 @@ class HashLane {
   void AddZeros(uint64_t length);
   // Of these, what is not hashed yet.
   uint64_t zeros();
+  // Room for so many bytes of the lane's own, to be added at once; false when it has enough of them.
+  bool ReserveCopies(size_t bytes);
+  void AddCopy(const uint8_t* data, size_t length);
+
+  // Nobody waits for what is left: others go first from now on, should the processors be busy.
+  void Defer() { deferred_ = true; }
 
   // Ends the thread soon, within a range if need be; what is queued is dropped.
   void Stop();
@@ -37,17 +44,21 @@ class HashLane {
     const uint8_t* data;  // nullptr: zeros
     uint64_t length;
     std::function<void()> done;
+    std::vector<uint8_t> copy = {};  // where `data` lies, if it is the lane's own
   };
 
   void Run();
   void Push(Job job);
   void HashZeros(size_t length);
+  void FinishJob(const Job& job);
 
   std::function<void(const uint8_t*, size_t)> hash_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
   uint64_t zeros_ = 0;  // that are not hashed yet
+  size_t copied_ = 0;   // neither
+  std::atomic<bool> deferred_{false};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

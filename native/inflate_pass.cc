@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "deflate_decoder.h"
+#include "sparse_block.h"
 #include "zlib_inflater.h"
 
 namespace registryfs {
@@ -328,12 +329,14 @@ bool InflatePass::AcquireSlot() {
 void InflatePass::EmitBlock() {
   if (slot_ < 0 || slotFilled_ == 0) return;
   const uint32_t slot = static_cast<uint32_t>(slot_);
-  {
-    std::lock_guard<std::mutex> lock(slotMutex_);
-    slotHolders_[slot] = slotZero_ ? 0 : 2;
-  }
   Event zeros(Event::Kind::kZeros);
   zeros.runs = zeros_.Take();
+  const SparseBlock block(zeros.runs, produced_ - slotFilled_, slotFilled_);
+  const bool copied = !slotZero_ && block.Reserve(tarLane_.get());
+  {
+    std::lock_guard<std::mutex> lock(slotMutex_);
+    slotHolders_[slot] = slotZero_ ? 0 : copied ? 1 : 2;
+  }
   if (!zeros.runs.empty()) sink_->Emit(std::move(zeros));
   Event event(Event::Kind::kBlock);
   event.slot = slotZero_ ? Event::kNoSlot : slot;
@@ -344,6 +347,9 @@ void InflatePass::EmitBlock() {
   sink_->Emit(std::move(event));
   if (slotZero_) {
     tarLane_->AddZeros(slotFilled_);
+  } else if (copied) {
+    // Nobody but this thread writes to it, whoever has let go of it.
+    block.AddTo(tarLane_.get(), parameters_.slots[slot]);
   } else {
     tarLane_->Add(parameters_.slots[slot], slotFilled_, [this, slot] { DropSlot(slot); });
   }

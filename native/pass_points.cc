@@ -147,7 +147,10 @@ void InflatePass::TellEnd() {
     if (blobHashed_ % parameters_.chunkBytes != 0) SealChunk(digest);
     std::copy(digest.begin(), digest.end(), item->event.bytes.begin());
     if (parameters_.sha512) blobSha512_.Finish(item->event.bytes.data() + 64);
-    if (tarLane_->zeros() >= parameters_.lagBytes) TellBlob(item->event);
+    if (tarLane_->zeros() >= parameters_.lagBytes) {
+      TellBlob(item->event);
+      tarLane_->Defer();
+    }
     Settle(item);
   });
   tarLane_->Mark([this, item] {

@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 
 flags=(-std=c++17 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -pthread)
 decoders=(deflate_codes deflate_decoder deflate_loop crc32 running_crc32 span_inflater span_stream gzip_header reference_marker zstd_decoder
-  zstd_frames hash_lane inflate_pass pass_points sparse_window window_maker zero_scanner copy_pass zlib_inflater zstd_pass)
+  zstd_frames hash_lane inflate_pass pass_points sparse_block sparse_window window_maker zero_scanner copy_pass zlib_inflater zstd_pass)
 # An input longer than that does not reach more.
 most_bytes=16384
 corpus=test/native/fuzz/corpus

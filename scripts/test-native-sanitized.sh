@@ -35,7 +35,7 @@ stress() {
   shift 2
   g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread -DPASS_STRESS_CANARY "$@" -o "$name" \
     test/native/pass_stress.cc native/{crc32,running_crc32,gzip_header,hash_lane,inflate_pass,pass_points}.cc native/deflate_*.cc \
-    native/{copy_pass,reference_marker,span_inflater,sparse_window,window_maker,zero_scanner,zlib_inflater,zstd_decoder,zstd_frames,zstd_pass}.cc \
+    native/{copy_pass,reference_marker,span_inflater,sparse_block,sparse_window,window_maker,zero_scanner,zlib_inflater,zstd_decoder,zstd_frames,zstd_pass}.cc \
     -lcrypto -lz -lzstd
   if "./$name" canary >canary.log 2>&1 || ! grep -q "$canary" canary.log; then
     cat canary.log

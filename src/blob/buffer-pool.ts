@@ -8,36 +8,47 @@ import { grainBytes, Slab, slabBytes } from './slab.js'
 /** What is longer comes alone, and leaves no holes. */
 const longestSlabBytes = slabBytes / 2
 
+/** Takes memory back, all of it or its end. */
+type TakeBack = (memory: Buffer) => void
+
 /** A buffer with holders; its memory is used for something else once the last of them has let go. */
 export class Lease {
   #bytes: Buffer
-  readonly #release: (() => void) | undefined
-  /** What is kept alive. */
-  readonly heldBytes: number
+  #memory: Buffer
+  readonly #takeBack: TakeBack | undefined
   #holders = 1
 
-  private constructor(bytes: Buffer, heldBytes: number, release?: () => void) {
+  private constructor(bytes: Buffer, memory: Buffer, takeBack?: TakeBack) {
     this.#bytes = bytes
-    this.heldBytes = heldBytes
-    this.#release = release
+    this.#memory = memory
+    this.#takeBack = takeBack
   }
 
   /** Of memory that the garbage collector looks after. */
   static of(bytes: Buffer): Lease {
-    return new Lease(bytes, bytes.buffer.byteLength)
+    return new Lease(bytes, Buffer.from(bytes.buffer))
   }
 
-  static pooled(memory: Buffer, length: number, release: () => void): Lease {
-    return new Lease(memory.subarray(0, length), memory.length, release)
+  static pooled(memory: Buffer, length: number, takeBack: TakeBack): Lease {
+    return new Lease(memory.subarray(0, length), memory, takeBack)
   }
 
   get bytes(): Buffer {
     return this.#bytes
   }
 
-  /** Fewer bytes, of the same memory: more was taken than was needed. */
+  /** What is kept alive. */
+  get heldBytes(): number {
+    return this.#memory.length
+  }
+
+  /** Fewer bytes, of the same memory: more was taken than was needed, and the rest is given back. */
   shorten(length: number): void {
     this.#bytes = this.#bytes.subarray(0, length)
+    const needed = sizeOf(length)
+    if (this.#takeBack === undefined || needed >= this.#memory.length) return
+    this.#takeBack(this.#memory.subarray(needed))
+    this.#memory = this.#memory.subarray(0, needed)
   }
 
   hold(): this {
@@ -47,7 +58,7 @@ export class Lease {
 
   /** Once for the lease itself and for each `hold`; the bytes must not be looked at afterwards. */
   release(): void {
-    if (--this.#holders === 0) this.#release?.()
+    if (--this.#holders === 0) this.#takeBack?.(this.#memory)
   }
 }
 
@@ -76,6 +87,25 @@ export class BufferPool {
       if (this.#kept.bytes + slabBytes <= this.#mostBytes() || !this.#giveUpSome())
         return this.#kept.grow(length)
     }
+  }
+
+  /**
+   * The same, but as much of the memory as is there is all there is: undefined when there is no place for it and `giveUpSome`
+   * has nothing more to give up.
+   */
+  takeIfRoom(length: number, giveUpSome: GiveUpSome): Lease | undefined {
+    if (length > longestSlabBytes) return Lease.of(Buffer.allocUnsafeSlow(length))
+    for (;;) {
+      const lease = this.#kept.take(length)
+      if (lease !== undefined) return lease
+      if (this.#kept.bytes + slabBytes <= this.wholeBytes) return this.#kept.grow(length)
+      if (!giveUpSome()) return undefined
+    }
+  }
+
+  /** What is kept may take, in whole slabs; one there is always. */
+  get wholeBytes(): number {
+    return Math.max(1, Math.floor(this.#mostBytes() / slabBytes)) * slabBytes
   }
 
   /** Filled by `fill`, which fails only when it writes no more. */
@@ -125,8 +155,8 @@ class SlabList {
   }
 
   #lease(slab: Slab, memory: Buffer, length: number): Lease {
-    return Lease.pooled(memory, length, () => {
-      slab.give(memory)
+    return Lease.pooled(memory, length, (returned) => {
+      slab.give(returned)
       if (slab.isEmpty) this.#dropAllButOneEmpty()
     })
   }

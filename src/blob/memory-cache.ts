@@ -7,7 +7,15 @@ interface Kept {
   readonly lease: Lease
   /** Where it was published. */
   withdraw: (() => void) | undefined
+  wasRead: boolean
+  /** Until it is read. */
+  isForLater: boolean
+  /** Until it is read or its pass ends: nothing else that is kept for later pushes it out. */
+  isProtected: boolean
 }
+
+/** What is kept for later at most: the rest is for who reads elsewhere meanwhile, or follows closely. */
+const shareForLater = 0.85
 
 /**
  * The process's one budget for bytes that can be made again: chunks and spans of all layers. Keys are
@@ -17,7 +25,7 @@ export class MemoryCache {
   /** For what is to be kept here, and for what takes turns with it. */
   readonly pool = new BufferPool(
     () => this.roomBytes,
-    () => this.#entries.pop() !== undefined,
+    () => this.#pop(),
   )
   readonly decoders = new DecoderRoom({
     makeRoom: (bytes) => this.#makeReservable(bytes),
@@ -30,6 +38,7 @@ export class MemoryCache {
   /** Absent where nobody reads from there. */
   readonly resident: ResidentSpans | undefined
   #reservedBytes = 0
+  #protectedBytes = 0
   readonly #dispensable = new Set<() => void>()
   hits = 0
   misses = 0
@@ -43,9 +52,10 @@ export class MemoryCache {
       maxSize: Math.max(1, maximumBytes),
       maxEntrySize: this.longestBytes,
       sizeCalculation: ({ lease }) => Math.max(1, lease.heldBytes),
-      dispose: ({ lease, withdraw }) => {
-        withdraw?.()
-        lease.release()
+      dispose: (kept) => {
+        kept.withdraw?.()
+        this.#unprotect(kept)
+        kept.lease.release()
       },
     })
   }
@@ -93,15 +103,25 @@ export class MemoryCache {
 
   /** To be looked at before anything is awaited, or held. */
   find(key: string): Lease | undefined {
-    const kept = this.#entries.get(key)
-    if (kept === undefined) this.misses++
+    const found = this.peek(key)
+    if (found === undefined) this.misses++
     else this.hits++
-    return kept?.lease
+    return found
   }
 
   /** The same for who has other places to look: neither a hit nor a miss. */
   peek(key: string): Lease | undefined {
-    return this.#entries.get(key)?.lease
+    const kept = this.#entries.get(key)
+    if (kept === undefined) return undefined
+    kept.wasRead = true
+    kept.isForLater = false
+    this.#unprotect(kept)
+    return kept.lease
+  }
+
+  /** Whether it was found since it was put there, and is there still. */
+  wasRead(key: string): boolean {
+    return this.#entries.peek(key)?.wasRead === true
   }
 
   /**
@@ -112,14 +132,71 @@ export class MemoryCache {
     // A unit that is too long is not kept, and then lru-cache disposes of nothing.
     if (lease.heldBytes > this.longestBytes) return
     this.#makeRoom(lease.heldBytes)
-    const kept: Kept = { lease: lease.hold(), withdraw: undefined }
+    this.#hold(key, { lease, wasRead: false, isForLater: false, isProtected: false }, publish)
+  }
+
+  /** Memory for what nobody has asked for yet: undefined where only what is kept for later could make room. */
+  takeForLater(length: number): Lease | undefined {
+    return this.pool.takeIfRoom(length, () => this.#popOther())
+  }
+
+  /** Whether so much more can be kept until somebody comes. */
+  hasRoomForLater(bytes: number): boolean {
+    const most = Math.min(this.roomBytes, this.pool.wholeBytes) * shareForLater
+    return bytes <= this.longestBytes && this.#protectedBytes + bytes <= most
+  }
+
+  /** As `put`, of what nobody has asked for yet: where there is room for it beside what is kept for later. */
+  putForLater(key: string, lease: Lease, publish?: () => () => void): void {
+    const bytes = lease.heldBytes
+    if (bytes > this.longestBytes) return
+    while (this.usedBytes + bytes > this.roomBytes) if (!this.#popOther()) return
+    const isProtected = this.hasRoomForLater(bytes)
+    if (isProtected) this.#protectedBytes += bytes
+    this.#hold(key, { lease, wasRead: false, isForLater: true, isProtected }, publish)
+  }
+
+  /** Of one layer, whose pass is over. */
+  unprotect(digest: string): void {
+    this.#entries.forEach((kept, key) => {
+      if (key.includes(digest)) this.#unprotect(kept)
+    })
+  }
+
+  #hold(key: string, entry: Omit<Kept, 'withdraw'>, publish?: () => () => void): void {
+    const kept: Kept = { ...entry, withdraw: undefined }
+    kept.lease.hold()
     // What it takes the place of is withdrawn first.
     this.#entries.set(key, kept)
     kept.withdraw = publish?.()
   }
 
+  #unprotect(kept: Kept): void {
+    if (kept.isProtected) this.#protectedBytes -= kept.lease.heldBytes
+    kept.isProtected = false
+  }
+
+  /**
+   * The least recently used; of what is kept for later the newest, for who comes begins at the beginning and wants the
+   * oldest next.
+   */
+  #pop(): boolean {
+    const oldest = first(this.#entries.rkeys(), () => true)
+    if (oldest === undefined) return false
+    const isForLater = (key: string): boolean => this.#entries.peek(key)?.isForLater === true
+    return this.#entries.delete(
+      isForLater(oldest) ? (first(this.#entries.keys(), isForLater) ?? oldest) : oldest,
+    )
+  }
+
+  /** The least recently used of what is not protected. */
+  #popOther(): boolean {
+    const other = first(this.#entries.rkeys(), (key) => this.#entries.peek(key)?.isProtected === false)
+    return other !== undefined && this.#entries.delete(other)
+  }
+
   #makeRoom(bytes: number): void {
-    while (this.#entries.size > 0 && this.usedBytes + bytes > this.roomBytes) this.#entries.pop()
+    while (this.usedBytes + bytes > this.roomBytes) if (!this.#pop()) return
   }
 
   remove(key: string): void {
@@ -130,4 +207,9 @@ export class MemoryCache {
   removeLayer(digest: string): void {
     for (const key of [...this.#entries.keys()]) if (key.includes(digest)) this.#entries.delete(key)
   }
+}
+
+function first<T>(values: Iterable<T>, is: (value: T) => boolean): T | undefined {
+  for (const value of values) if (is(value)) return value
+  return undefined
 }

@@ -81,7 +81,7 @@ export class FirstPass {
     this.#options = options
     this.progress = progress
     this.#decoderMemory = new Reservation(options.cache.memory)
-    this.recent = new SpanBuilder(options.layer.digest, options.cache.memory, options.inflations)
+    this.recent = new SpanBuilder(options.layer.digest, options.cache.memory)
   }
 
   /** Restores what the journal has; no request is made before `run`. */
@@ -133,6 +133,7 @@ export class FirstPass {
       this.#download?.close()
       this.#pass?.close()
       this.#decoderMemory.set(0)
+      this.recent.close()
       await this.#journal?.close()
     }
   }
@@ -236,7 +237,7 @@ export class FirstPass {
       case 'block': {
         const bytes = (this.#slots[event.slot] ?? zeros(event.length)).subarray(0, event.length)
         this.#scan(bytes, event)
-        if (this.#options.isBeingRead() || !this.#atHeader) this.recent.add(bytes, event)
+        if (this.#options.isBeingRead() || !this.#atHeader) this.recent.add(bytes, event, !this.#atHeader)
         progress.advance(event.uncompressedOffset + event.length)
         if (!event.zero) this.#release(event.slot)
         break
@@ -248,6 +249,7 @@ export class FirstPass {
         }
         break
       case 'span':
+        if (progress.codec !== 'none') this.#options.inflations.add(progress.spans.count)
         progress.addSpan(event)
         this.#newSpans.push(event)
         break

@@ -1,8 +1,11 @@
-/** What was inflated of a layer in this mount, and how much of it anew: a byte for each of its spans remembers which. */
+/**
+ * What was inflated of a layer in this mount, whoever did it, and how much of it anew: a byte for each of its spans remembers
+ * which. A first pass inflates each span once; who reads one that it did not keep inflates that again.
+ */
 export class Inflations {
   /** 1 for a span that was inflated. */
   #seen = new Uint8Array(8)
-  /** Spans: for readers, or by a first pass that kept them for some. */
+  /** Spans. */
   total = 0
   /** Those among them that had been inflated before. */
   repeated = 0

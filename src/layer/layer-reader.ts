@@ -85,6 +85,7 @@ export class LayerReader {
   /** What is in memory: the span that the first pass is at, or one that was inflated lately. */
   #peekSome(offset: number, length: number): Buffer | undefined {
     const pass = this.#layer.pass()
+    pass?.recent.follow(offset)
     const shown = shownBytes(pass, offset, length)
     if (shown === 0) return undefined
     return pass?.recent.peekSome(offset, shown) ?? this.#layer.source()?.peekSome(offset, shown)

@@ -21,9 +21,9 @@ export interface LayerStatus {
   readonly indexBytes: number
   /** Chunk bytes of this layer in the disk cache. */
   readonly cachedBytes: number
-  /** For readers: by the first pass, which kept them in memory, or later. What it inflated for nobody is not counted. */
+  /** In this mount: by a first pass, each once, and for readers. */
   readonly spansInflated: number
-  /** Of these, the ones that had been inflated before: there was no room for them in memory. */
+  /** Of these, the ones that had been inflated before: memory had no room for them, or nobody was there to keep them for. */
   readonly spansInflatedAgain: number
   readonly error: string | undefined
 }

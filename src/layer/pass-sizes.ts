@@ -26,5 +26,7 @@ export const lagBytes = 128 << 20
 /** A span of the usual spacing fits in one slot. */
 export const slotBytes = (1 << 20) + (256 << 10)
 export const slotCount = 8
+/** What lies between zeros that are not hashed yet, and checkpoints that wait for the hash (native/hash_lane.cc). */
+const waitingBytes = 8 << 20
 /** What a pass holds at most. */
-export const passBytes = downloadBytes + slotCount * slotBytes
+export const passBytes = downloadBytes + slotCount * slotBytes + waitingBytes

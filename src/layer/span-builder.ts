@@ -2,27 +2,29 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import { zeros } from '../blob/zeros.js'
 import type { BlockEvent } from '../native.js'
-import type { Inflations } from './inflations.js'
-import { keepSpan, spanKey } from './kept-spans.js'
+import { keepSpanForLater, spanKey } from './kept-spans.js'
 
 /** Room for a span of the usual spacing and the deflate block that ends it. */
 const usualSpanBytes = (1 << 20) + (256 << 10)
+/** No span is longer, unless a single deflate block at its end is. */
+const usualMaximumBytes = 4 << 20
 /** A longer span is read in pieces later (span-source.ts) and not kept whole. */
 export const longestKeptSpanBytes = 16 << 20
-
-/** Of the memory cache: the rest is for who reads elsewhere meanwhile. */
-const shareOfUnread = 0.85
+/** Who reads so little behind the frontier follows it. */
+const nearBytes = 16 << 20
 
 /**
  * Keeps what the first pass inflates while somebody reads the layer, span by span, in the memory cache: a reader that
  * follows the frontier has nothing inflated a second time. The span that is being built can be read as well. Zeros
- * take no memory until something else follows them in the same span. What nobody has come to read yet is not pushed out by
- * what is further on: a reader that starts at the beginning when the pass is done, as qemu-img does, finds that there.
+ * take no memory until something else follows them in the same span.
+ *
+ * What nobody has come to read yet is not pushed out by what is further on: a reader that starts at the beginning when
+ * the pass is done, as qemu-img does, finds that there. Once there is no room for more of it, spans are kept for who
+ * follows closely, one taking the other's place, and while nobody does not even copied.
  */
 export class SpanBuilder {
   readonly #digest: string
   readonly #memory: MemoryCache
-  readonly #inflations: Inflations
   /** Of the present span. */
   #index = 0
   /** Where the present span begins. */
@@ -32,15 +34,15 @@ export class SpanBuilder {
   #filled = 0
   /** Undefined while all of it is zero. */
   #lease: Lease | undefined
-  #tooLong = false
-  /** What is in the memory cache of it, as far as is known. */
-  #kept: { readonly key: string; readonly bytes: number }[] = []
-  #keptBytes = 0
+  #isPassedOver = false
+  /** Where the frontier was when somebody read near it. */
+  #followedAt = Number.NEGATIVE_INFINITY
+  /** Of spans within nearBytes of the frontier. */
+  #lately: { readonly key: string; readonly end: number }[] = []
 
-  constructor(digest: string, memory: MemoryCache, inflations: Inflations) {
+  constructor(digest: string, memory: MemoryCache) {
     this.#digest = digest
     this.#memory = memory
-    this.#inflations = inflations
   }
 
   /** The span with this number begins here, and those before it are known. */
@@ -49,20 +51,23 @@ export class SpanBuilder {
     this.#index = index
   }
 
-  /** `bytes` are only looked at. */
-  add(bytes: Buffer, block: Pick<BlockEvent, 'uncompressedOffset' | 'zero'>): void {
-    if (this.#tooLong) return
+  /** `bytes` are only looked at. `isNeeded`: whether anybody reads or not. */
+  add(bytes: Buffer, block: Pick<BlockEvent, 'uncompressedOffset' | 'zero'>, isNeeded = false): void {
+    if (this.#isPassedOver) return
     if (this.#start + this.#filled !== block.uncompressedOffset) {
       this.#start = block.uncompressedOffset
       this.#drop()
     }
     const needed = this.#filled + bytes.length
-    if (needed > longestKeptSpanBytes) {
-      this.#tooLong = true
-      this.#drop()
-      return
+    if (this.#lease !== undefined || !block.zero) {
+      const room = needed > longestKeptSpanBytes ? undefined : this.#roomFor(needed, isNeeded)
+      if (room === undefined) {
+        this.#isPassedOver = true
+        this.#drop()
+        return
+      }
+      bytes.copy(room, this.#filled)
     }
-    if (this.#lease !== undefined || !block.zero) bytes.copy(this.#roomFor(needed), this.#filled)
     this.#filled = needed
   }
 
@@ -73,13 +78,21 @@ export class SpanBuilder {
     if (this.#lease !== undefined && isWhole) {
       this.#lease.shorten(this.#filled)
       keep?.(this.#index, this.#lease)
-      this.#keep(this.#start, this.#lease)
+      keepSpanForLater(this.#memory, this.#digest, this.#start, this.#lease)
+      this.#lately.push({ key: spanKey(this.#digest, this.#start), end: offset })
     }
+    this.#lately = this.#lately.filter(({ end }) => end > offset - nearBytes)
     this.#drop()
     this.#index++
     this.#spanStart = offset
     this.#start = offset
-    this.#tooLong = false
+    this.#isPassedOver = false
+  }
+
+  /** Somebody wants what is at `offset`, be it here or not. */
+  follow(offset: number): void {
+    const at = offset - this.#spanStart
+    if (at >= -nearBytes && at < usualMaximumBytes) this.#followedAt = this.#spanStart
   }
 
   /** Up to `length` bytes from `offset`, those that are here; good until anything is awaited. */
@@ -90,18 +103,16 @@ export class SpanBuilder {
     return this.#lease?.bytes.subarray(at, at + found) ?? zeros(found)
   }
 
-  #keep(offset: number, lease: Lease): void {
-    const limit = this.#memory.roomBytes * shareOfUnread
-    const bytes = lease.heldBytes
-    if (this.#keptBytes + bytes > limit) {
-      this.#kept = this.#kept.filter((kept) => this.#memory.has(kept.key))
-      this.#keptBytes = this.#kept.reduce((sum, kept) => sum + kept.bytes, 0)
-    }
-    if (this.#keptBytes + bytes > limit) return
-    keepSpan(this.#memory, this.#digest, offset, lease)
-    this.#inflations.add(this.#index)
-    this.#kept.push({ key: spanKey(this.#digest, offset), bytes })
-    this.#keptBytes += bytes
+  /** The pass is over: what was kept for later may be pushed out like anything else. */
+  close(): void {
+    this.#drop()
+    this.#memory.unprotect(this.#digest)
+  }
+
+  /** Whether somebody reads what the pass has just been at. */
+  #isFollowed(): boolean {
+    const isNear = this.#followedAt > this.#spanStart - nearBytes
+    return isNear || this.#lately.some(({ key }) => this.#memory.wasRead(key))
   }
 
   #drop(): void {
@@ -110,15 +121,20 @@ export class SpanBuilder {
     this.#filled = 0
   }
 
-  #roomFor(bytes: number): Buffer {
-    const { pool } = this.#memory
+  /** Undefined where it is not worth it. */
+  #roomFor(bytes: number, isNeeded: boolean): Buffer | undefined {
+    const memory = this.#memory
     const before = this.#lease
     if (before !== undefined && before.bytes.length >= bytes) return before.bytes
-    const longer = pool.take(Math.max(usualSpanBytes, bytes, (before?.bytes.length ?? 0) * 2))
-    if (before === undefined) longer.bytes.fill(0, 0, this.#filled)
-    else before.bytes.copy(longer.bytes, 0, 0, this.#filled)
+    const length = Math.max(usualMaximumBytes, bytes)
+    const isWanted = memory.hasRoomForLater(Math.max(usualSpanBytes, bytes)) || this.#isFollowed()
+    const longer = isWanted || isNeeded ? memory.takeForLater(length) : undefined
+    const lease = longer ?? (isNeeded ? memory.pool.take(length) : undefined)
+    if (lease === undefined) return undefined
+    if (before === undefined) lease.bytes.fill(0, 0, this.#filled)
+    else before.bytes.copy(lease.bytes, 0, 0, this.#filled)
     before?.release()
-    this.#lease = longer
-    return longer.bytes
+    this.#lease = lease
+    return lease.bytes
   }
 }

@@ -190,6 +190,24 @@ test('windows hold only what is referred to, and are smaller for it', async () =
   assert.ok(stored.spans.every((span) => span.windowLength === 0))
 })
 
+test('little between zeros comes out whole and is hashed in its place, wherever it lies', async () => {
+  const pieces = fc.array(
+    fc.tuple(
+      fc.oneof(fc.nat(9000), fc.nat(300_000), fc.constantFrom(4096, 48 << 10)),
+      fc.oneof(fc.nat(600), fc.nat(9000)),
+    ),
+    { maxLength: 60 },
+  )
+  await fc.assert(
+    fc.asyncProperty(pieces, async (layout) => {
+      const parts = layout.flatMap(([zeros, data]) => [Buffer.alloc(zeros), Buffer.alloc(data, 1)])
+      const source = Buffer.concat([...parts, Buffer.alloc(1)])
+      await check(source, gzipSync(source, { level: 1 }))
+    }),
+    { numRuns: 40 },
+  )
+})
+
 test('zeros are told without a slot, and a pass with one comes to their end', async () => {
   const slots = allocateSlots(1, 64 << 10)
   const dataBytes = 200_000
