@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "parked_reads.h"
 #include "resident_spans.h"
 
 namespace registryfs {
@@ -39,6 +40,9 @@ class FuseChannel {
   // One message. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
 
+  // Reads that the threads which inflate answer.
+  ParkedReads& Parked() { return parked_; }
+
   // A file's number for FOPEN_PASSTHROUGH, or the negative errno.
   int OpenBacking(int file);
   // The errno, 0 when it is gone.
@@ -56,6 +60,7 @@ class FuseChannel {
   const int wake_;
   const Events events_;
   const std::shared_ptr<ResidentSpans> resident_;
+  ParkedReads parked_;
   std::atomic<bool> closing_{false};
   std::mutex ending_;
   int running_;

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <utility>
 
+#include "resident_answer.h"
+
 namespace registryfs {
 
 namespace {
@@ -93,18 +95,7 @@ bool FuseReceiver::AnswerRead(size_t length) {
   if (!resident_->Find(asked.fh, asked.offset, std::min(asked.size, kMaximumReadBytes), &found)) return false;
   // There may be no end of reads that are answered here.
   PassOn();
-  fuse_out_header header = {sizeof(header), 0, request.unique};
-  iovec written[ResidentSpans::kMaximumParts + 1] = {{&header, sizeof(header)}};
-  for (int i = 0; i < found.Count(); ++i) {
-    written[i + 1] = found.Parts()[i];
-    header.len += static_cast<uint32_t>(found.Parts()[i].iov_len);
-  }
-  ssize_t taken;
-  do {
-    taken = writev(descriptor_, written, found.Count() + 1);
-  } while (taken < 0 && errno == EINTR);
-  // ENOENT: nobody waits for it any more.
-  if (taken < 0 && errno != ENOENT) return false;
+  if (AnswerFound(descriptor_, request.unique, found) != 0) return false;
   resident_->CountAnswer();
   if (!found.touched.empty()) events_.onTouched(std::move(found.touched));
   return true;

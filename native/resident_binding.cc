@@ -9,6 +9,8 @@ Napi::Function ResidentBinding::Define(Napi::Env env) {
                      {InstanceMethod<&ResidentBinding::ShowUpTo>("showUpTo"),
                       InstanceMethod<&ResidentBinding::Publish>("publish"),
                       InstanceMethod<&ResidentBinding::Withdraw>("withdraw"),
+                      InstanceMethod<&ResidentBinding::Retract>("retract"),
+                      InstanceMethod<&ResidentBinding::Renew>("renew"),
                       InstanceMethod<&ResidentBinding::OpenFile>("openFile"),
                       InstanceMethod<&ResidentBinding::CloseFile>("closeFile"),
                       InstanceMethod<&ResidentBinding::CloseAllFiles>("closeAllFiles"),
@@ -44,6 +46,20 @@ Napi::Value ResidentBinding::Withdraw(const Napi::CallbackInfo& info) {
   if (!arguments.AreWhole()) return info.Env().Undefined();
   spans_->Withdraw(place);
   pinned_.erase({place.space, place.offset});
+  return info.Env().Undefined();
+}
+
+Napi::Value ResidentBinding::Retract(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const ResidentSpans::Place place = {arguments[0].Whole(), arguments[1].Whole()};
+  if (arguments.AreWhole()) spans_->Retract(place);
+  return info.Env().Undefined();
+}
+
+Napi::Value ResidentBinding::Renew(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint64_t space = arguments[0].Whole();
+  if (arguments.AreWhole()) spans_->Renew(space);
   return info.Env().Undefined();
 }
 

@@ -21,6 +21,8 @@ class ResidentBinding : public Napi::ObjectWrap<ResidentBinding> {
   Napi::Value ShowUpTo(const Napi::CallbackInfo& info);
   Napi::Value Publish(const Napi::CallbackInfo& info);
   Napi::Value Withdraw(const Napi::CallbackInfo& info);
+  Napi::Value Retract(const Napi::CallbackInfo& info);
+  Napi::Value Renew(const Napi::CallbackInfo& info);
   Napi::Value OpenFile(const Napi::CallbackInfo& info);
   Napi::Value CloseFile(const Napi::CallbackInfo& info);
   Napi::Value CloseAllFiles(const Napi::CallbackInfo& info);

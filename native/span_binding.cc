@@ -1,5 +1,7 @@
 #include "span_binding.h"
 
+#include "resident_binding.h"
+
 namespace registryfs {
 
 namespace {
@@ -41,7 +43,20 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   const Argument zlib = request.Get("zlib");
   span.zlib = zlib.Is(napi_boolean) && zlib.Flag();
   job->ReadFirst(request.Get("files"));
-  job->work = [span](SpanInflater& inflater, Job&) { return inflater.Inflate(span); };
+  const bool isOffered = arguments[3].Is(napi_object);
+  const ResidentSpans::Place place = {isOffered ? arguments[4].Whole() : 0,
+                                      isOffered ? arguments[5].Whole() : 0};
+  std::shared_ptr<ResidentSpans> resident;
+  const ResidentBinding* const table =
+      isOffered ? ResidentBinding::Unwrap(info[3].As<Napi::Object>()) : nullptr;
+  if (table != nullptr) resident = table->Spans();
+  const uint64_t generation = resident ? resident->GenerationOf(place.space) : 0;
+  job->work = [span, resident, place, generation](SpanInflater& inflater, Job&) {
+    const char* const problem = inflater.Inflate(span);
+    if (problem == nullptr && resident)
+      resident->Offer(place, span.target, span.targetLength, generation);
+    return problem;
+  };
   job->callback = arguments[2].Keep();
   if (arguments.AreWhole()) Submit(std::move(job));
 }

@@ -6,6 +6,7 @@
 import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
+import type { ResidentSpace } from '../blob/resident-spans.js'
 import type { ByteSource } from '../blob/source.js'
 import { zeros } from '../blob/zeros.js'
 import { inflateSpan, type FilePart } from '../native.js'
@@ -66,7 +67,13 @@ export class SpanSource implements TarSource {
 
   retire(): void {
     this.#isRetired = true
+    this.#space?.renew()
     this.#options.zstd()?.retire()
+  }
+
+  get #space(): ResidentSpace | undefined {
+    const { memory, digest } = this.#options
+    return memory.resident?.spaceOf(digest)
   }
 
   covers(offset: number): boolean {
@@ -164,6 +171,8 @@ export class SpanSource implements TarSource {
         if (this.#isKept(span)) keepSpan(memory, digest, span.uncompressedOffset, lease)
         else memory.put(key, lease)
       }
+      // What was offered to readers and not kept is about to be used for something else.
+      if (!memory.has(key)) this.#space?.retract(span.uncompressedOffset)
       // All who wait for this flight go on before the event loop does: until then it is held for them.
       setImmediate(() => {
         lease.release()
@@ -216,7 +225,8 @@ export class SpanSource implements TarSource {
         lengthBytes,
         crc32: whole ? span.crc32 : undefined,
       }
-      return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes))
+      const offer = whole && this.#isKept(span) ? this.#space?.offer(span.uncompressedOffset) : undefined
+      return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes, offer))
     })
   }
 }
