@@ -42,13 +42,13 @@ napi_value PlacesOf(Napi::Env env, const std::vector<ResidentSpans::Place>& plac
 }  // namespace
 
 Napi::Function FuseChannelBinding::Define(Napi::Env env) {
-  return DefineClass(env, "FuseChannel",
-                     {InstanceMethod<&FuseChannelBinding::Reply>("reply"),
-                      InstanceMethod<&FuseChannelBinding::Park>("park"),
-                      InstanceMethod<&FuseChannelBinding::TakeBack>("takeBack"),
-                      InstanceMethod<&FuseChannelBinding::OpenBacking>("openBacking"),
-                      InstanceMethod<&FuseChannelBinding::CloseBacking>("closeBacking"),
-                      InstanceMethod<&FuseChannelBinding::Close>("close")});
+  return DefineClass(
+      env, "FuseChannel",
+      {InstanceMethod<&FuseChannelBinding::Reply>("reply"), InstanceMethod<&FuseChannelBinding::Park>("park"),
+       InstanceMethod<&FuseChannelBinding::TakeBack>("takeBack"),
+       InstanceMethod<&FuseChannelBinding::OpenBacking>("openBacking"),
+       InstanceMethod<&FuseChannelBinding::CloseBacking>("closeBacking"),
+       InstanceMethod<&FuseChannelBinding::Close>("close")});
 }
 
 FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)

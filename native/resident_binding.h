@@ -16,6 +16,8 @@ class ResidentBinding : public Napi::ObjectWrap<ResidentBinding> {
   explicit ResidentBinding(const Napi::CallbackInfo& info);
 
   const std::shared_ptr<ResidentSpans>& Spans() const { return spans_; }
+  // Those of a table; null where it is something else.
+  static std::shared_ptr<ResidentSpans> SpansOf(Napi::Env env, napi_value table);
 
  private:
   Napi::Value ShowUpTo(const Napi::CallbackInfo& info);

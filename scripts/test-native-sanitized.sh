@@ -52,6 +52,9 @@ stress() {
   g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread "$@" -o "$name-resident" \
     test/native/resident_stress.cc native/fuse_{channel,receiver}.cc native/{parked_reads,resident_answer,resident_spans}.cc
   "./$name-resident"
+  g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread "$@" -o "$name-parked" \
+    test/native/parked_stress.cc native/fuse_{channel,receiver}.cc native/{parked_reads,resident_answer,resident_spans}.cc
+  "./$name-parked"
 }
 if [[ -f /usr/include/zlib.h && -f /usr/include/zstd.h && -f /usr/include/openssl/sha.h ]]; then
   echo '== threads alone: ThreadSanitizer'

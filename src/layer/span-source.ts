@@ -107,7 +107,7 @@ export class SpanSource implements TarSource {
     return found.bytes.copy(target, 0, at - piece * pieceBytes)
   }
 
-  async load(offset: number, _length: number, options: ReadOptions): Promise<boolean> {
+  async load(offset: number, length: number, options: ReadOptions): Promise<boolean> {
     const { spans, memory, digest } = this.#options
     const index = spans.find(offset)
     if (index === undefined) return false
@@ -115,7 +115,11 @@ export class SpanSource implements TarSource {
     if (span.zero) return true
     if (!this.#isKept(span)) return false
     this.#readAhead(index)
-    await abortable(this.#piece(index, span, 0), options.signal)
+    const piece = this.#piece(index, span, 0)
+    // Not one after another what the same reader waits for.
+    const last = spans.find(offset + length - 1) ?? index
+    for (let next = index + 1; next <= last; next++) this.#prepare(next)
+    await abortable(piece, options.signal)
     return memory.has(pieceKey(digest, span, 0))
   }
 
