@@ -51,7 +51,7 @@ export interface Status {
     readonly layers: readonly LayerStatus[]
   }[]
   readonly cache: {
-    /** Reads that were answered from memory without JavaScript. */
+    /** Reads that threads of the addon answered, from memory or as they inflated. */
     readonly memoryAnswers: number
   }
   readonly requests: {
@@ -62,6 +62,8 @@ export interface Status {
     readonly blobBytes: number
   }
   readonly spans: { readonly inflated: number; readonly inflatedAgain: number }
+  /** Of the kernel, by name. */
+  readonly mount: { readonly requests: Readonly<Record<string, number>> }
 }
 
 /** /.registryfs/status.json of a mount. */
