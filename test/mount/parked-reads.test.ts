@@ -111,12 +111,14 @@ for (const { binding, flags } of bindings) {
     const bad = Array.from({ length: 4 }, async () =>
       run('dd', [`if=${setup.disk}`, 'iflag=direct', 'bs=64k', 'skip=638', 'of=/dev/null']),
     )
-    for (const { stderr } of await Promise.all(bad)) assert.match(stderr, /Input\/output error/)
+    const failed = (await Promise.all(bad)).filter(({ code }) => code !== 0)
+    // Who comes after the first one has the next pass, which knows better.
+    assert.ok(failed.length > 0)
+    for (const { stderr } of failed) assert.match(stderr, /Input\/output error/)
     const expected = Array.from({ length: 8 }, (_, reader) =>
       sha256Of(disk.subarray(reader * (2 << 20), (reader + 1) * (2 << 20))),
     )
     assert.deepEqual(await Promise.all(good), expected)
-    // The next pass knows better.
     assert.equal(await sha256sum(setup.disk), sha256Of(disk))
     assert.equal(await setup.mount.stop(), 0)
   })
