@@ -216,7 +216,7 @@ export class SpanSource implements TarSource {
           ? await compressed.fillUnchecked(offset, input)
           : await fillFrom(compressed, offset, input)
       const known = span.windowLength === 0 ? noWindow : windows.find(index)
-      const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
+      const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafe(known.length)
       const request = {
         input,
         files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
