@@ -34,8 +34,10 @@ FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<Resident
       events_(std::move(events)),
       resident_(std::move(resident)),
       bare_(bare),
+      parked_(descriptor, resident_.get()),
       running_(kThreads) {
   fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
+  if (resident_) resident_->Watch(this, [this] { parked_.AnswerResident(); });
   for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -60,6 +62,8 @@ int FuseChannel::CloseBacking(int backing) {
 void FuseChannel::Close() {
   if (threads_.empty()) return;
   WakeAll();
+  // Nobody who inflates writes to it any more.
+  if (resident_) resident_->Unwatch(this);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   close(descriptor_);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bare_inodes.h"
+#include "parked_reads.h"
 #include "resident_spans.h"
 
 namespace registryfs {
@@ -40,6 +41,9 @@ class FuseChannel {
   // One message. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
 
+  // Reads that the threads which inflate answer.
+  ParkedReads& Parked() { return parked_; }
+
   // A file's number for FOPEN_PASSTHROUGH, or the negative errno.
   int OpenBacking(int file);
   // The errno, 0 when it is gone.
@@ -58,6 +62,7 @@ class FuseChannel {
   const Events events_;
   const std::shared_ptr<ResidentSpans> resident_;
   const BareInodes bare_;
+  ParkedReads parked_;
   std::atomic<bool> closing_{false};
   std::mutex ending_;
   int running_;

@@ -42,11 +42,13 @@ napi_value PlacesOf(Napi::Env env, const std::vector<ResidentSpans::Place>& plac
 }  // namespace
 
 Napi::Function FuseChannelBinding::Define(Napi::Env env) {
-  return DefineClass(env, "FuseChannel",
-                     {InstanceMethod<&FuseChannelBinding::Reply>("reply"),
-                      InstanceMethod<&FuseChannelBinding::OpenBacking>("openBacking"),
-                      InstanceMethod<&FuseChannelBinding::CloseBacking>("closeBacking"),
-                      InstanceMethod<&FuseChannelBinding::Close>("close")});
+  return DefineClass(
+      env, "FuseChannel",
+      {InstanceMethod<&FuseChannelBinding::Reply>("reply"), InstanceMethod<&FuseChannelBinding::Park>("park"),
+       InstanceMethod<&FuseChannelBinding::TakeBack>("takeBack"),
+       InstanceMethod<&FuseChannelBinding::OpenBacking>("openBacking"),
+       InstanceMethod<&FuseChannelBinding::CloseBacking>("closeBacking"),
+       InstanceMethod<&FuseChannelBinding::Close>("close")});
 }
 
 FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
@@ -105,6 +107,23 @@ Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {
   if (!arguments.AreWhole()) return Napi::Number::New(env_, ENODEV);
   for (int i = 1; i < count; ++i) header.len += static_cast<uint32_t>(written[i].iov_len);
   return Napi::Number::New(env_, channel_->Write(written, count));
+}
+
+Napi::Value FuseChannelBinding::Park(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint64_t unique = arguments[0].Whole();
+  const uint64_t handle = arguments[1].Whole();
+  const uint64_t offset = arguments[2].Whole();
+  const size_t length = arguments[3].Whole();
+  if (!channel_ || !arguments.AreWhole()) return Napi::Boolean::New(env_, false);
+  return Napi::Boolean::New(env_, channel_->Parked().Park(unique, handle, offset, length));
+}
+
+Napi::Value FuseChannelBinding::TakeBack(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint64_t unique = arguments[0].Whole();
+  if (!channel_ || !arguments.AreWhole()) return Napi::Boolean::New(env_, false);
+  return Napi::Boolean::New(env_, channel_->Parked().TakeBack(unique));
 }
 
 Napi::Value FuseChannelBinding::OpenBacking(const Napi::CallbackInfo& info) {

@@ -30,6 +30,8 @@ class FuseChannelBinding : public Napi::ObjectWrap<FuseChannelBinding> {
   };
 
   Napi::Value Reply(const Napi::CallbackInfo& info);
+  Napi::Value Park(const Napi::CallbackInfo& info);
+  Napi::Value TakeBack(const Napi::CallbackInfo& info);
   Napi::Value OpenBacking(const Napi::CallbackInfo& info);
   Napi::Value CloseBacking(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);

@@ -10,6 +10,8 @@
 #include <iterator>
 #include <utility>
 
+#include "resident_answer.h"
+
 namespace registryfs {
 
 namespace {
@@ -108,13 +110,9 @@ bool FuseReceiver::AnswerRead(const fuse_in_header& request, size_t length) {
   std::memcpy(&asked, buffer_.data() + sizeof(request), sizeof(asked));
   ResidentSpans::Found found(resident_);
   if (!resident_->Find(asked.fh, asked.offset, std::min(asked.size, kMaximumReadBytes), &found)) return false;
-  fuse_out_header header = {sizeof(header), 0, request.unique};
-  iovec written[ResidentSpans::kMaximumParts + 1] = {{&header, sizeof(header)}};
-  for (int i = 0; i < found.Count(); ++i) {
-    written[i + 1] = found.Parts()[i];
-    header.len += static_cast<uint32_t>(found.Parts()[i].iov_len);
-  }
-  if (!Write(written, found.Count() + 1)) return false;
+  // There may be no end of reads that are answered here.
+  PassOn();
+  if (AnswerFound(descriptor_, request.unique, found) != 0) return false;
   resident_->CountAnswer();
   if (!found.touched.empty()) events_.onTouched(std::move(found.touched));
   return true;

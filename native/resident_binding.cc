@@ -5,18 +5,27 @@
 namespace registryfs {
 
 Napi::Function ResidentBinding::Define(Napi::Env env) {
-  return DefineClass(env, "ResidentTable",
-                     {InstanceMethod<&ResidentBinding::ShowUpTo>("showUpTo"),
-                      InstanceMethod<&ResidentBinding::Publish>("publish"),
-                      InstanceMethod<&ResidentBinding::Withdraw>("withdraw"),
-                      InstanceMethod<&ResidentBinding::OpenFile>("openFile"),
-                      InstanceMethod<&ResidentBinding::CloseFile>("closeFile"),
-                      InstanceMethod<&ResidentBinding::CloseAllFiles>("closeAllFiles"),
-                      InstanceMethod<&ResidentBinding::BeginEpoch>("beginEpoch"),
-                      InstanceMethod<&ResidentBinding::Answers>("answers")});
+  return DefineClass(
+      env, "ResidentTable",
+      {InstanceMethod<&ResidentBinding::ShowUpTo>("showUpTo"),
+       InstanceMethod<&ResidentBinding::Publish>("publish"),
+       InstanceMethod<&ResidentBinding::Withdraw>("withdraw"),
+       InstanceMethod<&ResidentBinding::Retract>("retract"), InstanceMethod<&ResidentBinding::Renew>("renew"),
+       InstanceMethod<&ResidentBinding::OpenFile>("openFile"),
+       InstanceMethod<&ResidentBinding::CloseFile>("closeFile"),
+       InstanceMethod<&ResidentBinding::CloseAllFiles>("closeAllFiles"),
+       InstanceMethod<&ResidentBinding::BeginEpoch>("beginEpoch"),
+       InstanceMethod<&ResidentBinding::Answers>("answers")});
 }
 
 ResidentBinding::ResidentBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ResidentBinding>(info) {}
+
+// Not Unwrap, which would throw.
+std::shared_ptr<ResidentSpans> ResidentBinding::SpansOf(Napi::Env env, napi_value table) {
+  void* binding = nullptr;
+  if (napi_unwrap(env, table, &binding) != napi_ok || binding == nullptr) return nullptr;
+  return static_cast<ResidentBinding*>(binding)->spans_;
+}
 
 Napi::Value ResidentBinding::ShowUpTo(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
@@ -44,6 +53,20 @@ Napi::Value ResidentBinding::Withdraw(const Napi::CallbackInfo& info) {
   if (!arguments.AreWhole()) return info.Env().Undefined();
   spans_->Withdraw(place);
   pinned_.erase({place.space, place.offset});
+  return info.Env().Undefined();
+}
+
+Napi::Value ResidentBinding::Retract(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const ResidentSpans::Place place = {arguments[0].Whole(), arguments[1].Whole()};
+  if (arguments.AreWhole()) spans_->Retract(place);
+  return info.Env().Undefined();
+}
+
+Napi::Value ResidentBinding::Renew(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const uint64_t space = arguments[0].Whole();
+  if (arguments.AreWhole()) spans_->Renew(space);
   return info.Env().Undefined();
 }
 

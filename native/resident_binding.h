@@ -16,11 +16,15 @@ class ResidentBinding : public Napi::ObjectWrap<ResidentBinding> {
   explicit ResidentBinding(const Napi::CallbackInfo& info);
 
   const std::shared_ptr<ResidentSpans>& Spans() const { return spans_; }
+  // Those of a table; null where it is something else.
+  static std::shared_ptr<ResidentSpans> SpansOf(Napi::Env env, napi_value table);
 
  private:
   Napi::Value ShowUpTo(const Napi::CallbackInfo& info);
   Napi::Value Publish(const Napi::CallbackInfo& info);
   Napi::Value Withdraw(const Napi::CallbackInfo& info);
+  Napi::Value Retract(const Napi::CallbackInfo& info);
+  Napi::Value Renew(const Napi::CallbackInfo& info);
   Napi::Value OpenFile(const Napi::CallbackInfo& info);
   Napi::Value CloseFile(const Napi::CallbackInfo& info);
   Napi::Value CloseAllFiles(const Napi::CallbackInfo& info);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace registryfs {
 
@@ -12,13 +13,67 @@ void ResidentSpans::ShowUpTo(uint64_t space, uint64_t bytes) {
 
 void ResidentSpans::Publish(const Place& place, const uint8_t* data, size_t length) {
   std::unique_lock<std::mutex> lock(mutex_);
+  auto& spans = spaces_[place.space].spans;
+  const auto offered = spans.find(place.offset);
+  if (offered != spans.end() && offered->second.isOffered && offered->second.data == data &&
+      offered->second.length == length) {
+    offered->second.isOffered = false;
+    return;
+  }
   WithdrawLocked(place, &lock);
-  if (length > 0) spaces_[place.space].spans.emplace(place.offset, Span{data, length});
+  if (length > 0) spans.emplace(place.offset, Span{data, length});
 }
 
 void ResidentSpans::Withdraw(const Place& place) {
   std::unique_lock<std::mutex> lock(mutex_);
   WithdrawLocked(place, &lock);
+}
+
+void ResidentSpans::Offer(const Place& place, const uint8_t* data, size_t length, uint64_t generation) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Space& space = spaces_[place.space];
+    if (space.generation != generation || length == 0) return;
+    const auto [span, isNew] = space.spans.emplace(place.offset, Span{data, length});
+    if (isNew) span->second.isOffered = true;
+  }
+  const std::shared_lock<std::shared_mutex> lock(watching_);
+  for (const auto& [watcher, onOffered] : watchers_) onOffered();
+}
+
+void ResidentSpans::Retract(const Place& place) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  auto& spans = spaces_[place.space].spans;
+  const auto span = spans.find(place.offset);
+  if (span != spans.end() && span->second.isOffered) WithdrawLocked(place, &lock);
+}
+
+uint64_t ResidentSpans::GenerationOf(uint64_t space) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return spaces_[space].generation;
+}
+
+void ResidentSpans::Renew(uint64_t number) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  Space& space = spaces_[number];
+  ++space.generation;
+  const auto isOffered = [](const auto& span) { return span.second.isOffered; };
+  for (;;) {
+    const auto span = std::find_if(space.spans.begin(), space.spans.end(), isOffered);
+    if (span == space.spans.end()) return;
+    // Others may come and go meanwhile, but no more offers.
+    WithdrawLocked({number, span->first}, &lock);
+  }
+}
+
+void ResidentSpans::Watch(const void* watcher, std::function<void()> onOffered) {
+  const std::lock_guard<std::shared_mutex> lock(watching_);
+  watchers_[watcher] = std::move(onOffered);
+}
+
+void ResidentSpans::Unwatch(const void* watcher) {
+  const std::lock_guard<std::shared_mutex> lock(watching_);
+  watchers_.erase(watcher);
 }
 
 void ResidentSpans::WithdrawLocked(const Place& place, std::unique_lock<std::mutex>* lock) {
@@ -45,6 +100,11 @@ void ResidentSpans::CloseFile(uint64_t handle) {
 void ResidentSpans::CloseAllFiles() {
   const std::lock_guard<std::mutex> lock(mutex_);
   files_.clear();
+}
+
+bool ResidentSpans::IsOpen(uint64_t handle) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return files_.count(handle) > 0;
 }
 
 void ResidentSpans::BeginEpoch() {

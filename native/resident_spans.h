@@ -6,8 +6,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <shared_mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -31,6 +33,8 @@ class ResidentSpans {
     int holders = 0;
     // The last one in which it was read.
     uint64_t epoch = 0;
+    // Not published yet.
+    bool isOffered = false;
   };
 
  public:
@@ -62,15 +66,29 @@ class ResidentSpans {
 
   // Only `bytes` from the start of a space are shown; none at first.
   void ShowUpTo(uint64_t space, uint64_t bytes);
-  // Takes the place of a span that was there.
+  // Takes the place of a span that was there; of the same one if it was offered, and then nobody waits.
   void Publish(const Place& place, const uint8_t* data, size_t length);
   // Waits for those that write from it: of 1 MiB at most.
   void Withdraw(const Place& place);
+
+  // What a thread has inflated is read from now on, where there is nothing yet: until JavaScript, which hears
+  // of it later, publishes or retracts it. Not what was begun before the last renewal of its space.
+  void Offer(const Place& place, const uint8_t* data, size_t length, uint64_t generation);
+  // Withdraws what was offered there, and not published.
+  void Retract(const Place& place);
+  uint64_t GenerationOf(uint64_t space);
+  // What is being inflated for it turned out to be of no use.
+  void Renew(uint64_t space);
+
+  // `onOffered` is called after offers, on the threads that make them, until Unwatch has returned.
+  void Watch(const void* watcher, std::function<void()> onOffered);
+  void Unwatch(const void* watcher);
 
   // `handle` is a file of `size` bytes from `place` on.
   void OpenFile(uint64_t handle, const Place& place, uint64_t size);
   void CloseFile(uint64_t handle);
   void CloseAllFiles();
+  bool IsOpen(uint64_t handle);
 
   // From now on what is read counts as touched anew.
   void BeginEpoch();
@@ -86,6 +104,7 @@ class ResidentSpans {
  private:
   struct Space {
     uint64_t shownBytes = 0;
+    uint64_t generation = 0;
     // By offset.
     std::map<uint64_t, Span> spans;
   };
@@ -104,6 +123,8 @@ class ResidentSpans {
   uint64_t epoch_ = 1;
   std::unordered_map<uint64_t, Space> spaces_;
   std::unordered_map<uint64_t, File> files_;
+  std::shared_mutex watching_;
+  std::map<const void*, std::function<void()>> watchers_;
   std::atomic<uint64_t> answers_{0};
 };
 

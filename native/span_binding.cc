@@ -1,10 +1,23 @@
 #include "span_binding.h"
 
+#include "resident_binding.h"
+
 namespace registryfs {
 
 namespace {
 // One for the reader that waits, one for the span that comes next; more gained nothing on two cores.
 constexpr size_t kThreads = 2;
+
+// Its outcome is shown to readers at once.
+std::function<const char*(SpanInflater&, SpanPool::Job&)> OfferedAt(
+    const ResidentSpans::Place& place, const std::shared_ptr<ResidentSpans>& resident, const SpanJob& span) {
+  const uint64_t generation = resident->GenerationOf(place.space);
+  return [place, resident, span, generation](SpanInflater& inflater, SpanPool::Job&) {
+    const char* const problem = inflater.Inflate(span);
+    if (problem == nullptr) resident->Offer(place, span.target, span.targetLength, generation);
+    return problem;
+  };
+}
 }  // namespace
 
 SpanPool::SpanPool(Napi::Env env) : env_(env) {
@@ -42,6 +55,11 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   span.zlib = zlib.Is(napi_boolean) && zlib.Flag();
   job->ReadFirst(request.Get("files"));
   job->work = [span](SpanInflater& inflater, Job&) { return inflater.Inflate(span); };
+  if (arguments[3].Is(napi_object)) {
+    const ResidentSpans::Place place = {arguments[4].Whole(), arguments[5].Whole()};
+    const auto resident = ResidentBinding::SpansOf(env_, info[3]);
+    if (resident) job->work = OfferedAt(place, resident, span);
+  }
   job->callback = arguments[2].Keep();
   if (arguments.AreWhole()) Submit(std::move(job));
 }

@@ -21,7 +21,8 @@ class SpanPool {
   explicit SpanPool(Napi::Env env);
   ~SpanPool() { Stop(); }
 
-  // inflateSpan(request, target, callback): callback(null) or callback(what is wrong).
+  // inflateSpan(request, target, callback, table, space, offset): callback(null) or callback(what is wrong).
+  // Where there is a table the target is offered to it before.
   void Submit(const Napi::CallbackInfo& info);
 
   // The phases of a job: made on the main thread with everything pinned; done on a pool thread, which touches

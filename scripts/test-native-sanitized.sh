@@ -43,18 +43,21 @@ stress() {
   fi
   "./$name"
   g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread "$@" -o "$name-channel" \
-    test/native/channel_stress.cc native/fuse_{channel,receiver}.cc native/resident_spans.cc
+    test/native/channel_stress.cc native/fuse_{channel,receiver}.cc native/{parked_reads,resident_answer,resident_spans}.cc
   if "./$name-channel" canary >canary.log 2>&1 || ! grep -q "$canary" canary.log; then
     cat canary.log
     die "$name-channel does not find what it must find"
   fi
   "./$name-channel"
   g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread "$@" -o "$name-resident" \
-    test/native/resident_stress.cc native/fuse_{channel,receiver}.cc native/resident_spans.cc
+    test/native/resident_stress.cc native/fuse_{channel,receiver}.cc native/{parked_reads,resident_answer,resident_spans}.cc
   "./$name-resident"
   g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread "$@" -o "$name-bare" \
-    test/native/bare_stress.cc native/fuse_{channel,receiver}.cc native/resident_spans.cc
+    test/native/bare_stress.cc native/fuse_{channel,receiver}.cc native/{parked_reads,resident_answer,resident_spans}.cc
   "./$name-bare"
+  g++ -std=c++17 -O1 -g -fno-omit-frame-pointer -pthread "$@" -o "$name-parked" \
+    test/native/parked_stress.cc native/fuse_{channel,receiver}.cc native/{parked_reads,resident_answer,resident_spans}.cc
+  "./$name-parked"
 }
 if [[ -f /usr/include/zlib.h && -f /usr/include/zstd.h && -f /usr/include/openssl/sha.h ]]; then
   echo '== threads alone: ThreadSanitizer'

@@ -28,7 +28,14 @@ interface Addon extends SpanVerbs, ZstdVerbs, FuseVerbs {
   readonly slotHeadBytes: number
   readonly slotTailBytes: number
   readonly Pass: new (options: PassOptions) => InflatePass
-  inflateSpan(request: SpanRequest, target: Buffer, done: (problem: string | null) => void): void
+  inflateSpan(
+    request: SpanRequest,
+    target: Buffer,
+    done: (problem: string | null) => void,
+    table?: ResidentTable,
+    space?: number,
+    offset?: number,
+  ): void
   bareInflate(input: readonly Buffer[], done: (seconds: number) => void): void
   crc32(bytes: Buffer): number
   sealOf(chunk: Buffer, before: Buffer, bytesBefore: number, isShort: boolean): Buffer
@@ -127,9 +134,13 @@ export function openPass(options: PassOptions): InflatePass {
 
 /**
  * Inflates a span, or a piece of it, on the addon's threads, into `into` (of `lengthBytes`) where there is one. CORRUPT
- * when the bytes are not what the request says.
+ * when the bytes are not what the request says. Where they are, they are offered before this resolves (resident-spans.ts).
  */
-export async function inflateSpan(request: SpanRequest, into?: Buffer): Promise<Buffer> {
+export async function inflateSpan(
+  request: SpanRequest,
+  into?: Buffer,
+  offer?: { readonly table: ResidentTable; readonly space: number; readonly offset: number },
+): Promise<Buffer> {
   const { lengthBytes, skipBytes, bitOffset, windowLength } = request
   if (
     ![lengthBytes, skipBytes].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0) ||
@@ -142,10 +153,11 @@ export async function inflateSpan(request: SpanRequest, into?: Buffer): Promise<
   }
   const target = into ?? Buffer.allocUnsafeSlow(lengthBytes)
   return new Promise((resolve, reject) => {
-    load().inflateSpan(request, target, (problem) => {
+    const done = (problem: string | null): void => {
       if (problem === null) resolve(target)
       else reject(new RegistryFsError('CORRUPT', `gzip: ${problem}`))
-    })
+    }
+    load().inflateSpan(request, target, done, offer?.table, offer?.space, offer?.offset)
   })
 }
 

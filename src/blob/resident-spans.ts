@@ -4,6 +4,11 @@ import type { Placed } from './source.js'
 /** How often a span that is read on and on is told of: it keeps its place in the memory cache, and its pass goes on keeping. */
 const epochMs = 250
 
+/** Where a span is shown by the thread that inflated it. */
+export interface SpanOffer extends Placed {
+  readonly table: ResidentTable
+}
+
 /** The uncompressed bytes of one layer, as far as they lie in memory. */
 export interface ResidentSpace extends Placed {
   /** Only so many bytes from the start are shown, none at first. */
@@ -12,6 +17,12 @@ export interface ResidentSpace extends Placed {
   publish(offset: number, bytes: Buffer): () => void
   /** Files that are open there are not where they were: reads of them are asked here from now on. */
   closeFiles(): void
+  /** For who inflates the span at `offset`: it can be read as soon as it is inflated, until it is published or retracted. */
+  offer(offset: number): SpanOffer
+  /** What was offered there is not kept. */
+  retract(offset: number): void
+  /** Whatever is still being inflated for it is of no use any more. */
+  renew(): void
   /** Called with the offset of a span that was read without anybody here having seen it, some time afterwards. */
   onTouched: (offset: number) => void
 }
@@ -92,6 +103,13 @@ export class ResidentSpans {
       },
       closeFiles: () => {
         for (const [handle, at] of this.#files) if (at === space) this.closeFile(handle)
+      },
+      offer: (offset) => ({ table, space, offset }),
+      retract: (offset) => {
+        table.retract(space, offset)
+      },
+      renew: () => {
+        table.renew(space)
       },
       onTouched: () => undefined,
     }

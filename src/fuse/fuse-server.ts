@@ -38,6 +38,7 @@ import {
   type FuseRequest,
 } from './fuse-protocol.js'
 import { accessModeMask, quickNames } from './kernel-constants.js'
+import type { ParkedReads } from './parked-reads.js'
 import type { Passthrough } from './passthrough.js'
 import { ScratchPool } from './scratch-pool.js'
 import { WaitingRequests } from './waiting-requests.js'
@@ -52,6 +53,8 @@ export interface FuseServerOptions {
   readonly log: Logger
   /** Where the kernel is to read files by itself, as far as it can. */
   readonly passthrough?: Passthrough | undefined
+  /** Where reads wait that others may answer. */
+  readonly parked?: ParkedReads | undefined
   /** INIT was answered: the mount works; or the kernel is too old. */
   readonly onInit: (error?: RegistryFsError) => void
 }
@@ -196,6 +199,7 @@ export class FuseServer {
 
   /** Whether somebody got it: not when the request was given up meanwhile, or the mount is gone. */
   #answer({ unique, opcode }: FuseRequest, error: number, parts: readonly Buffer[]): boolean {
+    if (this.#options.parked?.isAnswered(unique) === true) return true
     const refusal = this.#options.answer(unique, error, parts)
     if (refusal === 0) return true
     if (refusal !== errno.ENOENT && refusal !== errno.ENODEV) {
@@ -292,7 +296,10 @@ export class FuseServer {
   async #read(request: FuseRequest, signal: AbortSignal): Promise<void> {
     const { handle, offset, size } = decodeRead(request.body)
     const length = Math.min(size, maxReadBytes)
+    const { parked } = this.#options
+    parked?.park(request.unique, handle, offset, length)
     await this.#operations.load(handle as FileHandle, offset, length, { signal })
+    if (parked?.isAnswered(request.unique) === true) return
     if (this.#answerFromMemory(request)) return
     const scratch = this.#scratches.take()
     // Not given back when it fails: what was given up may still be at work on it.

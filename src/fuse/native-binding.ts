@@ -13,6 +13,7 @@ import { maxReadBytes } from './fuse-answers.js'
 import { checkFuseDevice } from './fuse-device.js'
 import { FuseServer } from './fuse-server.js'
 import { KernelMount } from './kernel-mount.js'
+import { ParkedReads } from './parked-reads.js'
 import { Passthrough } from './passthrough.js'
 
 /** linux/mount.h */
@@ -56,6 +57,12 @@ class NativeSession implements MountSession {
     const server: FuseServer = new FuseServer(operations, {
       answer: (unique, errno, parts) => channel.reply(unique, errno, parts),
       log,
+      parked:
+        resident &&
+        new ParkedReads({
+          park: (...read) => channel.park(...read),
+          takeBack: (unique) => channel.takeBack(unique),
+        }),
       passthrough: passthrough
         ? new Passthrough({
             open: (file) => channel.openBacking(file),

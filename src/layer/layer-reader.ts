@@ -97,21 +97,23 @@ export class LayerReader {
     if (found === undefined) return 0
     if (typeof found === 'number') return found
     const rest = target.subarray(0, found.shown)
-    return this.#within(offset, signal, async (inner) =>
+    const filled = await this.#within(found.source, offset, signal, async (inner) =>
       found.source.readSome(offset, rest, { signal: inner }),
     )
+    return filled ?? this.#readSome(offset, target, signal)
   }
 
   /** True when `peek` finds it. */
   async #loadSome(offset: number, length: number, signal: AbortSignal | undefined): Promise<boolean> {
     const found = await this.#wait(offset, length, () => true, signal)
     if (typeof found !== 'object') return found !== undefined
-    return this.#within(
+    const isLoaded = await this.#within(
+      found.source,
       offset,
       signal,
-      async (inner) =>
-        (await found.source.load?.(offset, Math.min(length, found.shown), { signal: inner })) === true,
+      async (inner) => found.source.load?.(offset, Math.min(length, found.shown), { signal: inner }) ?? false,
     )
+    return isLoaded === true
   }
 
   /** Until something is in memory, which is taken at once, or can be had. Undefined at the end of the layer. */
@@ -133,16 +135,21 @@ export class LayerReader {
     return this.#layer.until(look, { signal }).finally(() => this.#waiting--)
   }
 
+  /** Undefined where the source was given up meanwhile, for others' bytes: then its own say nothing. */
   async #within<T>(
+    source: TarSource,
     offset: number,
     signal: AbortSignal | undefined,
     work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  ): Promise<T | undefined> {
     const { readDeadlineMs, digest } = this.#layer
     try {
       return await withDeadline(readDeadlineMs, 'reading from the registry', signal, work)
     } catch (error) {
-      if (hasCode(error, 'CORRUPT')) await this.#layer.onCorrupt()
+      if (hasCode(error, 'CORRUPT')) {
+        if (this.#layer.source() !== source) return undefined
+        await this.#layer.onCorrupt()
+      }
       throw error instanceof RegistryFsError ? error.within({ layer: digest, offset }) : error
     }
   }

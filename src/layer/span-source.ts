@@ -6,6 +6,7 @@
 import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
+import type { ResidentSpace } from '../blob/resident-spans.js'
 import type { ByteSource } from '../blob/source.js'
 import { zeros } from '../blob/zeros.js'
 import { inflateSpan, type FilePart } from '../native.js'
@@ -73,7 +74,13 @@ export class SpanSource implements TarSource {
   retire(): void {
     this.#isRetired = true
     this.#long.retire()
+    this.#space?.renew()
     this.#options.zstd()?.retire()
+  }
+
+  get #space(): ResidentSpace | undefined {
+    const { memory, digest } = this.#options
+    return memory.resident?.spaceOf(digest)
   }
 
   covers(offset: number): boolean {
@@ -107,7 +114,7 @@ export class SpanSource implements TarSource {
     return found.bytes.copy(target, 0, at)
   }
 
-  async load(offset: number, _length: number, options: ReadOptions): Promise<boolean> {
+  async load(offset: number, length: number, options: ReadOptions): Promise<boolean> {
     const { spans, memory, digest } = this.#options
     const index = spans.find(offset)
     if (index === undefined) return false
@@ -115,7 +122,11 @@ export class SpanSource implements TarSource {
     if (span.zero) return true
     if (!this.#isKept(span)) return false
     this.#readAhead(index)
-    await this.#inflated(index, span, options)
+    const first = this.#inflated(index, span, options)
+    // Not one after another what the same reader waits for.
+    const last = spans.find(offset + length - 1) ?? index
+    for (let next = index + 1; next <= last; next++) this.#prepare(next)
+    await first
     return memory.has(spanKey(digest, span.uncompressedOffset))
   }
 
@@ -171,6 +182,8 @@ export class SpanSource implements TarSource {
         if (this.#isKept(span)) keepSpan(memory, digest, span.uncompressedOffset, lease)
         else memory.put(key, lease)
       }
+      // What was offered to readers and not kept is about to be used for something else.
+      if (!memory.has(key)) this.#space?.retract(span.uncompressedOffset)
       // All who wait for this flight go on before the event loop does: until then it is held for them.
       setImmediate(() => {
         lease.release()
@@ -214,7 +227,7 @@ export class SpanSource implements TarSource {
         : await compressed.fillUnchecked(offset, input)
       throwIfAborted(signal)
       const known = span.windowLength === 0 ? noWindow : windows.find(index)
-      const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
+      const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafe(known.length)
       const request = {
         input,
         files: Buffer.isBuffer(known) ? files : [...files, { ...known, target: window }],
@@ -227,7 +240,8 @@ export class SpanSource implements TarSource {
         lengthBytes,
         crc32: span.crc32,
       }
-      return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes))
+      const offer = this.#isKept(span) ? this.#space?.offer(span.uncompressedOffset) : undefined
+      return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes, offer))
     })
   }
 }

@@ -23,6 +23,13 @@ export interface FuseMountResult {
 export interface FuseChannel {
   /** Answers request `unique` with an error, or with what the parts say together. The errno of the kernel's refusal, or 0. */
   reply(unique: number, errno: number, parts: readonly Buffer[]): number
+  /**
+   * A thread that inflates answers this read of an open file as soon as all of it was offered to the table, if it is not
+   * taken back before. False: the file does not lie in a space.
+   */
+  park(unique: number, handle: number, offset: number, length: number): boolean
+  /** Whether a parked read is still unanswered: then nobody else answers it any more. */
+  takeBack(unique: number): boolean
   /** Makes an open file one that the kernel may read by itself (Linux 6.9): its number, above 0, or the negative errno. */
   openBacking(file: number): number
   /** The kernel gives it up once no open file of the mount uses it. The errno, or 0. */
@@ -48,6 +55,10 @@ export interface ResidentTable {
   publish(space: number, offset: number, bytes: Buffer): void
   /** When it returns nobody reads from them any more: it waits for the answer that is being written, at most 1 MiB. */
   withdraw(space: number, offset: number): void
+  /** Withdraws what was offered there by a thread that has inflated it, if it was not published since. */
+  retract(space: number, offset: number): void
+  /** What is being inflated for this space is not taken any more, nor what was offered and not published. */
+  renew(space: number): void
   openFile(handle: number, space: number, offset: number, size: number): void
   closeFile(handle: number): void
   closeAllFiles(): void

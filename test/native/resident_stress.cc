@@ -217,10 +217,45 @@ void Finds() {
   Check(finds(0, 10) == 0, "closed, and found");
 }
 
+// What a thread has inflated is read until it is retracted, and stays when it was published; nothing of it
+// once the space was renewed.
+void Offers() {
+  ResidentSpans spans;
+  const std::vector<uint8_t> bytes(kSpanBytes, 1), others(kSpanBytes, 2);
+  const ResidentSpans::Place place = {kSpace, 0};
+  spans.ShowUpTo(kSpace, kSpanBytes);
+  spans.OpenFile(kHandle, place, kSpanBytes);
+  const auto first = [&spans]() -> int {
+    ResidentSpans::Found found(&spans);
+    return spans.Find(kHandle, 0, 1, &found) ? *static_cast<uint8_t*>(found.Parts()[0].iov_base) : 0;
+  };
+  uint64_t generation = spans.GenerationOf(kSpace);
+  spans.Offer(place, bytes.data(), kSpanBytes, generation);
+  Check(first() == 1, "offered, and not found");
+  spans.Offer(place, others.data(), kSpanBytes, generation);
+  Check(first() == 1, "took the place of what is there");
+  spans.Retract(place);
+  Check(first() == 0, "retracted, and found");
+  spans.Offer(place, bytes.data(), kSpanBytes, generation);
+  spans.Renew(kSpace);
+  Check(first() == 0, "offered before a renewal, and found");
+  spans.Offer(place, bytes.data(), kSpanBytes, generation);
+  Check(first() == 0, "begun before a renewal, and found");
+  generation = spans.GenerationOf(kSpace);
+  spans.Offer(place, bytes.data(), kSpanBytes, generation);
+  spans.Publish(place, bytes.data(), kSpanBytes);
+  spans.Retract(place);
+  spans.Renew(kSpace);
+  Check(first() == 1, "published, and not found");
+  spans.Publish(place, others.data(), kSpanBytes);
+  Check(first() == 2, "did not take the place of what was there");
+}
+
 }  // namespace
 
 int main() {
   Finds();
+  Offers();
   Answers(40000);
   return 0;
 }

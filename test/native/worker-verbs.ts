@@ -21,6 +21,10 @@ const [scenario, place] = workerData as [string, string]
 const plain = Buffer.concat([Buffer.alloc(100_000, 'plain'), Buffer.alloc(400_000)])
 const blob = gzipSync(plain)
 const ignore = (): void => undefined
+const span = {
+  ...{ atHeader: true, bitOffset: 0, window: Buffer.alloc(0), windowLength: 0, skipBytes: 0 },
+  ...{ input: blob, lengthBytes: plain.length, crc32: crc32(plain) },
+}
 
 function passes(): void {
   const pass = openPass({
@@ -39,8 +43,7 @@ function passes(): void {
 }
 
 function spans(): void {
-  const request = { atHeader: true, bitOffset: 0, window: Buffer.alloc(0), windowLength: 0, skipBytes: 0 }
-  void inflateSpan({ ...request, input: blob, lengthBytes: plain.length, crc32: crc32(plain) })
+  void inflateSpan(span)
   const verbs = zstdVerbs()
   verbs.compressZstd(plain, Buffer.alloc(plain.length), ignore)
   verbs.openZstdStream().decode(blob, Buffer.alloc(1000), ignore)
@@ -62,6 +65,13 @@ function channels(): void {
   const events = { onRequests: ignore, onEnd: ignore, onTouched: ignore }
   const channel = openFuseChannel(openSync('/dev/fuse', 'r+'), events, table)
   table.withdraw(1, files++)
+  // Answered by a thread that inflates, while all goes down.
+  table.openFile(3, 2, 0, plain.length)
+  table.showUpTo(2, plain.length)
+  channel.park(files, 3, 0, 1000)
+  channel.park(files + 1, 3, 0, 1000)
+  void inflateSpan(span, undefined, { table, space: 2, offset: 0 })
+  channel.takeBack(files)
   channel.reply(1, 0, [plain, blob])
   channel.closeBacking(channel.openBacking(0))
   if (files % 2 === 0) channel.close()

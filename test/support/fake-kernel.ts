@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
 import type { FuseOperations } from '../../src/fuse/binding.js'
 import { FuseServer } from '../../src/fuse/fuse-server.js'
+import type { ParkedReads } from '../../src/fuse/parked-reads.js'
 import type { Passthrough } from '../../src/fuse/passthrough.js'
 import type { RegistryFsError } from '../../src/util/errors.js'
 
@@ -29,6 +30,7 @@ export function fakeKernel(
   given: Partial<FuseOperations> = {},
   refusal = 0,
   passthrough?: Passthrough,
+  parked?: ParkedReads,
 ): FakeKernel {
   const answers: Answered[] = []
   const forgotten: [number, number][] = []
@@ -52,6 +54,7 @@ export function fakeKernel(
       return refusal
     },
     passthrough,
+    parked,
     log: pino({ level: 'trace' }, { write: (line: string) => (log += line) }),
     onInit: (error) => {
       inits.push(error)

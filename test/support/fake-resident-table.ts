@@ -16,6 +16,8 @@ export class FakeResidentTable implements ResidentTable {
   >()
   epochs = 0
   answered = 0
+  readonly renewed: number[] = []
+  readonly retracted: number[] = []
 
   showUpTo(space: number, bytes: number): void {
     this.space(space).shownBytes = bytes
@@ -31,6 +33,14 @@ export class FakeResidentTable implements ResidentTable {
     assert.ok(span !== undefined, 'withdrawn twice')
     assert.ok(span.bytes.equals(span.before), 'changed while it was published')
     this.space(space).spans.delete(offset)
+  }
+
+  retract(_space: number, offset: number): void {
+    this.retracted.push(offset)
+  }
+
+  renew(space: number): void {
+    this.renewed.push(space)
   }
 
   openFile(handle: number, space: number, offset: number, size: number): void {

@@ -51,7 +51,7 @@ export interface Status {
     readonly layers: readonly LayerStatus[]
   }[]
   readonly cache: {
-    /** Reads that were answered from memory without JavaScript. */
+    /** Reads that threads of the addon answered, from memory or as they inflated. */
     readonly memoryAnswers: number
   }
   readonly requests: {
@@ -62,6 +62,7 @@ export interface Status {
     readonly blobBytes: number
   }
   readonly mount: {
+    /** Of the kernel, by name. */
     readonly requests: Readonly<Record<string, number>>
     /** Of those, without JavaScript. */
     readonly answeredByThreads: { readonly read: number; readonly getxattr: number }

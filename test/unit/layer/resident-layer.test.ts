@@ -204,8 +204,11 @@ test('of a layer whose index does not fit nothing is shown until there is a new 
   const opened = await open(fixture)
   await opened.layer.load(0, 1)
   assert.ok(check(opened, text) > 0)
+  assert.deepEqual(opened.table.renewed, [])
   await assert.rejects(opened.layer.read(text.length - 5000, 1000), { code: 'CORRUPT' })
   assert.equal(opened.table.space(opened.space).shownBytes, 0)
+  // Nor what threads are still at.
+  assert.deepEqual(opened.table.renewed, [opened.space])
   assert.ok((await opened.layer.read(5000, 1000)).equals(text.subarray(5000, 6000)))
   check(opened, text)
 })
@@ -274,4 +277,43 @@ test('a span that is read elsewhere stays in memory, and what follows it is read
   assert.ok(table.space(space).spans.has(behind))
   for (let tries = 0; tries < 500 && table.epochs === before; tries++) await sleep(10)
   assert.equal(table.epochs, before + 1)
+})
+
+test('a span that was offered and cannot be kept is retracted before its memory is used again', async (t) => {
+  const fixture = await layerFixture(t, tar, compressed)
+  const first = await open(fixture)
+  await first.layer.ready()
+  await first.layer.load(0, 1)
+  const length = first.table.space(first.space).spans.get(0)?.bytes.length ?? 0
+  assert.ok(length % (128 << 10) !== 0, 'no room is lost')
+  assert.deepEqual(first.table.retracted, [])
+  // Short enough to be kept, but for the memory that it takes.
+  const small = await open(fixture, 8 * (length + 1))
+  await small.layer.load(0, 1)
+  assert.deepEqual(small.table.retracted, [0])
+  assert.equal(small.layer.peek(0, 1), undefined)
+  assert.ok((await small.layer.read(0, length)).equals(tar.subarray(0, length)))
+})
+
+test('all spans that a read asks for are inflated at the same time', async (t) => {
+  const fixture = await layerFixture(t, tar, compressed)
+  const first = await open(fixture)
+  await first.layer.ready()
+  await first.layer.load(0, 1)
+  const end = first.table.space(first.space).spans.get(0)?.bytes.length ?? 0
+  await rm(join(fixture.directory, 'chunks'), { recursive: true })
+  const { layer, table, space } = await open(fixture)
+  let letGo = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  fixture.blob.before = async () => gate
+  const loaded = layer.load(end - 1, 2)
+  let begun = 0
+  for (let tries = 0; tries < 500 && begun < 2; tries++) {
+    await sleep(10)
+    begun = (await layer.status()).spansInflated
+  }
+  assert.equal(begun, 2)
+  letGo()
+  await loaded
+  assert.deepEqual(new Set(table.space(space).spans.keys()), new Set([0, end]))
 })
