@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
@@ -137,15 +137,21 @@ test('of a layer whose pass was broken off nothing is shown until the next pass 
   assert.equal(opened.table.space(opened.space).shownBytes, Number.MAX_SAFE_INTEGER)
 })
 
-test('of a layer whose index does not fit nothing is shown until there is a new one', async (t) => {
-  const text = tarOf(file('text', sampleData('text', 6 << 20)))
-  const fixture = await layerFixture(t, text)
+/** A layer that was read, whose last window is damaged. */
+async function damaged(t: TestContext, content: Buffer): Promise<LayerFixture> {
+  const fixture = await layerFixture(t, content)
   await (await fixture.open()).ready()
   const index = join(fixture.directory, 'indexes', 'layer.idx')
   const bytes = await readFile(index)
   const place = (await stat(index)).size - 20
   bytes.writeUInt8(bytes.readUInt8(place) ^ 0x10, place)
   await writeFile(index, bytes)
+  return fixture
+}
+
+test('of a layer whose index does not fit nothing is shown until there is a new one', async (t) => {
+  const text = tarOf(file('text', sampleData('text', 6 << 20)))
+  const fixture = await damaged(t, text)
   const opened = await open(fixture)
   await opened.layer.load(0, 1)
   assert.ok(check(opened, text) > 0)
@@ -156,6 +162,30 @@ test('of a layer whose index does not fit nothing is shown until there is a new 
   assert.deepEqual(opened.table.renewed, [opened.space])
   assert.ok((await opened.layer.read(5000, 1000)).equals(text.subarray(5000, 6000)))
   check(opened, text)
+})
+
+test('who was reading by an index that turned out wrong elsewhere reads on by the next one', async (t) => {
+  const text = tarOf(file('text', sampleData('text', 12 << 20)))
+  const fixture = await damaged(t, text)
+  await rm(join(fixture.directory, 'chunks'), { recursive: true })
+  const { layer } = await open(fixture)
+  let letGo = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  let isWaiting = false
+  fixture.blob.before = async (offset) => {
+    if (offset > 0) return
+    isWaiting = true
+    await gate
+  }
+  const place = 3 << 19
+  const early = [layer.read(place, 1000), layer.load(place, 1000).then(async () => layer.read(place, 1000))]
+  for (let tries = 0; tries < 500 && !isWaiting; tries++) await sleep(10)
+  assert.ok(isWaiting)
+  await assert.rejects(layer.read(text.length - 5000, 1000), { code: 'CORRUPT' })
+  letGo()
+  for (const bytes of await Promise.all(early)) assert.ok(bytes.equals(text.subarray(place, place + 1000)))
+  await layer.ready()
+  assert.equal(layer.state, 'ready')
 })
 
 test('of a layer without spans nothing is shown', async (t) => {
