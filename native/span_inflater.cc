@@ -107,7 +107,8 @@ const char* SpanInflater::Decode(const SpanJob& job) {
     made += skipped;
     // The last symbol may have made more than is wanted.
     const size_t bytes = static_cast<size_t>(std::min(last - made, targetEnd - target));
-    if (!direct) std::memcpy(target, made, bytes);
+    // Nothing may be wanted, and then there may be no target.
+    if (!direct && bytes > 0) std::memcpy(target, made, bytes);
     if (job.checkCrc) crc_.Update(target, bytes);
     target += bytes;
     if (skip == 0 && target == targetEnd) break;

@@ -32,7 +32,8 @@ export class KernelMount {
     try {
       await unmountPath(this.mountPoint, true)
     } catch (error) {
-      this.#log.warn({ mountPoint: this.mountPoint }, describeError(error))
+      // It may have been going away already.
+      if (this.#isMounted()) this.#log.warn({ mountPoint: this.mountPoint }, describeError(error))
     }
     return 'aborted'
   }

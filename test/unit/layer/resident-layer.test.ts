@@ -230,6 +230,31 @@ test('what is still inflated by an index that does not fit is not kept', async (
   assert.equal(opened.table.space(opened.space).spans.size, 0)
 })
 
+test('who was reading by an index that turned out wrong elsewhere reads on by the next one', async (t) => {
+  const text = tarOf(file('text', sampleData('text', 12 << 20)))
+  const fixture = await layerFixture(t, text)
+  await makeDamagedIndex(fixture)
+  await rm(join(fixture.directory, 'chunks'), { recursive: true })
+  const { layer } = await open(fixture)
+  let letGo = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  let waiting = 0
+  fixture.blob.before = async (offset) => {
+    if (offset > 0) return
+    waiting++
+    await gate
+  }
+  const place = 3 << 19
+  const early = [layer.read(place, 1000), layer.load(place, 1000).then(async () => layer.read(place, 1000))]
+  for (let tries = 0; tries < 500 && waiting === 0; tries++) await sleep(10)
+  assert.ok(waiting > 0)
+  await assert.rejects(layer.read(text.length - 5000, 1000), { code: 'CORRUPT' })
+  letGo()
+  for (const bytes of await Promise.all(early)) assert.ok(bytes.equals(text.subarray(place, place + 1000)))
+  await layer.ready()
+  assert.equal(layer.state, 'ready')
+})
+
 test('of a layer without spans nothing is shown', async (t) => {
   const toc = await estargzOf(tar)
   for (const fixture of [
