@@ -20,12 +20,11 @@ import { LongSpans } from './long-spans.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { longestKeptSpanBytes } from './span-builder.js'
 import type { TarSource } from './tar-source.js'
+import { mostUnderWayBytes } from './under-way.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
 import type { ZstdSpans } from './zstd-spans.js'
 
-/** A layer's spans that are being inflated, and what they are made of: with any number of readers no more, but one. */
-const mostUnderWayBytes = 64 << 20
 const noWindow = Buffer.alloc(0)
 /** Readers that go forward, to tell them from random ones: this many recent spans are remembered. */
 const rememberedSpans = 32

@@ -7,11 +7,13 @@ import { inflateSpan } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
+import { WeightedSemaphore } from '../util/weighted-semaphore.js'
 import { decodeZstdSpan } from '../zstd/zstd.js'
 import type { Inflations } from './inflations.js'
 import { spanKey } from './kept-spans.js'
 import type { TarSource } from './tar-source.js'
 import type { TocChunk } from './toc-chunks.js'
+import { mostUnderWayBytes } from './under-way.js'
 
 /** Whoever has come so far without a gap goes on; a random read is shorter, and chunks may be. */
 const sequentialBytes = 2 << 20
@@ -38,6 +40,7 @@ export interface TocSourceOptions {
 export class TocSource implements TarSource {
   readonly #options: TocSourceOptions
   readonly #decoding = new SingleFlight<string, Lease>()
+  readonly #underWay = new WeightedSemaphore(mostUnderWayBytes)
   readonly #recent = new Set<number>()
   #last = -1
   /** Of what was decoded ahead of a reader: the chunk behind it, and how many it was. */
@@ -139,7 +142,8 @@ export class TocSource implements TarSource {
     const known = this.#options.memory.peek(key)
     if (known !== undefined) return known
     return this.#decoding.run(key, async () => {
-      const lease = await this.#decodeTrusted(chunk)
+      const weight = chunk.uncompressedLength + chunk.compressedEnd - chunk.compressedOffset
+      const lease = await this.#underWay.run(weight, undefined, async () => this.#decodeTrusted(chunk))
       this.#options.memory.put(key, lease)
       return lease
     })
