@@ -49,6 +49,12 @@ export class LayerReader {
     this.#lastReadAt = performance.now()
   }
 
+  /** As Layer.until, for somebody who reads. */
+  async until<T>(look: () => T | undefined, options: ReadOptions): Promise<T | undefined> {
+    this.#waiting++
+    return this.#layer.until(look, options).finally(() => this.#waiting--)
+  }
+
   async read(offset: number, length: number, options: SourceReadOptions): Promise<Buffer> {
     this.touch()
     const target = options.scratch?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
@@ -129,8 +135,7 @@ export class LayerReader {
       const source = this.#layer.source()
       return shown > 0 && source?.covers(offset) === true ? { source, shown } : undefined
     }
-    this.#waiting++
-    return this.#layer.until(look, { signal }).finally(() => this.#waiting--)
+    return this.until(look, { signal })
   }
 
   async #within<T>(
