@@ -49,6 +49,12 @@ export class LayerReader {
     this.#lastReadAt = performance.now()
   }
 
+  /** As Layer.until, for somebody who reads. */
+  async until<T>(look: () => T | undefined, options: ReadOptions): Promise<T | undefined> {
+    this.#waiting++
+    return this.#layer.until(look, options).finally(() => this.#waiting--)
+  }
+
   async read(offset: number, length: number, options: SourceReadOptions): Promise<Buffer> {
     this.touch()
     const target = options.scratch?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
@@ -131,8 +137,7 @@ export class LayerReader {
       const source = this.#layer.source()
       return shown > 0 && source?.covers(offset) === true ? { source, shown } : undefined
     }
-    this.#waiting++
-    return this.#layer.until(look, { signal }).finally(() => this.#waiting--)
+    return this.until(look, { signal })
   }
 
   /** Undefined where the source was given up meanwhile, for others' bytes: then its own say nothing. */

@@ -161,7 +161,7 @@ export class Layer implements ByteSource {
     this.#reader.touch()
     const seek = (): number | undefined =>
       (this.#contents ?? this.#pass?.progress)?.zeros.seek(whence, offset, end)
-    return seek() ?? (await this.until(seek, options)) ?? end
+    return seek() ?? (await this.#reader.until(seek, options)) ?? end
   }
 
   /** What can be said without reading the layer; looks for an index file. */

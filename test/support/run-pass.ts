@@ -46,7 +46,8 @@ export async function runPass(blob: Buffer, options: RunOptions = {}): Promise<P
             events.push(event)
             if (event.kind === 'block') {
               const bytes = slots[event.slot]?.subarray(0, event.length)
-              if (keepOutput) blocks.push(bytes === undefined ? Buffer.alloc(event.length) : Buffer.from(bytes))
+              if (keepOutput)
+                blocks.push(bytes === undefined ? Buffer.alloc(event.length) : Buffer.from(bytes))
               pass.releaseSlot(event.slot)
             }
             if (event.kind !== 'end' && event.kind !== 'failure') continue

@@ -31,8 +31,8 @@ test('what a first pass had no room for is inflated again for who reads it, and 
   assert.equal(passed.spansInflatedAgain, 0)
   const keptBytes = memory.usedBytes
   const spanBytes = tar.length / passed.seekPoints
-  // While the pass runs there is a third of the memory at least, and the layer is twice as long.
-  assert.ok(keptBytes > 16 * mebibyte && keptBytes < tar.length / 1.5, String(keptBytes))
+  // While a pass runs a quarter of the memory is left for that at least, of which 0.85 are.
+  assert.ok(keptBytes > 10 * mebibyte && keptBytes < 20 * mebibyte, String(keptBytes))
 
   for (let offset = 0; offset < keptBytes - 2 * spanBytes; offset += 100_000)
     assert.ok((await layer.read(offset, 100_000)).equals(tar.subarray(offset, offset + 100_000)))
