@@ -4,13 +4,13 @@
  * read below the frontier is served; what is not there yet waits for as long as the pass makes progress, and fails
  * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
-import type { ArrivingChunks } from '../blob/cached-source.js'
 import type { ResidentSpace } from '../blob/resident-spans.js'
 import type { ByteSource, Placed, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import { DecodedSpans } from './decoded-spans.js'
+import { Demand } from './demand.js'
 import { FirstPass, type FirstPassOptions, type FirstPassResult } from './first-pass.js'
 import { finishTree } from './finish-tree.js'
 import { HeaderWalk } from './header-walk.js'
@@ -20,12 +20,11 @@ import { contentsOfPass, sourceOfPass, type LayerBytes, type LayerContents } fro
 import { layerFailure } from './layer-failure.js'
 import type { LayerOptions } from './layer-options.js'
 import { layerStatusOf, type LayerState, type LayerStatus } from './layer-status.js'
+import { latestArriving } from './latest-arriving.js'
 import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
-import type { MemberCopies } from './member-copies.js'
 import { openWithoutPass } from './open-without-pass.js'
-import { passBytes } from './pass-sizes.js'
-import { openPlain } from './plain-layer.js'
+import { runPass } from './run-pass.js'
 import type { TarSource } from './tar-source.js'
 import { TocSource } from './toc-source.js'
 import type { Windows } from './windows.js'
@@ -38,6 +37,7 @@ const retryAfterMs = 2_000
 
 export class Layer implements ByteSource {
   readonly descriptor: Descriptor
+  readonly demand = new Demand()
   readonly #options: LayerOptions
   #state: LayerState = 'unread'
   #contents: LayerContents | undefined
@@ -52,8 +52,7 @@ export class Layer implements ByteSource {
   #source: TarSource | undefined
   readonly #bytes: LayerBytes
   #proving: Promise<void> | undefined
-  /** The first pass, with its turn. */
-  #running: Promise<void> | undefined
+  #running: Promise<void> | undefined // The first pass, with its turn.
   readonly #keeper: IndexKeeper
   readonly #closing = new AbortController()
 
@@ -62,12 +61,7 @@ export class Layer implements ByteSource {
     this.#options = options
     const { descriptor, blob, cache, zlib = false } = options
     this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
-    const download = (): ArrivingChunks | undefined =>
-      this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
-    const arriving = {
-      has: (index: number) => download()?.has(index) ?? false,
-      find: async (index: number) => download()?.find(index),
-    }
+    const arriving = latestArriving(() => (this.#pass instanceof FirstPass ? this.#pass.arriving : undefined))
     this.#reader = new LayerReader(this.#readable())
     this.#space = cache.memory.resident?.spaceOf(descriptor.digest)
     if (this.#space !== undefined)
@@ -86,6 +80,12 @@ export class Layer implements ByteSource {
 
   get state(): LayerState {
     return this.#state
+  }
+
+  /** Changes while what is under way gets on; where it waits for its turn that is what runs. Undefined: nothing is. */
+  get progress(): number | undefined {
+    if (this.#contents !== undefined) return undefined
+    return this.#pass?.progress.workDone ?? this.#options.passes.progressFor(this.demand)
   }
 
   /** What is known of the layer's members: complete when `state` is ready. */
@@ -107,7 +107,7 @@ export class Layer implements ByteSource {
     return this.#source !== undefined && !(this.#source instanceof TocSource)
   }
 
-  get copies(): MemberCopies | undefined {
+  get copies(): LayerOptions['copies'] {
     return this.#options.copies
   }
 
@@ -141,8 +141,10 @@ export class Layer implements ByteSource {
       const found = tree === undefined ? undefined : look(tree)
       if (this.#contents === undefined && found !== undefined) this.#hasAnswered = true
       if (found !== undefined || this.#contents !== undefined) return found
-      if (pass === undefined) throw this.#failure ?? new RegistryFsError('ABORTED', 'the layer was closed')
-      await abortable(pass.progress.changed.wait(), options.signal)
+      if (pass !== undefined) await abortable(pass.progress.changed.wait(), options.signal)
+      else if (this.#failure !== undefined) throw this.#failure
+      // It gave way, and waits for another turn.
+      else if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'the layer was closed')
     }
   }
 
@@ -234,12 +236,14 @@ export class Layer implements ByteSource {
       this.#takeOpened(opened)
       return
     }
-    // The permit is held while the pass runs, beyond this function.
+    const { cache, passes } = this.#options
+    // The turn lasts while the pass runs, beyond this function.
     await new Promise<void>((resolve, reject) => {
-      this.#running = this.#options.passes.run(async () => {
-        const giveBack = this.#options.cache.memory.reserve(passBytes)
+      this.#running = passes.run(this.demand, cache.memory, async (turn) => {
         try {
-          const pass = await FirstPass.prepare(this.#passOptions(false))
+          const signal = AbortSignal.any([this.#closing.signal, turn.signal])
+          const pass = await FirstPass.prepare(this.#passOptions(false, signal))
+          turn.progress = () => pass.progress.workDone
           this.#source = sourceOfPass(pass.progress, this.#bytes)
           this.#pass = pass
           pass.progress.onShown = () => {
@@ -250,9 +254,9 @@ export class Layer implements ByteSource {
           resolve()
           await this.#run(pass)
         } catch (error) {
-          reject(this.#fail(error))
-        } finally {
-          giveBack()
+          if (!turn.signal.aborted || !hasCode(error, 'ABORTED')) reject(this.#fail(error))
+          else this.#giveWay()
+          resolve()
         }
       })
     })
@@ -280,9 +284,9 @@ export class Layer implements ByteSource {
   }
 
   async #provePlain(): Promise<void> {
-    await this.#options.passes.run(async () => {
+    await this.#options.passes.run(this.demand, this.#options.cache.memory, async () => {
       const before = this.#contents
-      const pass = await FirstPass.prepare(this.#passOptions(true))
+      const pass = await FirstPass.prepare(this.#passOptions(true, this.#closing.signal))
       try {
         const result = await pass.run()
         // Nodes that others have are those of the tree that was.
@@ -304,25 +308,11 @@ export class Layer implements ByteSource {
   }
 
   async #run(pass: FirstPass): Promise<void> {
-    const { descriptor } = this
-    const { log } = this.#options
-    const started = performance.now()
-    log.info({ layer: descriptor.digest, bytes: descriptor.size }, 'first pass starts')
-    const result = await pass.run()
-    if (result === undefined) {
-      const plain = await openPlain(this.#bytes, this.#closing.signal)
-      if (plain === undefined) throw new RegistryFsError('CORRUPT', 'the layer begins in two ways')
-      this.#takeOpened(plain)
-      if (this.#pass === pass) this.#pass = undefined
-      pass.progress.changed.notify()
-      return
-    }
-    log.info(
-      { layer: descriptor.digest, ms: Math.round(performance.now() - started), tarBytes: result.tarBytes },
-      'first pass done',
-    )
-    finishTree(pass.progress.tree, descriptor.digest, log)
-    await this.#finish(pass, result)
+    const read = await runPass(pass, this.#bytes, this.#closing.signal, this.#options.log)
+    if ('diffId' in read) return this.#finish(pass, read)
+    this.#takeOpened(read)
+    if (this.#pass === pass) this.#pass = undefined
+    pass.progress.changed.notify()
   }
 
   async #finish(pass: FirstPass, result: FirstPassResult, tree?: LayerTree): Promise<void> {
@@ -362,6 +352,17 @@ export class Layer implements ByteSource {
     this.#space?.showUpTo(this.#source?.touch === undefined ? 0 : shown)
   }
 
+  /** Others needed the turn: whoever needs this layer again waits for another. */
+  #giveWay(): void {
+    const pass = this.#pass
+    this.#pass = undefined
+    this.#dropSource()
+    this.#state = 'unread'
+    // Nothing has proven it.
+    this.#options.cache.memory.removeLayer(this.descriptor.digest)
+    pass?.progress.changed.notify()
+  }
+
   #fail(error: unknown): RegistryFsError {
     const failure = layerFailure(error, this.descriptor.digest, this.#options.log)
     const pass = this.#pass
@@ -384,7 +385,7 @@ export class Layer implements ByteSource {
     return failure
   }
 
-  #passOptions(takesPlain: boolean): FirstPassOptions {
+  #passOptions(takesPlain: boolean, signal: AbortSignal): FirstPassOptions {
     const { diffId, log } = this.#options
     return {
       ...this.#bytes,
@@ -393,7 +394,7 @@ export class Layer implements ByteSource {
       journalPath: this.#keeper.journalPath,
       diffId,
       isBeingRead: () => this.#reader.isBusy,
-      signal: this.#closing.signal,
+      signal,
       log,
     }
   }
