@@ -31,10 +31,17 @@ FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<Resident
     : descriptor_(descriptor),
       wake_(eventfd(0, EFD_CLOEXEC)),
       events_(std::move(events)),
-      resident_(std::move(resident)),
-      running_(kThreads) {
+      resident_(std::move(resident)) {
+  if (wake_ < 0) startError_ = errno;
   fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
-  for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
+  // None ends before all are counted.
+  const std::lock_guard<std::mutex> lock(ending_);
+  for (int i = 0; startError_ == 0 && i < kThreads; ++i) {
+    Thread thread;
+    startError_ = thread.Start([this] { Run(); });
+    if (startError_ == 0) threads_.push_back(std::move(thread));
+  }
+  running_ = static_cast<int>(threads_.size());
 }
 
 int FuseChannel::Write(const iovec* parts, int count) {
@@ -56,9 +63,9 @@ int FuseChannel::CloseBacking(int backing) {
 }
 
 void FuseChannel::Close() {
-  if (threads_.empty()) return;
+  if (std::exchange(closed_, true)) return;
   WakeAll();
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.Join();
   threads_.clear();
   close(descriptor_);
   if (wake_ >= 0) close(wake_);

@@ -7,10 +7,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "resident_spans.h"
+#include "thread.h"
 
 namespace registryfs {
 
@@ -36,6 +36,9 @@ class FuseChannel {
   FuseChannel(const FuseChannel&) = delete;
   FuseChannel& operator=(const FuseChannel&) = delete;
 
+  // The errno for which nobody reads it, 0 when all is well: with one thread it is too.
+  int startError() const { return threads_.empty() ? startError_ : 0; }
+
   // One message. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
 
@@ -58,9 +61,11 @@ class FuseChannel {
   const std::shared_ptr<ResidentSpans> resident_;
   std::atomic<bool> closing_{false};
   std::mutex ending_;
-  int running_;
+  int running_ = 0;
   int error_ = 0;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
+  int startError_ = 0;
+  bool closed_ = false;
 };
 
 }  // namespace registryfs

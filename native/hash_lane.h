@@ -6,9 +6,9 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <thread>
 
 #include "sha256.h"
+#include "thread.h"
 
 namespace registryfs {
 
@@ -19,6 +19,11 @@ class HashLane {
   // `hash` takes the bytes of one range; it runs on the lane's thread.
   explicit HashLane(std::function<void(const uint8_t*, size_t)> hash);
   ~HashLane() { Stop(); }
+
+  // Once. 0, or the errno: there is no thread to be had.
+  int Start() {
+    return thread_.Start([this] { Run(); });
+  }
 
   // Both block while the queue is full, until Stop.
   void Add(const uint8_t* data, size_t length, std::function<void()> done);
@@ -49,7 +54,7 @@ class HashLane {
   std::deque<Job> jobs_;
   uint64_t zeros_ = 0;  // that are not hashed yet
   std::atomic<bool> stopping_{false};
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace registryfs
