@@ -236,10 +236,9 @@ export class Layer implements ByteSource {
       this.#takeOpened(opened)
       return
     }
-    const { cache, passes } = this.#options
     // The turn lasts while the pass runs, beyond this function.
     await new Promise<void>((resolve, reject) => {
-      this.#running = passes.run(this.demand, cache.memory, async (turn) => {
+      this.#running = this.#options.passes.run(this.demand, this.#options.cache.memory, async (turn) => {
         try {
           const signal = AbortSignal.any([this.#closing.signal, turn.signal])
           const pass = await FirstPass.prepare(this.#passOptions(false, signal))
