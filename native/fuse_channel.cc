@@ -34,11 +34,18 @@ FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<Resident
       events_(std::move(events)),
       resident_(std::move(resident)),
       bare_(bare),
-      parked_(descriptor, resident_.get()),
-      running_(kThreads) {
+      parked_(descriptor, resident_.get()) {
+  if (wake_ < 0) startError_ = errno;
   fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
   if (resident_) resident_->Watch(this, [this] { parked_.AnswerResident(); });
-  for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
+  // None ends before all are counted.
+  const std::lock_guard<std::mutex> lock(ending_);
+  for (int i = 0; startError_ == 0 && i < kThreads; ++i) {
+    Thread thread;
+    startError_ = thread.Start([this] { Run(); });
+    if (startError_ == 0) threads_.push_back(std::move(thread));
+  }
+  running_ = static_cast<int>(threads_.size());
 }
 
 int FuseChannel::Write(const iovec* parts, int count) {
@@ -60,11 +67,11 @@ int FuseChannel::CloseBacking(int backing) {
 }
 
 void FuseChannel::Close() {
-  if (threads_.empty()) return;
+  if (std::exchange(closed_, true)) return;
   WakeAll();
   // Nobody who inflates writes to it any more.
   if (resident_) resident_->Unwatch(this);
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.Join();
   threads_.clear();
   close(descriptor_);
   if (wake_ >= 0) close(wake_);

@@ -7,12 +7,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "bare_inodes.h"
 #include "parked_reads.h"
 #include "resident_spans.h"
+#include "thread.h"
 
 namespace registryfs {
 
@@ -37,6 +37,9 @@ class FuseChannel {
   ~FuseChannel() { Close(); }
   FuseChannel(const FuseChannel&) = delete;
   FuseChannel& operator=(const FuseChannel&) = delete;
+
+  // The errno for which nobody reads it, 0 when all is well: with one thread it is too.
+  int startError() const { return threads_.empty() ? startError_ : 0; }
 
   // One message. The errno, 0 when the kernel has taken it.
   int Write(const iovec* parts, int count);
@@ -65,9 +68,11 @@ class FuseChannel {
   ParkedReads parked_;
   std::atomic<bool> closing_{false};
   std::mutex ending_;
-  int running_;
+  int running_ = 0;
   int error_ = 0;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
+  int startError_ = 0;
+  bool closed_ = false;
 };
 
 }  // namespace registryfs

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <string>
 #include <utility>
 
 #include "arguments.h"
@@ -94,6 +96,11 @@ FuseChannelBinding::FuseChannelBinding(const Napi::CallbackInfo& info)
   };
   events.onEnd = [send](int error) { send(new Message{{}, {}, error}); };
   channel_ = std::make_unique<FuseChannel>(descriptor, std::move(events), std::move(resident), bare);
+  const int error = channel_->startError();
+  if (error == 0) return;
+  CloseChannel();
+  Napi::Error::New(env_, std::string("nobody can read the kernel's requests: ") + std::strerror(error))
+      .ThrowAsJavaScriptException();
 }
 
 Napi::Value FuseChannelBinding::Reply(const Napi::CallbackInfo& info) {

@@ -22,8 +22,7 @@ constexpr uint8_t kZeros[16 << 10] = {};
 constexpr size_t kStepBytes = 1 << 20;
 }  // namespace
 
-HashLane::HashLane(std::function<void(const uint8_t*, size_t)> hash)
-    : hash_(std::move(hash)), thread_([this] { Run(); }) {}
+HashLane::HashLane(std::function<void(const uint8_t*, size_t)> hash) : hash_(std::move(hash)) {}
 
 void HashLane::Add(const uint8_t* data, size_t length, std::function<void()> done) {
   Push({data, length, std::move(done)});
@@ -87,7 +86,7 @@ void HashLane::Stop() {
     stopping_ = true;
     changed_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.Join();
 }
 
 void HashLane::Run() {

@@ -6,10 +6,10 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "sha256.h"
+#include "thread.h"
 
 namespace registryfs {
 
@@ -20,6 +20,11 @@ class HashLane {
   // `hash` takes the bytes of one range; it runs on the lane's thread.
   explicit HashLane(std::function<void(const uint8_t*, size_t)> hash);
   ~HashLane() { Stop(); }
+
+  // Once. 0, or the errno: there is no thread to be had.
+  int Start() {
+    return thread_.Start([this] { Run(); });
+  }
 
   // Both block while the queue is full, until Stop.
   void Add(const uint8_t* data, size_t length, std::function<void()> done);
@@ -60,7 +65,7 @@ class HashLane {
   size_t copied_ = 0;   // neither
   std::atomic<bool> deferred_{false};
   std::atomic<bool> stopping_{false};
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace registryfs

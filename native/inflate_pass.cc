@@ -31,8 +31,13 @@ void InflatePass::Start() {
       std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { HashBlob(data, length); });
   tarLane_ =
       std::make_unique<HashLane>([this](const uint8_t* data, size_t length) { HashTar(data, length); });
-  windowThread_ = std::thread([this] { RunWindows(); });
-  inflateThread_ = std::thread([this] { Run(); });
+  int error = blobLane_->Start();
+  if (error == 0) error = tarLane_->Start();
+  if (error == 0) error = windowThread_.Start([this] { RunWindows(); });
+  if (error == 0) error = inflateThread_.Start([this] { Run(); });
+  if (error == 0) return;
+  Fail(Event::Fault::kHost,
+       std::string("no thread for a first pass (ulimit -u, pids.max): ") + strerror(error));
 }
 
 void InflatePass::Push(const uint8_t* data, size_t length) {
@@ -71,8 +76,8 @@ void InflatePass::Close() {
   // The lanes first: the inflate thread may wait for room in them.
   if (blobLane_) blobLane_->Stop();
   if (tarLane_) tarLane_->Stop();
-  if (inflateThread_.joinable()) inflateThread_.join();
-  if (windowThread_.joinable()) windowThread_.join();
+  inflateThread_.Join();
+  windowThread_.Join();
 }
 
 void InflatePass::Run() {

@@ -10,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "block_inflater.h"
@@ -19,6 +18,7 @@
 #include "hash_lane.h"
 #include "running_crc32.h"
 #include "sha256.h"
+#include "thread.h"
 #include "window_maker.h"
 #include "zero_scanner.h"
 
@@ -62,6 +62,7 @@ class InflatePass {
 
   // Before Start. False when the state is not one of ours, or damaged.
   bool Resume(uint64_t compressedBitOffset, uint64_t uncompressedOffset, const uint8_t* state, size_t length);
+  // Where there are no threads to be had the pass is over, with a kFailure.
   void Start();
 
   void Push(const uint8_t* data, size_t length);
@@ -207,8 +208,8 @@ class InflatePass {
 
   std::unique_ptr<HashLane> blobLane_;
   std::unique_ptr<HashLane> tarLane_;
-  std::thread windowThread_;
-  std::thread inflateThread_;
+  Thread windowThread_;
+  Thread inflateThread_;
 };
 
 }  // namespace registryfs

@@ -27,7 +27,15 @@ SpanPool::SpanPool(Napi::Env env) : env_(env) {
   // Hooks run in reverse order: before the completion's own, which frees what the threads call.
   napi_add_env_cleanup_hook(
       env, [](void* self) { static_cast<SpanPool*>(self)->Stop(); }, this);
-  for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
+  StartThreads();
+}
+
+void SpanPool::StartThreads() {
+  while (!stopping_ && threads_.size() < kThreads) {
+    Thread thread;
+    if (thread.Start([this] { Run(); }) != 0) return;
+    threads_.push_back(std::move(thread));
+  }
 }
 
 void SpanPool::Submit(const Napi::CallbackInfo& info) {
@@ -80,7 +88,13 @@ void SpanPool::Job::ReadFirst(const Argument& list) {
 }
 
 void SpanPool::Submit(std::unique_ptr<Job> job) {
+  StartThreads();
   if (pending_++ == 0) completion_.Ref(env_);
+  if (threads_.empty() && !stopping_) {
+    SpanInflater inflater;
+    Do(inflater, job.release());
+    return;
+  }
   std::lock_guard<std::mutex> lock(mutex_);
   jobs_.push_back(job.release());
   changed_.notify_one();
@@ -97,12 +111,16 @@ void SpanPool::Run() {
       job = jobs_.front();
       jobs_.pop_front();
     }
-    for (const FilePart& part : job->files) {
-      if (!ReadFilePart(part)) job->problem = "a part of it cannot be read";
-    }
-    if (job->problem == nullptr) job->problem = job->work(inflater, *job);
-    completion_.NonBlockingCall(job);
+    Do(inflater, job);
   }
+}
+
+void SpanPool::Do(SpanInflater& inflater, Job* job) {
+  for (const FilePart& part : job->files) {
+    if (!ReadFilePart(part)) job->problem = "a part of it cannot be read";
+  }
+  if (job->problem == nullptr) job->problem = job->work(inflater, *job);
+  completion_.NonBlockingCall(job);
 }
 
 void SpanPool::Complete(Napi::Env env, Napi::Function, SpanPool* pool, Job* job) {
@@ -127,7 +145,7 @@ void SpanPool::Stop() {
     stopping_ = true;
     changed_.notify_all();
   }
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.Join();
   threads_.clear();
   for (Job* job : jobs_) delete job;
   jobs_.clear();

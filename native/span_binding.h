@@ -5,17 +5,18 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "addon_api.h"
 #include "arguments.h"
 #include "file_reader.h"
 #include "span_inflater.h"
+#include "thread.h"
 
 namespace registryfs {
 
-// Two threads that inflate spans for JavaScript, one pool for each environment.
+// Two threads that inflate spans for JavaScript, one pool for each environment. Where there are none to be
+// had the main thread does it.
 class SpanPool {
  public:
   explicit SpanPool(Napi::Env env);
@@ -49,7 +50,10 @@ class SpanPool {
 
  private:
   static void Complete(Napi::Env env, Napi::Function unused, SpanPool* pool, Job* job);
+  // As many as are missing and there are to be had.
+  void StartThreads();
   void Run();
+  void Do(SpanInflater& inflater, Job* job);
   void Stop();
 
   using Completion = Napi::TypedThreadSafeFunction<SpanPool, Job, Complete>;
@@ -61,7 +65,7 @@ class SpanPool {
   std::condition_variable changed_;
   std::deque<Job*> jobs_;
   bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;  // as many as there were to be had
 };
 
 }  // namespace registryfs

@@ -4,13 +4,13 @@ import { RegistryFsError } from '../util/errors.js'
 
 /**
  * Runs `work` with a signal that aborts with TIMEOUT when `deadlineMs` have gone by in which nothing was achieved: a
- * request that waits for the first pass of its image is given another deadline as long as that pass gets on. The
- * timer never outlives the work.
+ * request that waits for the first pass of its image is given another deadline as long as that pass gets on, or those
+ * that it waits for. The timer never outlives the work. `image` may become known while the work goes on.
  */
 export async function withProgressDeadline<T>(
   deadlineMs: number,
   what: string,
-  image: Image | undefined,
+  image: () => Image | undefined,
   outers: readonly (AbortSignal | undefined)[],
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -21,14 +21,11 @@ export async function withProgressDeadline<T>(
     controller.abort(new RegistryFsError('TIMEOUT', `${what} took longer than ${seconds} s`))
   }
   let timer: NodeJS.Timeout | undefined
-  let over = false
   const watch = (progress: number): void => {
     timer = setTimeout(() => {
-      void Promise.race([progressOf(image), unknownProgress()]).then((now) => {
-        if (over) return
-        if (now === undefined || now === progress) giveUp()
-        else watch(now)
-      })
+      const now = image()?.progress
+      if (now === undefined || now === progress) giveUp()
+      else watch(now)
     }, deadlineMs)
   }
   const onAbort = (): void => {
@@ -41,27 +38,7 @@ export async function withProgressDeadline<T>(
   try {
     return await abortable(work(signal), signal)
   } finally {
-    over = true
     clearTimeout(timer)
     for (const outer of outers) outer?.removeEventListener('abort', onAbort)
-  }
-}
-
-/** Who does not know its own state at once does not get on. */
-async function unknownProgress(): Promise<undefined> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, 1_000, undefined).unref()
-  })
-}
-
-/** How far all running first passes of an image have come together; undefined when none is running. */
-async function progressOf(image: Image | undefined): Promise<number | undefined> {
-  if (image === undefined) return undefined
-  try {
-    const layers = await image.layerStatus()
-    if (!layers.some((layer) => layer.state === 'reading')) return undefined
-    return layers.reduce((sum, layer) => sum + layer.frontierCompressed + layer.frontierUncompressed, 0)
-  } catch {
-    return undefined
   }
 }

@@ -4,10 +4,11 @@
  * 1 MiB, names are bytes, inode numbers our own; what was proven stays in the kernel's cache; who gives up waiting is let go at
  * once.
  */
+import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { mountFuse, openFuseChannel, type FuseChannel, type FuseChannelEvents } from '../native.js'
 import { Deferred } from '../util/deferred.js'
-import { RegistryFsError } from '../util/errors.js'
+import { describeError, RegistryFsError } from '../util/errors.js'
 import type { CloseReason, FuseBinding, FuseOperations, MountOptions, MountSession } from './binding.js'
 import { maxReadBytes } from './fuse-answers.js'
 import { checkFuseDevice } from './fuse-device.js'
@@ -15,6 +16,7 @@ import { FuseServer } from './fuse-server.js'
 import { KernelMount } from './kernel-mount.js'
 import { ParkedReads } from './parked-reads.js'
 import { Passthrough } from './passthrough.js'
+import { unmountPath } from './unmount.js'
 
 /** linux/mount.h */
 const mountFlags = { readOnly: 1, noSetUserId: 2, noDevices: 4, noExec: 8 } as const
@@ -51,7 +53,14 @@ class NativeSession implements MountSession {
     operations: FuseOperations,
     { log, passthrough, resident, bare }: MountOptions,
   ): Promise<MountSession> {
-    const mount = new KernelMount(mountPoint, log)
+    const mount = await orUndone(
+      mountPoint,
+      () => new KernelMount(mountPoint, log),
+      async () => {
+        closeSync(descriptor)
+        await unmountPath(mountPoint, true)
+      },
+    )
     const ready = new Deferred<void>()
     const ended = new Deferred<CloseReason>()
     const server: FuseServer = new FuseServer(operations, {
@@ -89,7 +98,12 @@ class NativeSession implements MountSession {
         resident?.touched(places)
       },
     }
-    const channel: FuseChannel = openFuseChannel(descriptor, events, resident?.table, bare?.shared)
+    const channel: FuseChannel = await orUndone(
+      mountPoint,
+      // It takes over the descriptor, whatever comes of it.
+      () => openFuseChannel(descriptor, events, resident?.table, bare?.shared),
+      async () => mount.clear(),
+    )
     const timer = setTimeout(() => {
       ready.reject(new RegistryFsError('HOST', `cannot mount ${mountPoint}: the kernel does not answer`))
     }, initTimeoutMs)
@@ -108,6 +122,19 @@ class NativeSession implements MountSession {
 
   async unmount(options: { readonly lazy: boolean }): Promise<void> {
     await this.#mount.unmount(options)
+  }
+}
+
+/** What there is no descriptor or no thread for leaves no mount behind that nobody serves: who looks at one waits for ever. */
+async function orUndone<T>(mountPoint: string, make: () => T, undo: () => Promise<unknown>): Promise<T> {
+  try {
+    return make()
+  } catch (error) {
+    const problem = await undo().then(
+      () => '',
+      (reason: unknown) => `, and the dead mount is still there: ${describeError(reason)}`,
+    )
+    throw new RegistryFsError('HOST', `cannot mount ${mountPoint}: ${describeError(error)}${problem}`)
   }
 }
 

@@ -41,6 +41,7 @@ export class OpenDirectory {
   /** Not before it is asked for: opening alone, as every tree walker does, need not wait for a first pass. */
   readonly listing: Lazy<readonly DirectoryEntry[]>
   readonly #inodes: InodeTable
+  #reading: AbortController | undefined
   #entries: readonly TreeEntry[] = []
   #listed: readonly DirectoryEntry[] | undefined
 
@@ -48,12 +49,20 @@ export class OpenDirectory {
     inode: Inode,
     node: TreeNode,
     inodes: InodeTable,
-    read: (node: TreeNode) => Promise<readonly TreeEntry[]>,
+    read: (node: TreeNode, signal: AbortSignal) => Promise<readonly TreeEntry[]>,
   ) {
     this.inode = inode
     this.node = node
     this.#inodes = inodes
-    this.listing = new Lazy(async () => this.#listed ?? this.#take(await read(node)))
+    this.listing = new Lazy(async () => {
+      this.#reading = new AbortController()
+      return this.#listed ?? this.#take(await read(node, this.#reading.signal))
+    })
+  }
+
+  /** Nobody waits for its listing any more. */
+  close(): void {
+    this.#reading?.abort()
   }
 
   get isListed(): boolean {

@@ -207,6 +207,7 @@ export class TreeOperations implements FuseOperations {
     this.#options.resident?.closeFile(handle)
     const open = this.#handles.remove(handle)
     if (open !== undefined && 'source' in open) open.source.release?.()
+    else open?.close()
     if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
   }
 
@@ -232,8 +233,8 @@ export class TreeOperations implements FuseOperations {
   }
 
   #openDirectory(inode: Inode, node: TreeNode): FileHandle {
-    const open = new OpenDirectory(inode, node, this.#inodes, async (opened) =>
-      this.#run('readdir', opened, undefined, async (signal) => opened.entries({ signal })),
+    const open = new OpenDirectory(inode, node, this.#inodes, async (opened, closed) =>
+      this.#run('readdir', opened, { signal: closed }, async (signal) => opened.entries({ signal })),
     )
     return this.#pinned(open)
   }
@@ -362,7 +363,7 @@ export class TreeOperations implements FuseOperations {
   ): Promise<T> {
     const outers = [this.#stopping.signal, options?.signal]
     try {
-      return await withProgressDeadline(this.#options.deadlineMs, operation, node.image, outers, work)
+      return await withProgressDeadline(this.#options.deadlineMs, operation, () => node.image, outers, work)
     } catch (error) {
       if (!hasCode(error, ...ordinary)) {
         this.#record(name === undefined ? operation : `${operation} ${formatShownName(name)}`, node, error)

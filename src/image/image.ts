@@ -112,6 +112,10 @@ export interface Image {
   /** Files of this machine that it was read from have changed: a new lookup leads to a new image. */
   readonly isGone: boolean
   layerStatus(): Promise<readonly LayerStatus[]>
+  /** Changes while first passes that are under way get on, or those that they wait for; undefined when none is. */
+  readonly progress: number | undefined
+  /** Somebody waits for something of it or has it open, until what it returns is called: its layers are needed. */
+  hold(): () => void
   /** Waits until every layer was read and proven. */
   index(options?: ReadOptions): Promise<void>
 }

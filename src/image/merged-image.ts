@@ -56,6 +56,18 @@ export class MergedImage implements Image {
     return Promise.all(this.#layers.map(async (layer) => layer.status()))
   }
 
+  get progress(): number | undefined {
+    const known = this.#layers.flatMap(({ progress }) => (progress === undefined ? [] : [progress]))
+    return known.length === 0 ? undefined : known.reduce((sum, progress) => sum + progress)
+  }
+
+  hold(): () => void {
+    for (const { demand } of this.#layers) demand.hold()
+    return () => {
+      for (const { demand } of this.#layers) demand.release()
+    }
+  }
+
   async index(options: ReadOptions = {}): Promise<void> {
     await Promise.all(this.#layers.map(async (layer) => layer.prove(options)))
   }

@@ -64,6 +64,12 @@ export class StorageImage implements Image {
     }))
   }
 
+  readonly progress = undefined
+
+  hold(): () => void {
+    return () => undefined
+  }
+
   async index(): Promise<void> {
     return Promise.resolve()
   }

@@ -219,7 +219,7 @@ export class FirstPass {
   #take(events: readonly PassEvent[]): void {
     // Nothing is shown of what turned out to be wrong.
     if (this.#failure !== undefined) return
-    this.#decoderMemory.set(this.#pass?.decoderBytes() ?? 0)
+    this.#decoderMemory.set((this.#pass?.decoderBytes() ?? 0) + this.progress.windows.bytes)
     try {
       for (const event of events) this.#takeOne(event)
     } catch (error) {

@@ -65,7 +65,8 @@ export async function saveIndex(
   const fileBytes = windowOffsets[windows.length] ?? windowsOffset
   const bounds = new FieldWriter().count(windowsOffset).count(fileBytes).done()
   const prelude = new FieldWriter().bytes(magic).u32(version).u32(crc32(bounds)).bytes(bounds).done()
-  await writeAtomically(path, [prelude, front, Buffer.concat(windows)], { durable: true })
+  // Not put together: they may be as large as the limit of all.
+  await writeAtomically(path, [prelude, front, ...windows], { durable: true })
   return { fileBytes, windows: new FileWindows(path, windowOffsets) }
 }
 

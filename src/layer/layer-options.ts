@@ -3,8 +3,8 @@ import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import type { DiffId } from '../util/digest.js'
 import type { Logger } from '../util/log.js'
-import type { Semaphore } from '../util/semaphore.js'
 import type { MemberCopies } from './member-copies.js'
+import type { PassTurns } from './pass-turns.js'
 
 export interface LayerOptions {
   readonly descriptor: Descriptor
@@ -17,7 +17,7 @@ export interface LayerOptions {
   /** gzip is inflated by Node's zlib, not by our own decoder. */
   readonly zlib: boolean
   readonly diffId: () => Promise<DiffId | undefined>
-  readonly passes: Semaphore
+  readonly passes: PassTurns
   /** For one span's worth of fetching and inflating. */
   readonly readDeadlineMs: number
   /** Of members, as files; undefined: none are made or read. */

@@ -9,6 +9,7 @@ import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { describeError, hasCode, RegistryFsError } from '../util/errors.js'
 import { DecodedSpans } from './decoded-spans.js'
+import { Demand } from './demand.js'
 import { FirstPass, type FirstPassOptions, type FirstPassResult } from './first-pass.js'
 import { finishTree } from './finish-tree.js'
 import { HeaderWalk } from './header-walk.js'
@@ -22,10 +23,8 @@ import { layerStatusOf, type LayerState, type LayerStatus } from './layer-status
 import { latestArriving } from './latest-arriving.js'
 import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
-import type { MemberCopies } from './member-copies.js'
 import { openWithoutPass } from './open-without-pass.js'
-import { passBytes } from './pass-sizes.js'
-import { openPlain } from './plain-layer.js'
+import { runPass } from './run-pass.js'
 import type { TarSource } from './tar-source.js'
 import { TocSource } from './toc-source.js'
 import type { Windows } from './windows.js'
@@ -38,6 +37,7 @@ const retryAfterMs = 2_000
 
 export class Layer implements ByteSource {
   readonly descriptor: Descriptor
+  readonly demand = new Demand()
   readonly #options: LayerOptions
   #state: LayerState = 'unread'
   #contents: LayerContents | undefined
@@ -53,8 +53,7 @@ export class Layer implements ByteSource {
   #source: TarSource | undefined
   readonly #bytes: LayerBytes
   #proving: Promise<void> | undefined
-  /** The first pass, with its turn. */
-  #running: Promise<void> | undefined
+  #running: Promise<void> | undefined // The first pass, with its turn.
   readonly #keeper: IndexKeeper
   readonly #closing = new AbortController()
 
@@ -82,6 +81,12 @@ export class Layer implements ByteSource {
     return this.#state
   }
 
+  /** Changes while what is under way gets on; where it waits for its turn that is what runs. Undefined: nothing is. */
+  get progress(): number | undefined {
+    if (this.#contents !== undefined) return undefined
+    return this.#pass?.progress.workDone ?? this.#options.passes.progressFor(this.demand)
+  }
+
   /** What is known of the layer's members: complete when `state` is ready. */
   get tree(): LayerTree | undefined {
     return this.#contents?.tree ?? this.#pass?.progress.tree
@@ -101,7 +106,7 @@ export class Layer implements ByteSource {
     return this.#source !== undefined && !(this.#source instanceof TocSource)
   }
 
-  get copies(): MemberCopies | undefined {
+  get copies(): LayerOptions['copies'] {
     return this.#options.copies
   }
 
@@ -135,8 +140,10 @@ export class Layer implements ByteSource {
       const found = tree === undefined ? undefined : look(tree)
       if (found !== undefined) this.#hasAnswered = this.#isTold = true
       if (found !== undefined || this.#contents !== undefined) return found
-      if (pass === undefined) throw this.#failure ?? new RegistryFsError('ABORTED', 'the layer was closed')
-      await abortable(pass.progress.changed.wait(), options.signal)
+      if (pass !== undefined) await abortable(pass.progress.changed.wait(), options.signal)
+      else if (this.#failure !== undefined) throw this.#failure
+      // It gave way, and waits for another turn.
+      else if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'the layer was closed')
     }
   }
 
@@ -202,8 +209,6 @@ export class Layer implements ByteSource {
     this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
     this.#contents = undefined
     this.#dropSource(true)
-    // Nor what was inflated by it.
-    this.#options.cache.memory.removeLayer(this.descriptor.digest)
     this.#state = 'unread'
     await this.#keeper.removeIndex()
   }
@@ -230,12 +235,13 @@ export class Layer implements ByteSource {
       this.#takeOpened(opened)
       return
     }
-    // The permit is held while the pass runs, beyond this function.
+    // The turn lasts while the pass runs, beyond this function.
     await new Promise<void>((resolve, reject) => {
-      this.#running = this.#options.passes.run(async () => {
-        const giveBack = this.#options.cache.memory.reserve(passBytes)
+      this.#running = this.#options.passes.run(this.demand, this.#options.cache.memory, async (turn) => {
         try {
-          const pass = await FirstPass.prepare(this.#passOptions(false))
+          const signal = AbortSignal.any([this.#closing.signal, turn.signal])
+          const pass = await FirstPass.prepare(this.#passOptions(false, signal))
+          turn.progress = () => pass.progress.workDone
           this.#source = sourceOfPass(pass.progress, this.#bytes)
           this.#pass = pass
           pass.progress.onShown = () => {
@@ -246,9 +252,9 @@ export class Layer implements ByteSource {
           resolve()
           await this.#run(pass)
         } catch (error) {
-          reject(this.#fail(error))
-        } finally {
-          giveBack()
+          if (!turn.signal.aborted || !hasCode(error, 'ABORTED')) reject(this.#fail(error))
+          else this.#giveWay()
+          resolve()
         }
       })
     })
@@ -276,9 +282,9 @@ export class Layer implements ByteSource {
   }
 
   async #provePlain(): Promise<void> {
-    await this.#options.passes.run(async () => {
+    await this.#options.passes.run(this.demand, this.#options.cache.memory, async () => {
       const before = this.#contents
-      const pass = await FirstPass.prepare(this.#passOptions(true))
+      const pass = await FirstPass.prepare(this.#passOptions(true, this.#closing.signal))
       try {
         const result = await pass.run()
         // Nodes that others have are those of the tree that was.
@@ -301,25 +307,11 @@ export class Layer implements ByteSource {
   }
 
   async #run(pass: FirstPass): Promise<void> {
-    const { descriptor } = this
-    const { log } = this.#options
-    const started = performance.now()
-    log.info({ layer: descriptor.digest, bytes: descriptor.size }, 'first pass starts')
-    const result = await pass.run()
-    if (result === undefined) {
-      const plain = await openPlain(this.#bytes, this.#closing.signal)
-      if (plain === undefined) throw new RegistryFsError('CORRUPT', 'the layer begins in two ways')
-      this.#takeOpened(plain)
-      if (this.#pass === pass) this.#pass = undefined
-      pass.progress.changed.notify()
-      return
-    }
-    log.info(
-      { layer: descriptor.digest, ms: Math.round(performance.now() - started), tarBytes: result.tarBytes },
-      'first pass done',
-    )
-    finishTree(pass.progress.tree, descriptor.digest, log)
-    await this.#finish(pass, result)
+    const read = await runPass(pass, this.#bytes, this.#closing.signal, this.#options.log)
+    if ('diffId' in read) return this.#finish(pass, read)
+    this.#takeOpened(read)
+    if (this.#pass === pass) this.#pass = undefined
+    pass.progress.changed.notify()
   }
 
   async #finish(pass: FirstPass, result: FirstPassResult, tree?: LayerTree): Promise<void> {
@@ -347,11 +339,12 @@ export class Layer implements ByteSource {
     this.#failure = undefined
   }
 
-  /** `isWrong`: members may lie elsewhere than was told. */
+  /** And what was inflated by it, which nothing has proven. `isWrong`: members may lie elsewhere than was told. */
   #dropSource(isWrong: boolean): void {
     this.#source?.retire?.()
     this.#source = undefined
     this.#show()
+    this.#options.cache.memory.removeLayer(this.descriptor.digest)
     if (isWrong) this.#space.space?.closeFiles()
   }
 
@@ -360,6 +353,15 @@ export class Layer implements ByteSource {
     const pass = this.#pass instanceof FirstPass ? this.#pass : undefined
     const shown = this.#contents === undefined ? (pass?.progress.shownEnd ?? 0) : Infinity
     this.#space.show(this.#source, shown)
+  }
+
+  /** Others needed the turn: whoever needs this layer again waits for another. */
+  #giveWay(): void {
+    const pass = this.#pass
+    this.#pass = undefined
+    this.#dropSource(false)
+    this.#state = 'unread'
+    pass?.progress.changed.notify()
   }
 
   #fail(error: unknown): RegistryFsError {
@@ -374,17 +376,16 @@ export class Layer implements ByteSource {
     this.#pass = undefined
     this.#dropSource(isWrong)
     this.#state = 'failed'
-    const { cache } = this.#options
-    // Nothing has proven it, whatever the reason.
-    cache.memory.removeLayer(this.descriptor.digest)
     // Nothing of bytes that turned out to be wrong is kept.
-    const purge = isWrong ? [cache.removeBlob(this.descriptor.digest), this.#keeper.removeJournal()] : []
+    const purge = isWrong
+      ? [this.#options.cache.removeBlob(this.descriptor.digest), this.#keeper.removeJournal()]
+      : []
     this.#purging = Promise.all(purge)
     void this.#purging.finally(() => pass?.progress.changed.notify())
     return failure
   }
 
-  #passOptions(takesPlain: boolean): FirstPassOptions {
+  #passOptions(takesPlain: boolean, signal: AbortSignal): FirstPassOptions {
     const { diffId, log } = this.#options
     return {
       ...this.#bytes,
@@ -393,7 +394,7 @@ export class Layer implements ByteSource {
       journalPath: this.#keeper.journalPath,
       diffId,
       isBeingRead: () => this.#reader.isBusy,
-      signal: this.#closing.signal,
+      signal,
       log,
     }
   }

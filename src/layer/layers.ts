@@ -5,9 +5,9 @@ import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/digest.js'
 import type { Logger } from '../util/log.js'
-import { Semaphore } from '../util/semaphore.js'
 import { Layer } from './layer.js'
 import type { MemberCopies } from './member-copies.js'
+import { PassTurns } from './pass-turns.js'
 
 export interface LayersOptions {
   readonly cache: ChunkCache
@@ -20,14 +20,11 @@ export interface LayersOptions {
   readonly log: Logger
 }
 
-/** Each pass keeps a core busy. */
-const concurrentPasses = 2
-
 /** The layers of all images, each digest once, whatever tags and images share it. */
 export class Layers {
   readonly #options: LayersOptions
   readonly #layers = new Map<Digest, { readonly layer: Layer; readonly blob: BlobSource }>()
-  readonly #passes = new Semaphore(concurrentPasses)
+  readonly #passes = new PassTurns()
 
   constructor(options: LayersOptions) {
     this.#options = options

@@ -38,6 +38,11 @@ export class PassProgress {
     this.sealed = new Uint8Array(chunkCount(blobBytes))
   }
 
+  /** Grows with every byte that was read. */
+  get workDone(): number {
+    return this.frontierCompressed + this.frontierUncompressed
+  }
+
   get members(): MemberTable {
     return this.tree.members
   }

@@ -1,3 +1,4 @@
+import { RegistryFsError } from '../util/errors.js'
 import type { Range } from '../util/range.js'
 
 /** The compressed windows of a layer's seek points, by span index. */
@@ -12,11 +13,30 @@ export interface FileRange extends Range {
 
 const none = Buffer.alloc(0)
 
+/** As data have them (2 KiB for each MiB), those of a quarter of a TiB; each may have 32 KiB. */
+const maximumBytes = 512 << 20
+
 /** While the first pass runs. */
 export class MemoryWindows implements Windows {
   readonly #windows: Buffer[] = []
+  readonly #maximumBytes: number
+  /** Of all. */
+  bytes = 0
 
+  constructor(maximumBytesOfTest = maximumBytes) {
+    this.#maximumBytes = maximumBytesOfTest
+  }
+
+  /** LIMIT when they would be more than memory and index are to hold. */
   append(window: Buffer): void {
+    this.bytes += window.length
+    if (this.bytes > this.#maximumBytes) {
+      const most = `${String(this.#maximumBytes >> 20)} MiB`
+      throw new RegistryFsError(
+        'LIMIT',
+        `the seek index of the layer would need more than ${most} of windows`,
+      )
+    }
     this.#windows.push(window.length === 0 ? none : window)
   }
 

@@ -15,6 +15,11 @@ export interface Descriptor {
   readonly data?: Buffer
 }
 
+/**
+ * Forty times what any registry takes. A first pass has 32 bytes for each MiB of it, and an index must be read in one go
+ * again.
+ */
+const maxSizeBytes = 8 * 2 ** 40
 const maxMediaTypeLength = 255
 const maxUrls = 16
 const maxUrlLength = 4096
@@ -28,6 +33,10 @@ export function parseDescriptor(value: unknown, where: string, what: string): De
     throw invalid(what, `the digest of its ${where} is malformed or of an unknown algorithm`)
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     throw invalid(what, `the size of its ${where} is not a whole number`)
+  }
+  if (size > maxSizeBytes) {
+    const sizes = `${String(size)} bytes, more than ${String(maxSizeBytes)}`
+    throw new RegistryFsError('LIMIT', `${what}: its ${where} is said to have ${sizes}`, { layer: digest })
   }
   if (typeof mediaType !== 'string' || mediaType.length > maxMediaTypeLength) {
     throw invalid(what, `the mediaType of its ${where} is missing or too long`)

@@ -8,7 +8,7 @@ import type {
   NumberedFiles,
 } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
-import type { ReadOptions } from '../util/abort.js'
+import { abortable, type ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
 import type { Facts, NodeNumber, NumberedNodes, TreeEntry, TreeLookup, TreeNode } from './node.js'
 import { nameValidMs } from './place.js'
@@ -156,7 +156,7 @@ export class Member implements TreeNode {
   }
 
   async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
-    return this.#found(await this.#node.lookup(name, options))
+    return this.#found(await this.#needed(this.#node.lookup(name, options), options))
   }
 
   peek(name: Buffer): TreeLookup | undefined {
@@ -164,12 +164,19 @@ export class Member implements TreeNode {
   }
 
   async entries(options?: ReadOptions): Promise<readonly TreeEntry[]> {
-    return this.#shown(await this.#node.entries(options))
+    return this.#shown(await this.#needed(this.#node.entries(options), options))
   }
 
   peekEntries(): readonly TreeEntry[] | undefined {
     const entries = this.#node.peekEntries?.()
     return entries && this.#shown(entries)
+  }
+
+  /** Whoever has given up needs nothing, whatever is shared with others and goes on. */
+  async #needed<T>(found: Promise<T>, options: ReadOptions | undefined): Promise<T> {
+    if (this.image.isProven) return found
+    const letGo = this.image.hold()
+    return abortable(found, options?.signal).finally(letGo)
   }
 
   #shown(entries: readonly ImageEntry[]): readonly TreeEntry[] {

@@ -187,3 +187,18 @@ test(
     await mkdir(place, { recursive: true })
   },
 )
+
+test(
+  'a mount for which there are no descriptors left is refused, and nobody waits for it',
+  options,
+  async (t) => {
+    const mountPoint = await emptyMountPoint(t)
+    const other = fileURLToPath(new URL('../support/mount-without-descriptors.js', import.meta.url))
+    const { stdout } = await run('prlimit', ['--nofile=100', process.execPath, other, mountPoint])
+    await run('umount', ['-l', mountPoint])
+    const said = JSON.parse(stdout.split('\n')[1] ?? '') as { problem: string; found: string }
+    assert.match(said.problem, /cannot mount .*: EMFILE/)
+    // Dead, where there was no descriptor for umount(8) either.
+    assert.ok(['well', 'ENOTCONN'].includes(said.found), said.found)
+  },
+)

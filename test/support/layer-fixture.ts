@@ -5,10 +5,10 @@ import { ChunkCache } from '../../src/blob/chunk-cache.js'
 import { DiskChunkStore } from '../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../src/blob/memory-cache.js'
 import { Layer, type LayerOptions } from '../../src/layer/layer.js'
+import { PassTurns } from '../../src/layer/pass-turns.js'
 import type { Descriptor } from '../../src/registry/descriptor.js'
 import { digestOf, type DiffId } from '../../src/util/digest.js'
 import { silentLogger } from '../../src/util/log.js'
-import { Semaphore } from '../../src/util/semaphore.js'
 import { MemoryBlob } from './memory-blob.js'
 import { temporaryDirectory } from './temporary-directory.js'
 
@@ -60,7 +60,7 @@ export async function layerFixture(
       readOnly: false,
       zlib: false,
       diffId: async () => Promise.resolve(diffId),
-      passes: new Semaphore(2),
+      passes: new PassTurns(),
       readDeadlineMs: 10_000,
       log: silentLogger,
       ...options,

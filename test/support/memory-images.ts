@@ -207,6 +207,8 @@ class MemoryImage implements Image {
   readonly isProven = true
   readonly isGone = false
   layers: readonly LayerStatus[] = []
+  progress: number | undefined
+  holds = 0
 
   constructor(reference: Reference, root: MemoryContents, digest: Digest) {
     this.reference = reference
@@ -218,6 +220,11 @@ class MemoryImage implements Image {
 
   async layerStatus(): Promise<readonly LayerStatus[]> {
     return Promise.resolve(this.layers)
+  }
+
+  hold(): () => void {
+    this.holds++
+    return () => void this.holds--
   }
 
   async index(): Promise<void> {

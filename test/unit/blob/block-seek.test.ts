@@ -100,7 +100,9 @@ test('holes without a whole block are none, however many, and others have their 
   }
   const controller = new AbortController()
   const seeking = seekBlocks(source, 'hole', 0, { signal: controller.signal })
-  setImmediate(() => { controller.abort(); })
+  setImmediate(() => {
+    controller.abort()
+  })
   await assert.rejects(seeking, { code: 'ABORTED' })
   assert.ok(asked < 5000, String(asked))
   assert.equal(await seekSource(source, 'hole', 0, size), 1)

@@ -4,7 +4,6 @@ import { ResidentSpans } from '../../../src/blob/resident-spans.js'
 import type { ByteSource } from '../../../src/blob/source.js'
 import type { FileHandle, Inode } from '../../../src/fuse/binding.js'
 import { TreeOperations } from '../../../src/fuse/operations.js'
-import type { LayerStatus } from '../../../src/image/image.js'
 import { parseReference } from '../../../src/registry/reference.js'
 import { rootInode } from '../../../src/tree/inode-table.js'
 import { Tree } from '../../../src/tree/tree.js'
@@ -150,11 +149,10 @@ test('a first pass that gets on extends the deadline, one that has stalled does 
   const made = images()
   const { operations, walk } = setUp(made, 40)
   const handle = await operations.open(await walk('/x/stuck'))
-  const [image] = made.opened() as unknown as [{ layers: readonly Partial<LayerStatus>[] }]
+  const [image] = made.opened() as unknown as [{ progress: number }]
   let frontier = 0
   const advance = setInterval(() => {
-    frontier++
-    image.layers = [{ state: 'reading', frontierCompressed: frontier, frontierUncompressed: 0 }]
+    image.progress = ++frontier
   }, 10)
   const begun = Date.now()
   setTimeout(() => {
@@ -163,6 +161,37 @@ test('a first pass that gets on extends the deadline, one that has stalled does 
   await assert.rejects(operations.read(handle, 0, 4), code('TIMEOUT'))
   const took = Date.now() - begun
   assert.ok(took > 200, String(took))
+})
+
+test('an image is needed while a request waits for it or something of it is open, and no longer', async () => {
+  const made = new MemoryImages()
+  made.set('quay.io/x:1', dir({ 'a file': file('hello'), slow: dir({}, { delayMs: 60_000 }) }))
+  const { operations, walk } = setUp(made)
+  const file1 = await walk('/x/a file')
+  const slow = await walk('/x/slow')
+  const [image] = made.opened() as unknown as [{ isProven: boolean; holds: number }]
+  assert.equal(image.holds, 0)
+  const one = await operations.open(file1)
+  const other = await operations.opendir(await walk('/x'))
+  assert.equal(image.holds, 1)
+  operations.release(one)
+  assert.equal(image.holds, 1)
+  operations.releasedir(other)
+  assert.equal(image.holds, 0)
+  image.isProven = false
+  const controller = new AbortController()
+  const directory = await operations.opendir(slow)
+  const listing = operations.readdir(directory, { signal: controller.signal })
+  assert.equal(image.holds, 2)
+  const lookup = operations.lookup(slow, Buffer.from('name'), { signal: controller.signal })
+  assert.equal(image.holds, 3)
+  controller.abort()
+  await assert.rejects(lookup, code('ABORTED'))
+  await assert.rejects(listing, code('ABORTED'))
+  assert.equal(image.holds, 2)
+  operations.releasedir(directory)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(image.holds, 0)
 })
 
 test('stop gives up what waits, and an aborted signal its own request', async () => {

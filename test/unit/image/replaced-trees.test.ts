@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
+import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import type { ImageNode } from '../../../src/image/image.js'
 import { MergedView } from '../../../src/image/merged-view.js'
+import { Demand } from '../../../src/layer/demand.js'
 import type { Layer, LayerOptions } from '../../../src/layer/layer.js'
+import { PassTurns } from '../../../src/layer/pass-turns.js'
 import type { RegistryFsError } from '../../../src/util/errors.js'
-import { Semaphore } from '../../../src/util/semaphore.js'
 import { breakingOff } from '../../support/breaking-off.js'
 import { makeDamagedIndex } from '../../support/damaged-index.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
@@ -87,9 +89,13 @@ test('a directory whose first layer is read anew while it looks for the next one
   const top = await layerFixture(t, tarOf(file('top', 'top'), file('text', sampleData('text', 6 << 20))))
   await makeDamagedIndex(top)
   const layer = await top.open()
-  const passes = new Semaphore(1)
+  const passes = new PassTurns({ patienceMs: 1e9 })
   let letGo = (): void => undefined
-  void passes.run(async () => new Promise<void>((resolve) => (letGo = resolve)))
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  for (const demand of [new Demand(0), new Demand(0)]) {
+    demand.hold()
+    void passes.run(demand, new MemoryCache(1 << 30), async () => gate)
+  }
   const base = await (await layerFixture(t, tarOf(file('base', 'base')))).open({ passes })
   const { root } = new MergedView([base, layer])
   const before = root.lookup(Buffer.from('base'))

@@ -54,6 +54,23 @@ test('an index gives its entries with platforms, and says which are attestations
   )
 })
 
+test('a layer that is said to be larger than anybody has is refused by its name', () => {
+  const manifest = (size: number): unknown => ({
+    schemaVersion: 2,
+    config: descriptor,
+    layers: [descriptor, { ...descriptor, size }],
+  })
+  const parsed = parse(manifest(2 ** 43))
+  assert.ok(parsed.kind === 'image')
+  assert.equal(parsed.layers[1]?.size, 2 ** 43)
+  for (const size of [2 ** 43 + 1, 2 ** 47, 2 ** 50])
+    assert.throws(() => parse(manifest(size)), {
+      code: 'LIMIT',
+      layer: digest,
+      message: `test: its layers[1] is said to have ${String(size)} bytes, more than 8796093022208`,
+    })
+})
+
 test('a missing media type is guessed from the fields', () => {
   assert.equal(parse({ schemaVersion: 2, config: descriptor, layers: [] }).mediaType, mediaTypes.ociManifest)
   assert.equal(parse({ schemaVersion: 2, manifests: [] }, 'application/json').mediaType, mediaTypes.ociIndex)
