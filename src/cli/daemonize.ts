@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync, realpathSync } from 'node:fs'
-import { describeError, RegistryFsError } from '../util/errors.js'
+import { closeSync, realpathSync } from 'node:fs'
+import { describeError } from '../util/errors.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
+import { openLogFile } from './log-file.js'
 
 const childVariable = 'REGISTRYFS_DAEMON_CHILD'
 
@@ -38,7 +39,7 @@ export function isDaemonChild(): boolean {
 export async function startDaemon(options: DaemonOptions): Promise<number> {
   // Without symbolic links: called as mount.fuse.registryfs we are the helper of mount(8), and this is not.
   const script = realpathSync(process.argv[1] ?? '')
-  const log = openLog(options.logFile)
+  const log = openLogFile(options.logFile ?? '/dev/null')
   const child = spawn(process.execPath, [...process.execArgv, script, ...options.args], {
     detached: true,
     env: { ...process.env, [childVariable]: '1' },
@@ -94,14 +95,4 @@ async function readyPid(child: ChildProcess): Promise<number> {
       reject(new DaemonFailure('the daemon ended before it could mount', exitCodes.failure))
     })
   })
-}
-
-function openLog(path: string | undefined): number {
-  try {
-    return openSync(path ?? '/dev/null', 'a')
-  } catch (error) {
-    throw new RegistryFsError('HOST', `the log file cannot be written: ${describeError(error)}`, {
-      cause: error,
-    })
-  }
 }

@@ -4,11 +4,13 @@ import type { FuseBinding } from '../fuse/binding.js'
 import { fuseNativeBinding } from '../fuse/fuse-native.js'
 import { nativeBinding } from '../fuse/native-binding.js'
 import { openCore } from '../mount.js'
-import { RegistryFsError } from '../util/errors.js'
+import { describeError, RegistryFsError } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
 import { parseAliases, refuseOwnMount } from './aliases.js'
 import { configOf, coreOptions, reportFailure, type CoreFlags } from './core-options.js'
 import { DaemonFailure, isDaemonChild, reportFailed, reportReady, startDaemon } from './daemonize.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
+import { LogFile } from './log-file.js'
 import { createLogger } from './logger.js'
 import { parseMountOptions } from './mount-options.js'
 import { runMount } from './run-mount.js'
@@ -143,9 +145,9 @@ async function mount(
     await startDaemon({ args, logFile: flags.logFile })
     return
   }
-  // In the daemon stderr is the log file already.
-  const file = isDaemonChild() ? undefined : flags.logFile
-  const log = createLogger({ level: flags.logLevel, format: flags.logFormat, file })
+  const file = openLog(flags)
+  const log = createLogger({ level: flags.logLevel, format: flags.logFormat, file: file?.descriptor })
+  reopenOnSignal(file, log)
   // A daemon that dies takes the mount of everybody with it: a bug costs one request and is told with its stack.
   process.on('unhandledRejection', (err) => {
     log.error({ err }, 'a bug in registryfs: please report it')
@@ -170,7 +172,7 @@ async function mount(
     onReady: async () => {
       if (isDaemonChild()) await reportReady()
     },
-    stop: stopSignal(),
+    stop: stopSignal(file !== undefined),
   })
   // fuse-native's handles keep the event loop for ever.
   process.exit(exitCodes.ok)
@@ -186,14 +188,34 @@ async function fail(error: unknown): Promise<never> {
   process.exit(exitCodeOf(error))
 }
 
-/** Aborts at SIGINT or SIGTERM (or when the terminal goes away); the second time the process ends on the spot. */
-function stopSignal(): AbortSignal {
+function openLog({ logFile }: MountFlags): LogFile | undefined {
+  if (logFile === undefined) return undefined
+  // The daemon leaves the directory that it was started in.
+  const path = resolve(logFile)
+  return isDaemonChild() ? LogFile.inherited(path) : LogFile.open(path)
+}
+
+/** As logrotate(8) asks for it. */
+function reopenOnSignal(file: LogFile | undefined, log: Logger): void {
+  if (file === undefined) return
+  const reopen = (): void => {
+    try {
+      file.reopen()
+    } catch (error) {
+      log.error(describeError(error))
+    }
+  }
+  process.on('SIGUSR1', reopen).on('SIGHUP', reopen)
+}
+
+/** Aborts at SIGINT, SIGTERM or SIGQUIT (or when the terminal goes away); the second time the process ends on the spot. */
+function stopSignal(hasLogFile: boolean): AbortSignal {
   const controller = new AbortController()
   const stop = (): void => {
     if (controller.signal.aborted) process.exit(exitCodes.interrupted)
     controller.abort()
   }
-  process.on('SIGINT', stop).on('SIGTERM', stop)
-  process.on('SIGHUP', isDaemonChild() ? () => undefined : stop)
+  process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGQUIT', stop)
+  process.on('SIGHUP', isDaemonChild() || hasLogFile ? () => undefined : stop)
   return controller.signal
 }
