@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { access, mkdir, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises'
+import { access, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { lockFile } from '../native.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { makeDirectories } from '../util/make-directories.js'
 import { temporaryPattern } from './atomic-file.js'
 
 /**
@@ -27,7 +28,7 @@ export async function openCacheDirectory(path: string, log: Logger): Promise<Cac
 }
 
 async function claim(path: string): Promise<string | undefined> {
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  await makeDirectories(path)
   const status = await stat(path)
   const user = process.getuid?.() ?? status.uid
   // Someone else's directory could be filled with someone else's bytes while we run.

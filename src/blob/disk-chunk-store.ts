@@ -4,11 +4,12 @@
  * across restarts by file time. It may be slow or broken, never wrong and never fatal: a bad unit is deleted and
  * counts as a miss, a full or failing disk means that chunks are not kept.
  */
-import { mkdir, open, readdir, rm, stat, statfs, unlink, utimes, type FileHandle } from 'node:fs/promises'
+import { open, readdir, rm, stat, statfs, unlink, utimes, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestAlgorithm, digestHex, tryParseDigest, type Digest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { makeDirectories } from '../util/make-directories.js'
 import { temporaryPattern, writeAtomically } from './atomic-file.js'
 import { decodeUnit, encodeUnitHeader, unitHeaderBytes } from './chunk-unit.js'
 
@@ -80,7 +81,7 @@ export class DiskChunkStore {
   /** Learns what an earlier process left, oldest first, and deletes its unfinished files. */
   async scan(): Promise<void> {
     if (!this.#options.readOnly) {
-      await mkdir(this.#options.directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      await makeDirectories(this.#options.directory).catch((error: unknown) => {
         this.#complain('the chunk cache cannot be made, going on without it', error)
       })
     }

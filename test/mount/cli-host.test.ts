@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { chmod, chown, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { findMount } from '../../src/fuse/mountinfo.js'
 import { packageRoot } from '../../src/util/package-root.js'
@@ -176,15 +176,15 @@ test('an unwritable cache directory costs the persistence, not the mount', asRoo
   )
 })
 
-test('a cache directory that is a file, or others may write to', options, async (t) => {
+test('a cache directory that is a file, that cannot be made, or others may write to', options, async (t) => {
   const registry = await registryWithDisk(t)
   const files = await temporaryDirectory(t)
   const reference = `${registry.host}/disk:v1`
   await writeFile(join(files, 'file'), '')
   await mkdir(join(files, 'open'))
   await chmod(join(files, 'open'), 0o777)
-  for (const name of ['file', 'open', 'file/below']) {
-    const cache = join(files, name)
+  for (const name of ['file', 'open', 'file/below', '/proc/registryfs/below']) {
+    const cache = resolve(files, name)
     const listed = await registryfs({ cache }, 'ls', reference, 'disk')
     assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'downloaded\n', ''], name)
     assertRefused(await registryfs({ cache }, 'index', reference), 8, /cannot be used/)
