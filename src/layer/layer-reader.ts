@@ -2,7 +2,7 @@ import { peekAll } from '../blob/peek.js'
 import type { SourceReadOptions } from '../blob/source.js'
 import { withDeadline, type ReadOptions } from '../util/abort.js'
 import type { Digest } from '../util/digest.js'
-import { hasCode, RegistryFsError } from '../util/errors.js'
+import { RegistryFsError } from '../util/errors.js'
 import type { FirstPass } from './first-pass.js'
 import type { TarSource } from './tar-source.js'
 
@@ -20,8 +20,8 @@ export interface ReadableLayer {
   pass(): FirstPass | undefined
   /** As Layer.until. */
   until<T>(look: () => T | undefined, options: ReadOptions): Promise<T | undefined>
-  /** Bytes did not decode as they once did. */
-  onCorrupt(): Promise<void>
+  /** Bytes did not decode as they once did, or what that takes is gone. */
+  onUseless(source: TarSource, reason: RegistryFsError): Promise<void>
 }
 
 /** What takes fetching or decoding. */
@@ -92,25 +92,30 @@ export class LayerReader {
 
   /** Fills the start of `target`; 0 at the end of the layer. */
   async #readSome(offset: number, target: Buffer, signal: AbortSignal | undefined): Promise<number> {
-    const found = await this.#wait(offset, target.length, (bytes) => bytes.copy(target), signal)
-    if (found === undefined) return 0
-    if (typeof found === 'number') return found
-    const rest = target.subarray(0, found.shown)
-    return this.#within(offset, signal, async (inner) =>
-      found.source.readSome(offset, rest, { signal: inner }),
-    )
+    for (;;) {
+      const found = await this.#wait(offset, target.length, (bytes) => bytes.copy(target), signal)
+      if (found === undefined) return 0
+      if (typeof found === 'number') return found
+      const rest = target.subarray(0, found.shown)
+      const filled = await this.#within(found.source, offset, signal, async (inner) =>
+        found.source.readSome(offset, rest, { signal: inner }),
+      )
+      if (filled !== undefined) return filled
+    }
   }
 
   /** True when `peek` finds it. */
   async #loadSome(offset: number, length: number, signal: AbortSignal | undefined): Promise<boolean> {
     const found = await this.#wait(offset, length, () => true, signal)
     if (typeof found !== 'object') return found !== undefined
-    return this.#within(
+    const isLoaded = await this.#within(
+      found.source,
       offset,
       signal,
       async (inner) =>
         (await found.source.load?.(offset, Math.min(length, found.shown), { signal: inner })) === true,
     )
+    return isLoaded ?? this.#loadSome(offset, length, signal)
   }
 
   /** Until something is in memory, which is taken at once, or can be had. Undefined at the end of the layer. */
@@ -132,17 +137,22 @@ export class LayerReader {
     return this.#layer.until(look, { signal }).finally(() => this.#waiting--)
   }
 
+  /** Undefined: what `source` needs is gone, as when somebody deletes the cache, and there will be another source. */
   async #within<T>(
+    source: TarSource,
     offset: number,
     signal: AbortSignal | undefined,
     work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  ): Promise<T | undefined> {
     const { readDeadlineMs, digest } = this.#layer
     try {
       return await withDeadline(readDeadlineMs, 'reading from the registry', signal, work)
     } catch (error) {
-      if (hasCode(error, 'CORRUPT')) await this.#layer.onCorrupt()
-      throw error instanceof RegistryFsError ? error.within({ layer: digest, offset }) : error
+      if (!(error instanceof RegistryFsError)) throw error
+      const isGone = error.code === 'GONE' && source.isLost === true
+      if (isGone || error.code === 'CORRUPT') await this.#layer.onUseless(source, error)
+      if (isGone) return undefined
+      throw error.within({ layer: digest, offset })
     }
   }
 }

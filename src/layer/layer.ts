@@ -197,14 +197,14 @@ export class Layer implements ByteSource {
       source: () => this.#source,
       pass: () => (this.#contents === undefined && this.#pass instanceof FirstPass ? this.#pass : undefined),
       until: async (look, options) => this.until(look, options),
-      onCorrupt: async () => this.#forgetIndex(),
+      onUseless: async (source, reason) => this.#forgetIndex(source, reason),
     }
   }
 
-  /** Fresh bytes did not inflate from where the index says: the next read builds it anew. */
-  async #forgetIndex(): Promise<void> {
-    if (this.#contents === undefined) return
-    this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
+  /** Fresh bytes did not inflate from where the index says, or it was deleted: the next read builds it anew. */
+  async #forgetIndex(source: TarSource, reason: RegistryFsError): Promise<void> {
+    if (this.#contents?.source !== source) return
+    this.#options.log.warn({ layer: this.descriptor.digest, reason: reason.message }, 'dropping the index')
     this.#contents = undefined
     this.#dropSource()
     // Nor what was inflated by it.

@@ -3,6 +3,7 @@
  * its seek point in the addon -> memory cache. The span is the unit; one longer than `longestKeptSpanBytes` (an
  * encoder that made a single huge deflate block) is read in pieces, each inflated from the span's start.
  */
+import { stat } from 'node:fs/promises'
 import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
@@ -10,7 +11,7 @@ import type { ByteSource } from '../blob/source.js'
 import { zeros } from '../blob/zeros.js'
 import { inflateSpan, type FilePart } from '../native.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
-import { hasCode } from '../util/errors.js'
+import { hasCode, RegistryFsError } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
 import type { Inflations } from './inflations.js'
 import { keepSpan, spanKey } from './kept-spans.js'
@@ -49,6 +50,7 @@ export class SpanSource implements TarSource {
   readonly #inflating = new SingleFlight<string, Lease>()
   readonly #recent = new Set<number>()
   #isRetired = false
+  isLost = false
 
   constructor(options: SpanSourceOptions) {
     this.#options = options
@@ -178,10 +180,19 @@ export class SpanSource implements TarSource {
       return await this.#inflate(index, span, piece)
     } catch (error) {
       if (!hasCode(error, 'CORRUPT')) throw error
+      await this.#checkIndexFile(index)
       const { offset, length } = compressedRange(span)
       await this.#options.compressed.discard(offset, length)
       return this.#inflate(index, span, piece, true)
     }
+  }
+
+  /** GONE when somebody deleted the file that holds the window. */
+  async #checkIndexFile(index: number): Promise<void> {
+    const window = this.#options.windows.find(index)
+    if (Buffer.isBuffer(window) || (await stat(window.path).catch(() => undefined)) !== undefined) return
+    this.isLost = true
+    throw new RegistryFsError('GONE', `the index file ${window.path} is gone`)
   }
 
   /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
