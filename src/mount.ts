@@ -42,6 +42,8 @@ export interface Core {
   readonly readOnlyReason: string | undefined
   /** What /.registryfs/status.json shows of everything below the mount. */
   status(): Promise<CoreStatus>
+  /** Waits until all that is to be kept of what was fetched is on disk. */
+  settle(): Promise<void>
   close(): Promise<void>
 }
 
@@ -96,6 +98,7 @@ export async function openCore(config: CoreConfig, log: Logger, resident?: Resid
       ...(await statusOf(images, registry, memory, disk, directory.readOnlyReason)),
       materialized: copies?.status(),
     }),
+    settle: async () => cache.settle(),
     close: async () => {
       await copies?.close()
       await layers.close()

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeAtomically } from '../blob/atomic-file.js'
 import { tryParseDigest, type Digest } from '../util/digest.js'
@@ -25,6 +25,18 @@ export class TagStore {
     const text = await readFile(this.#path(reference), 'utf8').catch(() => '')
     const [digest, name] = text.split('\n')
     return name === reference ? tryParseDigest(digest ?? '') : undefined
+  }
+
+  /** When the registry last said so, as far as this process or another could write it down. */
+  async checkedAt(reference: string): Promise<Date | undefined> {
+    return (await stat(this.#path(reference)).catch(() => undefined))?.mtime
+  }
+
+  /** It is still the same. */
+  async touch(reference: string): Promise<void> {
+    if (this.#readOnly) return
+    const now = new Date()
+    await utimes(this.#path(reference), now, now).catch(() => undefined)
   }
 
   async save(reference: string, digest: Digest): Promise<void> {

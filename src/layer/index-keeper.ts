@@ -1,4 +1,5 @@
 import { unlink } from 'node:fs/promises'
+import { describeError } from '../util/errors.js'
 import { removeJournal } from './journal.js'
 import type { FirstPass, FirstPassResult } from './first-pass.js'
 import { loadIndex, saveIndex } from './index-file.js'
@@ -11,6 +12,8 @@ export class IndexKeeper {
   readonly #readOnly: boolean
   /** Of the index; 0 while there is none. */
   fileBytes = 0
+  /** Why it could not be saved. */
+  problem: string | undefined
 
   constructor(path: string, readOnly: boolean) {
     this.#path = path
@@ -34,7 +37,7 @@ export class IndexKeeper {
   async save(pass: FirstPass, result: FirstPassResult, bytes: LayerBytes): Promise<Windows> {
     const { progress } = pass
     if (this.#readOnly) return progress.windows
-    const saved = await saveIndex(this.#indexPath, {
+    const saving = saveIndex(this.#indexPath, {
       digest: bytes.descriptor.digest,
       codec: progress.codec,
       blobBytes: bytes.descriptor.size,
@@ -46,6 +49,11 @@ export class IndexKeeper {
       members: progress.members,
       seals: progress.seals,
     })
+    const saved = await saving.catch((error: unknown) => {
+      this.problem = describeError(error)
+      throw error
+    })
+    this.problem = undefined
     this.fileBytes = saved.fileBytes
     return saved.windows
   }

@@ -178,7 +178,7 @@ export class Layer implements ByteSource {
       diffId: await this.#options.diffId().catch(() => undefined),
       contents: this.#contents,
       progress: this.#pass?.progress,
-      indexBytes: this.#keeper.fileBytes,
+      index: this.#keeper,
       failure: this.#failure,
     })
   }
