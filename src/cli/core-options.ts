@@ -10,6 +10,7 @@ import { parseLocalReference } from '../registry/local-reference.js'
 import { formatReference, parseReference, type Reference } from '../registry/reference.js'
 import type { ReadOptions } from '../util/abort.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
+import { checkOptions } from './check-options.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
 import { createLogger, logFormats, logLevels } from './logger.js'
 import { parseDuration, parseSize } from './sizes.js'
@@ -94,6 +95,7 @@ export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 
 
 /** Throws INVALID. */
 export function configOf(flags: CoreFlags): CoreConfig {
+  checkOptions(flags)
   const base = defaultConfig()
   return {
     ...base,
