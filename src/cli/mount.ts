@@ -51,7 +51,7 @@ Without --daemon it stays in the foreground and unmounts on Ctrl-C or SIGTERM; a
 Examples:
   registryfs mount /mnt/registry
   registryfs mount --daemon /mnt/registry fedora=quay.io/containerdisks/fedora:latest
-  /etc/fstab: registryfs /mnt/registry fuse.registryfs ro,allow_other,_netdev 0 0`,
+  /etc/fstab: registryfs /mnt/registry fuse.registryfs ro,allow_other,_netdev,log_file=/var/log/registryfs.log 0 0`,
     )
     .action(async (mountPoint: string, images: readonly string[], _flags: MountFlags, command: Command) => {
       try {
@@ -140,9 +140,8 @@ async function mount(
   const aliases = parseAliases([...words, ...images], config.defaultHost)
   await refuseOwnMount(aliases, mountPoint)
   if (flags.daemon === true && !isDaemonChild()) {
-    if (flags.logFile === undefined)
-      process.stderr.write('registryfs: no --log-file: messages of the daemon are lost\n')
-    await startDaemon({ args, logFile: flags.logFile })
+    if (flags.logFile === undefined) tell('no --log-file: messages of the daemon are lost')
+    await startDaemon({ args, logFile: flags.logFile, tell })
     return
   }
   const file = openLog(flags)
@@ -165,12 +164,20 @@ async function mount(
     passthrough: materializeBytes > 0,
     allowNonEmpty: flags.nonempty ?? false,
   }
+  let warning: string | undefined
   await runMount(plan, {
     binding: bindings[flags.binding],
-    openCore: async (resident) => openCore({ ...config, configuredHosts }, log, resident),
+    openCore: async (resident) => {
+      const core = await openCore({ ...config, configuredHosts }, log, resident)
+      warning =
+        core.readOnlyReason === undefined ? undefined : `nothing new is cached: ${core.readOnlyReason}`
+      // Where the log is on stderr it has said so.
+      if (warning !== undefined && file !== undefined && !isDaemonChild()) tell(warning)
+      return core
+    },
     log,
     onReady: async () => {
-      if (isDaemonChild()) await reportReady()
+      if (isDaemonChild()) await reportReady(warning)
     },
     stop: stopSignal(file !== undefined),
   })
@@ -186,6 +193,10 @@ async function fail(error: unknown): Promise<never> {
   }
   reportFailure(error)
   process.exit(exitCodeOf(error))
+}
+
+function tell(line: string): void {
+  process.stderr.write(`registryfs: ${line}\n`)
 }
 
 function openLog({ logFile }: MountFlags): LogFile | undefined {

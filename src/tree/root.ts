@@ -36,6 +36,11 @@ export class RootDirectory extends Directory {
     this.#fixed.set(aboutName, about)
   }
 
+  /** Of names without a host. */
+  get subject(): string {
+    return this.#place.host
+  }
+
   override async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
     const text = name.toString()
     const fixed = this.#fixed.get(text)

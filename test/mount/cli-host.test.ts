@@ -191,6 +191,28 @@ test('a cache directory that is a file, that cannot be made, or others may write
   }
 })
 
+test(
+  'a mount says on stderr that nothing is cached, also where its log goes to a file',
+  options,
+  async (t) => {
+    const files = await temporaryDirectory(t)
+    const cache = join(files, 'open')
+    await mkdir(cache)
+    await chmod(cache, 0o1777)
+    const says =
+      /registryfs: nothing new is cached: the cache directory \S+ cannot be used: others may write to it \(chmod go-w\)/
+    const flags = ['--log-file', join(files, 'log')]
+    const mount = await mountImages(t, { cache, flags })
+    assert.match(mount.log(), says)
+    assert.equal(await mount.stop(), 0)
+    const path = await emptyMountPoint(t)
+    const daemon = await registryfs({ cache }, 'mount', '--daemon', ...flags, path)
+    assert.equal(daemon.code, 0)
+    assert.match(daemon.stderr, says)
+    await output('umount', path)
+  },
+)
+
 test('a cache that another registryfs writes to is only read', options, async (t) => {
   const registry = await registryWithDisk(t)
   const cache = join(await temporaryDirectory(t), 'cache')
