@@ -78,9 +78,9 @@ export class DiskChunkStore {
     return unit === undefined ? undefined : unit.bytes - unitHeaderBytes
   }
 
-  /** Learns what an earlier process left, oldest first, and deletes its unfinished files. */
-  async scan(): Promise<void> {
-    if (!this.#options.readOnly) {
+  /** Learns what an earlier process left, oldest first, and deletes its unfinished files where this one writes now. */
+  async scan(isWriter = !this.#options.readOnly): Promise<void> {
+    if (isWriter) {
       await makeDirectories(this.#options.directory).catch((error: unknown) => {
         this.#complain('the chunk cache cannot be made, going on without it', error)
       })
@@ -93,7 +93,7 @@ export class DiskChunkStore {
         for (const name of await namesIn(join(this.#options.directory, algorithm, hex))) {
           const path = join(this.#options.directory, algorithm, hex, name)
           if (temporaryPattern.test(name)) {
-            if (!this.#options.readOnly) await unlink(path).catch(() => undefined)
+            if (isWriter) await unlink(path).catch(() => undefined)
             continue
           }
           const status = await stat(path).catch(() => undefined)
@@ -103,6 +103,7 @@ export class DiskChunkStore {
         }
       }
     }
+    for (const key of [...this.#units.keys()]) this.#forget(key)
     found.sort((a, b) => a.usedAtMs - b.usedAtMs)
     for (const { digest, index, bytes, usedAtMs } of found) this.#remember({ digest, index, bytes }, usedAtMs)
   }

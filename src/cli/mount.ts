@@ -21,6 +21,7 @@ interface MountFlags extends CoreFlags {
   readonly allowOther?: boolean
   readonly defaultPermissions?: boolean
   readonly noexec?: boolean
+  readonly onlyAliases?: boolean
   readonly nonempty?: boolean
   readonly daemon?: boolean
   readonly logFile?: string
@@ -74,6 +75,7 @@ function mountOptions(command: Command): Command {
       '--default-permissions',
       "the kernel checks the files' modes and owners (with --allow-other: always)",
     )
+    .option('--only-aliases', 'no other images than those named here can be had')
     .option('--noexec', 'nothing in it may be executed')
     .option('--nonempty', 'mount over a directory that is not empty')
     .option(
@@ -161,6 +163,7 @@ async function mount(
     allowOther: flags.allowOther ?? false,
     defaultPermissions: (flags.defaultPermissions ?? false) || (flags.allowOther ?? false),
     noExec: flags.noexec ?? false,
+    onlyAliases: flags.onlyAliases ?? false,
     passthrough: materializeBytes > 0,
     allowNonEmpty: flags.nonempty ?? false,
   }

@@ -61,7 +61,7 @@ export class Layer implements ByteSource {
     this.descriptor = options.descriptor
     this.#options = options
     const { descriptor, blob, cache, zlib = false } = options
-    this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
+    this.#keeper = new IndexKeeper(options.indexPath, options)
     const download = (): ArrivingChunks | undefined =>
       this.#pass instanceof FirstPass ? this.#pass.arriving : undefined
     const arriving = {

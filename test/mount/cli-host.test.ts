@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, chown, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { findMount } from '../../src/fuse/mountinfo.js'
 import { packageRoot } from '../../src/util/package-root.js'
 import { cachedOnDisk, indexedOnDisk } from '../support/cached-bytes.js'
@@ -232,8 +233,39 @@ test('a cache that another registryfs writes to is only read', options, async (t
     new RegExp(`an index has nowhere to go: .* in use by another registryfs \\(pid ${String(writer.pid)}\\)`),
   )
   assert.equal(await writer.stop(), 0)
+  assert.equal(await reader.stop(), 0)
   const indexed = await registryfs({ cache }, 'index', reference)
   assert.deepEqual([indexed.code, indexed.stderr], [0, ''])
+})
+
+test('a mount takes the cache directory over when the process that had it has ended', options, async (t) => {
+  const registry = await registryWithDisk(t)
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const images = [`d=${registry.host}/disk:v1`]
+  const writer = await mountImages(t, { cache, images })
+  const reader = await mountImages(t, { cache, images })
+  const holder = async (): Promise<string> =>
+    /"readOnly": "[^"]*\(pid (\d+)\)"/.exec(
+      await output('cat', join(reader.path, '.registryfs/status.json')),
+    )?.[1] ?? ''
+  assert.equal(await holder(), String(writer.pid))
+  // After the reader has looked at what is there.
+  assert.equal(await sha256sum(join(writer.path, 'd/disk/downloaded')), sha256Of(disk))
+  await indexedOnDisk(cache, 1)
+  assert.equal(await writer.stop(), 0)
+  for (let times = 0; (await holder()) !== ''; times++) {
+    assert.ok(times < 400, 'it is never taken over')
+    await sleep(200)
+  }
+  assert.match(reader.log(), /the cache directory can be written to now/)
+  registry.forgetRequests()
+  assert.equal(await sha256sum(join(reader.path, 'd/disk/downloaded')), sha256Of(disk))
+  assert.equal((await statusOf(reader)).requests.blobRequests, 0)
+  assert.match(
+    (await registryfs({ cache }, 'index', images[0]?.slice(2) ?? '')).stderr,
+    new RegExp(`in use by another registryfs \\(pid ${String(reader.pid)}\\)`),
+  )
+  assert.equal(await reader.stop(), 0)
 })
 
 test('what the command line does not know', options, async (t) => {
