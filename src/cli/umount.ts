@@ -36,6 +36,6 @@ async function umount(mountPoint: string, lazy: boolean): Promise<void> {
 async function isThere(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
-    ({ code }: NodeJS.ErrnoException) => code !== 'ENOENT',
+    (error: unknown) => (error as NodeJS.ErrnoException).code !== 'ENOENT',
   )
 }

@@ -172,14 +172,15 @@ test('the status is the same text for all reads of one open', async () => {
 test('with only aliases no other name exists, and nothing is asked for one', async () => {
   const images = imagesOf('quay.io/one:1', 'docker.io/library/debian:latest')
   const asked: string[] = []
-  const { open, exists } = images
+  const open = images.open.bind(images)
+  const exists = images.exists.bind(images)
   images.open = async (reference, ...rest) => {
     asked.push(reference.path)
-    return open.call(images, reference, ...rest)
+    return open(reference, ...rest)
   }
   images.exists = async (reference, ...rest) => {
     asked.push(reference.path)
-    return exists.call(images, reference, ...rest)
+    return exists(reference, ...rest)
   }
   const tree = treeOf(images, { alias: 'quay.io/one:1' }, 'docker.io', true)
   for (const path of [
