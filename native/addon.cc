@@ -95,6 +95,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("readXattrs", Napi::Function::New<registryfs::ReadXattrs>(env, "readXattrs"));
   exports.Set("sealOf", Napi::Function::New<SealOf>(env, "sealOf"));
   exports.Set("closeOnExec", Napi::Function::New<registryfs::CloseOnExec>(env, "closeOnExec"));
+  exports.Set("putInPlace", Napi::Function::New<registryfs::PutInPlace>(env, "putInPlace"));
   exports.Set("returnFreedMemory",
               Napi::Function::New<registryfs::ReturnFreedMemory>(env, "returnFreedMemory"));
   exports.Set("allocateLarge", Napi::Function::New<registryfs::AllocateLarge>(env, "allocateLarge"));

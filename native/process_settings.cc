@@ -1,6 +1,7 @@
 #include "process_settings.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -28,6 +29,16 @@ Napi::Value CloseOnExec(const Napi::CallbackInfo& info) {
   Arguments arguments(info);
   const int descriptor = static_cast<int>(arguments[0].Number());
   if (arguments.AreWhole() && fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) {
+    Napi::Error::New(info.Env(), std::strerror(errno)).ThrowAsJavaScriptException();
+  }
+  return info.Env().Undefined();
+}
+
+Napi::Value PutInPlace(const Napi::CallbackInfo& info) {
+  Arguments arguments(info);
+  const int from = static_cast<int>(arguments[0].Number());
+  const int to = static_cast<int>(arguments[1].Number());
+  if (arguments.AreWhole() && dup2(from, to) < 0) {
     Napi::Error::New(info.Env(), std::strerror(errno)).ThrowAsJavaScriptException();
   }
   return info.Env().Undefined();

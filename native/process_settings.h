@@ -12,4 +12,8 @@ Napi::Value ReturnFreedMemory(const Napi::CallbackInfo& info);
 // closeOnExec(fd): children do not inherit it. Throws with the system's words.
 Napi::Value CloseOnExec(const Napi::CallbackInfo& info);
 
+// putInPlace(from, to): `to` is from now on another descriptor of what `from` is (dup2(2)), at no moment free
+// for another thread's open. Throws with the system's words.
+Napi::Value PutInPlace(const Napi::CallbackInfo& info);
+
 }  // namespace registryfs

@@ -3,7 +3,7 @@
  * own. src/cli puts a FUSE binding or a command on top.
  */
 import { join } from 'node:path'
-import { openCacheDirectory, type CacheDirectory } from './blob/cache-directory.js'
+import { CacheDirectory } from './blob/cache-directory.js'
 import { ChunkCache } from './blob/chunk-cache.js'
 import { DiskChunkStore } from './blob/disk-chunk-store.js'
 import { DiskDocumentStore } from './blob/disk-document-store.js'
@@ -42,6 +42,8 @@ export interface Core {
   readonly readOnlyReason: string | undefined
   /** What /.registryfs/status.json shows of everything below the mount. */
   status(): Promise<CoreStatus>
+  /** Waits until all that is to be kept of what was fetched is on disk. */
+  settle(): Promise<void>
   close(): Promise<void>
 }
 
@@ -49,35 +51,41 @@ export type CoreStatus = Awaited<ReturnType<typeof statusOf>> & {
   readonly materialized: MemberCopiesStatus | undefined
 }
 
+const claimEveryMs = 10_000
+
 /** `resident`: is told what comes to memory and leaves it. */
 export async function openCore(config: CoreConfig, log: Logger, resident?: ResidentSpans): Promise<Core> {
   returnFreedMemory()
-  const directory = await openCacheDirectory(config.cacheDirectory, log)
-  const readOnly = directory.readOnlyReason !== undefined
+  const directory = await CacheDirectory.open(config.cacheDirectory, log)
   // An eighth is for what is on its way: pooled buffers, replies, what waits for the garbage collector.
   const memory = new MemoryCache(Math.floor((config.memoryBytes * 7) / 8), resident)
   const disk = new DiskChunkStore({
     directory: join(directory.path, 'chunks'),
     maximumBytes: config.cacheBytes,
     freeReserveBytes: config.freeReserveBytes,
-    readOnly,
+    get readOnly() {
+      return directory.readOnly
+    },
     log,
   })
   await disk.scan()
-  const documents = new DiskDocumentStore(join(directory.path, 'documents'), readOnly, log)
-  const tags = new TagStore(join(directory.path, 'tags'), readOnly, log)
+  const documents = new DiskDocumentStore(join(directory.path, 'documents'), directory, log)
+  const tags = new TagStore(join(directory.path, 'tags'), directory, log)
   const registry = await openRegistry(config, documents, log)
   const cache = new ChunkCache(memory, disk)
   const copies = await openCopies(config, directory, memory, log)
   const layers = new Layers({
     cache,
     indexDirectory: join(directory.path, 'indexes'),
-    readOnly,
+    get readOnly() {
+      return directory.readOnly
+    },
     zlib: config.inflate === 'zlib',
     readDeadlineMs: config.readDeadlineMs,
     copies,
     log,
   })
+  const claiming = keepClaiming(directory, async () => disk.scan(true))
   const handles = new OpenHandles()
   const local = {
     blobs: new LocalImages(handles, config.platform),
@@ -91,12 +99,16 @@ export async function openCore(config: CoreConfig, log: Logger, resident?: Resid
       reference.transport === undefined || reference.transport === 'containers-storage'
         ? undefined
         : local.blobs.locate(reference, descriptor),
-    readOnlyReason: directory.readOnlyReason,
+    get readOnlyReason() {
+      return directory.readOnlyReason
+    },
     status: async () => ({
       ...(await statusOf(images, registry, memory, disk, directory.readOnlyReason)),
       materialized: copies?.status(),
     }),
+    settle: async () => cache.settle(),
     close: async () => {
+      clearInterval(claiming)
       await copies?.close()
       await layers.close()
       await registry.close()
@@ -104,6 +116,21 @@ export async function openCore(config: CoreConfig, log: Logger, resident?: Resid
       await cache.settle()
     },
   }
+}
+
+/** Whoever has the directory may end long before we do. */
+function keepClaiming(directory: CacheDirectory, learn: () => Promise<void>): NodeJS.Timeout | undefined {
+  if (!directory.readOnly) return undefined
+  let isBusy = false
+  const timer = setInterval(() => {
+    if (isBusy) return
+    isBusy = true
+    void directory.claimAgain(learn).then((isDone) => {
+      isBusy = false
+      if (isDone) clearInterval(timer)
+    })
+  }, claimEveryMs)
+  return timer.unref()
 }
 
 async function openCopies(

@@ -49,6 +49,7 @@ interface Addon extends SpanVerbs, ZstdVerbs, FuseVerbs {
   readXattrs(path: Buffer, limitBytes: number, done: (found: number | readonly Buffer[]) => void): void
   lockFile(path: string): boolean
   closeOnExec(descriptor: number): void
+  putInPlace(from: number, to: number): void
   returnFreedMemory(): void
   allocateLarge(bytes: number): Buffer | undefined
 }
@@ -264,4 +265,9 @@ export function returnFreedMemory(): void {
 /** Children of this process do not inherit the descriptor. */
 export function closeOnExec(descriptor: number): void {
   load().closeOnExec(descriptor)
+}
+
+/** The descriptor `to` is from now on one of what `from` is, whoever writes to it: dup2(2). */
+export function putInPlace(from: number, to: number): void {
+  load().putInPlace(from, to)
 }

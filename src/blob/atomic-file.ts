@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { replaceFile } from '../native.js'
+import { makeDirectories } from '../util/make-directories.js'
 
 let sequence = 0
 
@@ -27,7 +27,7 @@ export async function writeAtomically(
     await replaceFile(temporary, path, parts, { durable })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeDirectories(dirname(path))
     await replaceFile(temporary, path, parts, { durable })
   }
 }

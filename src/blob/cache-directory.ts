@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { access, mkdir, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises'
+import { access, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { lockFile } from '../native.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { makeDirectories } from '../util/make-directories.js'
 import { temporaryPattern } from './atomic-file.js'
 
 /**
@@ -12,38 +13,77 @@ import { temporaryPattern } from './atomic-file.js'
  *
  *   chunks/  members/  indexes/  documents/  tags/  lock
  */
-export interface CacheDirectory {
+export interface CacheAccess {
+  /** Turns false when the process that wrote there has ended, and this one does. */
+  readonly readOnly: boolean
+}
+
+export class CacheDirectory implements CacheAccess {
   readonly path: string
+  readonly #log: Logger
+  #hasLock = false
+  #readOnlyReason: string | undefined = 'it was not opened'
+
+  private constructor(path: string, log: Logger) {
+    this.path = path
+    this.#log = log
+  }
+
+  static async open(path: string, log: Logger): Promise<CacheDirectory> {
+    const directory = new CacheDirectory(path, log)
+    const reason = await directory.#tryClaim()
+    directory.#readOnlyReason = reason
+    if (reason !== undefined) log.warn(`${reason}; going on without writing to it`)
+    return directory
+  }
+
   /** Why nothing may be written; undefined when this process is the writer. */
-  readonly readOnlyReason: string | undefined
-}
-
-export async function openCacheDirectory(path: string, log: Logger): Promise<CacheDirectory> {
-  const readOnlyReason = await claim(path).catch(
-    (error: unknown) => `the cache directory ${path} cannot be used: ${describeError(error)}`,
-  )
-  if (readOnlyReason !== undefined) log.warn(`${readOnlyReason}; going on without writing to it`)
-  return { path, readOnlyReason }
-}
-
-async function claim(path: string): Promise<string | undefined> {
-  await mkdir(path, { recursive: true, mode: 0o700 })
-  const status = await stat(path)
-  const user = process.getuid?.() ?? status.uid
-  // Someone else's directory could be filled with someone else's bytes while we run.
-  if (status.uid !== user && status.uid !== 0) {
-    throw new RegistryFsError('HOST', `it belongs to user ${String(status.uid)}, not to ${String(user)}`)
+  get readOnlyReason(): string | undefined {
+    return this.#readOnlyReason
   }
-  if ((status.mode & 0o022) !== 0) throw new RegistryFsError('HOST', 'others may write to it (chmod go-w)')
-  await access(path, constants.W_OK)
-  const lock = join(path, 'lock')
-  if (!lockFile(lock)) {
-    const owner = (await readFile(lock, 'utf8').catch(() => '')).trim()
-    return `the cache directory ${path} is in use by another registryfs${owner === '' ? '' : ` (pid ${owner})`}`
+
+  get readOnly(): boolean {
+    return this.#readOnlyReason !== undefined
   }
-  await writeFile(lock, `${String(process.pid)}\n`, { flag: 'r+' })
-  for (const folder of ['documents', 'indexes', 'tags']) await removeUnfinished(join(path, folder))
-  return undefined
+
+  /** Whether this process writes there now. `learn`: what others have left is looked at once more before it does. */
+  async claimAgain(learn: () => Promise<void>): Promise<boolean> {
+    if (!this.readOnly) return true
+    const reason = await this.#tryClaim()
+    if (reason === undefined) await learn()
+    this.#readOnlyReason = reason
+    if (reason !== undefined) return false
+    this.#log.info({ directory: this.path }, 'the cache directory can be written to now')
+    return true
+  }
+
+  async #tryClaim(): Promise<string | undefined> {
+    return this.#claim().catch(
+      (error: unknown) => `the cache directory ${this.path} cannot be used: ${describeError(error)}`,
+    )
+  }
+
+  async #claim(): Promise<string | undefined> {
+    const { path } = this
+    await makeDirectories(path)
+    const status = await stat(path)
+    const user = process.getuid?.() ?? status.uid
+    // Someone else's directory could be filled with someone else's bytes while we run.
+    if (status.uid !== user && status.uid !== 0) {
+      throw new RegistryFsError('HOST', `it belongs to user ${String(status.uid)}, not to ${String(user)}`)
+    }
+    if ((status.mode & 0o022) !== 0) throw new RegistryFsError('HOST', 'others may write to it (chmod go-w)')
+    await access(path, constants.W_OK)
+    const lock = join(path, 'lock')
+    this.#hasLock ||= lockFile(lock)
+    if (!this.#hasLock) {
+      const owner = (await readFile(lock, 'utf8').catch(() => '')).trim()
+      return `the cache directory ${path} is in use by another registryfs${owner === '' ? '' : ` (pid ${owner})`}`
+    }
+    await writeFile(lock, `${String(process.pid)}\n`, { flag: 'r+' })
+    for (const folder of ['documents', 'indexes', 'tags']) await removeUnfinished(join(path, folder))
+    return undefined
+  }
 }
 
 /** What a killed process was writing; the chunk store does the same as it learns what it has. */

@@ -5,11 +5,12 @@
  * counts as a miss, a full or failing disk means that chunks are not kept.
  */
 import { statSync, type Stats } from 'node:fs'
-import { mkdir, open, readdir, rm, statfs, unlink, utimes, type FileHandle } from 'node:fs/promises'
+import { open, readdir, rm, statfs, unlink, utimes, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestAlgorithm, digestHex, tryParseDigest, type Digest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { makeDirectories } from '../util/make-directories.js'
 import { temporaryPattern, writeAtomically } from './atomic-file.js'
 import { decodeUnit, encodeUnitHeader, unitHeaderBytes } from './chunk-unit.js'
 
@@ -78,10 +79,10 @@ export class DiskChunkStore {
     return unit === undefined ? undefined : unit.bytes - unitHeaderBytes
   }
 
-  /** Learns what an earlier process left, oldest first, and deletes its unfinished files. */
-  async scan(): Promise<void> {
-    if (!this.#options.readOnly) {
-      await mkdir(this.#options.directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  /** Learns what an earlier process left, oldest first, and deletes its unfinished files where this one writes now. */
+  async scan(isWriter = !this.#options.readOnly): Promise<void> {
+    if (isWriter) {
+      await makeDirectories(this.#options.directory).catch((error: unknown) => {
         this.#complain('the chunk cache cannot be made, going on without it', error)
       })
     }
@@ -93,7 +94,7 @@ export class DiskChunkStore {
         for (const name of await namesIn(join(this.#options.directory, algorithm, hex))) {
           const path = join(this.#options.directory, algorithm, hex, name)
           if (temporaryPattern.test(name)) {
-            if (!this.#options.readOnly) await unlink(path).catch(() => undefined)
+            if (isWriter) await unlink(path).catch(() => undefined)
             continue
           }
           const status = statusOf(path)
@@ -103,6 +104,7 @@ export class DiskChunkStore {
         }
       }
     }
+    for (const key of [...this.#units.keys()]) this.#forget(key)
     found.sort((a, b) => a.usedAtMs - b.usedAtMs)
     for (const { digest, index, bytes, usedAtMs } of found) this.#remember({ digest, index, bytes }, usedAtMs)
   }

@@ -3,18 +3,19 @@ import { join } from 'node:path'
 import { digestAlgorithm, digestHex, digestOf, type Digest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import type { CacheAccess } from './cache-directory.js'
 import { writeAtomically } from './atomic-file.js'
 import type { DocumentStore } from './document-store.js'
 
 /** DIRECTORY/<algorithm>/<hex>. A file that does not have its name's digest is deleted and counts as a miss. */
 export class DiskDocumentStore implements DocumentStore {
   readonly #directory: string
-  readonly #readOnly: boolean
+  readonly #access: CacheAccess
   readonly #log: Logger
 
-  constructor(directory: string, readOnly: boolean, log: Logger) {
+  constructor(directory: string, access: CacheAccess, log: Logger) {
     this.#directory = directory
-    this.#readOnly = readOnly
+    this.#access = access
     this.#log = log
   }
 
@@ -24,12 +25,12 @@ export class DiskDocumentStore implements DocumentStore {
     if (bytes === undefined) return undefined
     if (digestOf(bytes, digestAlgorithm(digest)) === digest) return bytes
     this.#log.warn({ path }, 'a cached document is damaged, dropping it')
-    if (!this.#readOnly) await unlink(path).catch(() => undefined)
+    if (!this.#access.readOnly) await unlink(path).catch(() => undefined)
     return undefined
   }
 
   async save(digest: Digest, bytes: Buffer): Promise<void> {
-    if (this.#readOnly) return
+    if (this.#access.readOnly) return
     try {
       await writeAtomically(this.#path(digest), [bytes])
     } catch (error) {

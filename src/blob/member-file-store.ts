@@ -3,11 +3,12 @@
  * (member-sums.ts), under a cap of their own and the free-space reserve. The least recently used goes first, across
  * restarts by file time, never one that is in use. It may be slow or broken, never wrong and never fatal.
  */
-import { mkdir, readdir, stat, statfs, unlink, utimes } from 'node:fs/promises'
+import { readdir, stat, statfs, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestAlgorithm, digestHex, tryParseDigest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { makeDirectories } from '../util/make-directories.js'
 import { temporaryPattern } from './atomic-file.js'
 import type { BufferPool } from './buffer-pool.js'
 import { MemberFile, sumsPath } from './member-file.js'
@@ -66,7 +67,7 @@ export class MemberFileStore {
   async scan(): Promise<void> {
     const { directory, readOnly } = this.#options
     if (!readOnly) {
-      await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      await makeDirectories(directory).catch((error: unknown) => {
         this.#complain('no place for members', error)
       })
     }

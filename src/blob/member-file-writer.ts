@@ -1,9 +1,10 @@
-import { mkdir, open, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { crc32 } from '../native.js'
 import { temporaryName, writeAtomically } from './atomic-file.js'
 import { sumsPath } from './member-file.js'
 import { blocksOf, encodeSums, sumBlockBytes, zeroSum, type MemberPlace } from './member-sums.js'
+import { makeDirectories } from '../util/make-directories.js'
 
 /**
  * So much is given to the disk at a time: without that a member's gigabytes would wait in the page cache and then go all at
@@ -34,7 +35,7 @@ export class MemberFileWriter {
 
   static async create(place: MemberPlace, path: string): Promise<MemberFileWriter> {
     const temporary = temporaryName(path)
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeDirectories(dirname(path))
     return new MemberFileWriter(place, path, temporary, await open(temporary, 'wx', 0o600))
   }
 

@@ -29,7 +29,7 @@ Example:
     )
   return coreOptions(command).action(async (reference: string, path: string, flags: CatFlags) =>
     withCore(flags, async (core, signal) => {
-      const image = await core.images.open(core.parseReference(reference), { signal })
+      const image = await core.openImage(reference, { signal })
       const node = await resolvePath(image, path, { signal })
       if (node.attributes.type === 'directory')
         throw new RegistryFsError('IS_A_DIRECTORY', `${path} is a directory`)

@@ -2,10 +2,14 @@ import { setMaxListeners } from 'node:events'
 import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import { defaultConfig, inflaters, type CoreConfig, type Inflater } from '../config.js'
+import type { Image } from '../image/image.js'
+import type { UncheckedTag } from '../image/image-store.js'
 import type { Core } from '../mount.js'
 import { parsePlatform } from '../registry/platform.js'
 import { parseLocalReference } from '../registry/local-reference.js'
-import { parseReference, type Reference } from '../registry/reference.js'
+import { formatReference, parseReference, type Reference } from '../registry/reference.js'
+import type { ReadOptions } from '../util/abort.js'
+import { checkOptions } from './check-options.js'
 import { createLogger, logFormats, logLevels } from './logger.js'
 import { reportFailure } from './report-failure.js'
 import { parseDuration, parseSize } from './sizes.js'
@@ -90,6 +94,7 @@ export function coreOptions(command: Command, logLevel: CoreFlags['logLevel'] = 
 
 /** Throws INVALID. */
 export function configOf(flags: CoreFlags): CoreConfig {
+  checkOptions(flags)
   const base = defaultConfig()
   return {
     ...base,
@@ -118,6 +123,8 @@ function absolute(path: string | undefined): string | undefined {
 
 export interface CommandCore extends Core {
   parseReference(text: string): Reference
+  /** Says on stderr when it may not be what the registry has by now. Throws INVALID, and what ImageStore.open throws. */
+  openImage(reference: string | Reference, options: ReadOptions): Promise<Image>
 }
 
 /**
@@ -136,6 +143,7 @@ export async function withCore(
   }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   let core: Core | undefined
+  let opened: string | undefined
   try {
     const config = configOf(flags)
     const log = await createLogger({ level: flags.logLevel, format: flags.logFormat })
@@ -143,11 +151,23 @@ export async function withCore(
     core = await openCore(config, log)
     const parse = (text: string): Reference =>
       parseLocalReference(text) ?? parseReference(text, { defaultHost: config.defaultHost })
-    await work({ ...core, parseReference: parse }, controller.signal)
+    const { images } = core
+    const openImage: CommandCore['openImage'] = async (reference, options) => {
+      const image = await images.open(typeof reference === 'string' ? parse(reference) : reference, options)
+      opened = formatReference(image.reference)
+      for (const tag of images.unchecked()) if (tag.reference === opened) tellUnchecked(tag)
+      return image
+    }
+    await work({ ...core, parseReference: parse, openImage }, controller.signal)
   } catch (error) {
-    reportFailure(error)
+    reportFailure(error, opened)
   } finally {
     await core?.close()
     process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop)
   }
+}
+
+function tellUnchecked({ reference, reason, since }: UncheckedTag): void {
+  const when = since === undefined ? 'before' : `at ${since.toISOString()}`
+  process.stderr.write(`registryfs: ${reference}: using the tag as it was ${when}: ${reason}\n`)
 }

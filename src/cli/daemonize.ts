@@ -1,12 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync, realpathSync } from 'node:fs'
-import { describeError, RegistryFsError } from '../util/errors.js'
+import { closeSync, realpathSync } from 'node:fs'
+import { describeError } from '../util/errors.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
+import { openLogFile } from './log-file.js'
 
 const childVariable = 'REGISTRYFS_DAEMON_CHILD'
 
 type Report =
-  | { readonly state: 'ready' }
+  | { readonly state: 'ready'; readonly warning?: string | undefined }
   | { readonly state: 'failed'; readonly message: string; readonly exitCode: number }
 
 /** The daemon failed to mount; its own line and exit status. */
@@ -25,6 +26,8 @@ export interface DaemonOptions {
   readonly args: readonly string[]
   /** For its log and all that libraries print; undefined: nowhere. */
   readonly logFile: string | undefined
+  /** Says what the user should know of a mount that works. */
+  readonly tell: (warning: string) => void
 }
 
 export function isDaemonChild(): boolean {
@@ -38,7 +41,7 @@ export function isDaemonChild(): boolean {
 export async function startDaemon(options: DaemonOptions): Promise<number> {
   // Without symbolic links: called as mount.fuse.registryfs we are the helper of mount(8), and this is not.
   const script = realpathSync(process.argv[1] ?? '')
-  const log = openLog(options.logFile)
+  const log = openLogFile(options.logFile ?? '/dev/null')
   const child = spawn(process.execPath, [...process.execArgv, script, ...options.args], {
     detached: true,
     env: { ...process.env, [childVariable]: '1' },
@@ -50,7 +53,7 @@ export async function startDaemon(options: DaemonOptions): Promise<number> {
   }
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   try {
-    return await readyPid(child)
+    return await readyPid(child, options.tell)
   } finally {
     process.removeListener('SIGINT', interrupt).removeListener('SIGTERM', interrupt)
     if (child.connected) child.disconnect()
@@ -59,8 +62,8 @@ export async function startDaemon(options: DaemonOptions): Promise<number> {
 }
 
 /** In the daemon: lets the waiting parent go. */
-export async function reportReady(): Promise<void> {
-  await report({ state: 'ready' })
+export async function reportReady(warning: string | undefined): Promise<void> {
+  await report({ state: 'ready', warning })
   // The directory that we were started in should stay free.
   process.chdir('/')
 }
@@ -80,28 +83,20 @@ async function report(message: Report): Promise<void> {
   if (process.connected) process.disconnect()
 }
 
-async function readyPid(child: ChildProcess): Promise<number> {
+async function readyPid(child: ChildProcess, tell: (warning: string) => void): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', (error) => {
       reject(new DaemonFailure(`the daemon cannot be started: ${error.message}`, exitCodes.failure))
     })
     child.once('message', (message: Report) => {
-      if (message.state === 'ready') resolve(child.pid ?? 0)
-      else reject(new DaemonFailure(message.message, message.exitCode))
+      if (message.state === 'ready') {
+        if (message.warning !== undefined) tell(message.warning)
+        resolve(child.pid ?? 0)
+      } else reject(new DaemonFailure(message.message, message.exitCode))
     })
     // Comes after the last message, which the exit need not.
     child.once('disconnect', () => {
       reject(new DaemonFailure('the daemon ended before it could mount', exitCodes.failure))
     })
   })
-}
-
-function openLog(path: string | undefined): number {
-  try {
-    return openSync(path ?? '/dev/null', 'a')
-  } catch (error) {
-    throw new RegistryFsError('HOST', `the log file cannot be written: ${describeError(error)}`, {
-      cause: error,
-    })
-  }
 }

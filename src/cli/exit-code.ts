@@ -36,6 +36,7 @@ const byErrorCode: Readonly<Record<ErrorCode, number>> = {
   INVALID: exitCodes.usage,
   NO_ATTRIBUTE: exitCodes.failure,
   NO_DATA: exitCodes.failure,
+  OUTPUT: exitCodes.failure,
   HOST: exitCodes.host,
 }
 

@@ -3,9 +3,10 @@ import type { Image, LayerStatus } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { RegistryFsError } from '../util/errors.js'
 import { formatBytes } from '../util/range.js'
-import { coreOptions, withCore, type CoreFlags } from './core-options.js'
+import { coreOptions, withCore, type CommandCore, type CoreFlags } from './core-options.js'
 import { writeOut } from './output.js'
 import { startProgress } from './progress.js'
+import { reportFailure } from './report-failure.js'
 
 export function indexCommand(): Command {
   const command = new Command('index')
@@ -24,14 +25,23 @@ Example:
       if (core.readOnlyReason !== undefined) {
         throw new RegistryFsError('HOST', `an index has nowhere to go: ${core.readOnlyReason}`)
       }
+      let status: typeof process.exitCode
       for (const reference of references.map((text) => core.parseReference(text))) {
-        await indexImage(await core.images.open(reference, { signal }), signal)
+        try {
+          await indexImage(core, await core.openImage(reference, { signal }), signal)
+        } catch (error) {
+          if (signal.aborted) throw error
+          reportFailure(error, formatReference(reference))
+          status ??= process.exitCode
+        }
       }
+      if (status !== undefined) process.exitCode = status
     }),
   )
 }
 
-async function indexImage(image: Image, signal: AbortSignal): Promise<void> {
+/** HOST when an index could not be kept. */
+async function indexImage(core: CommandCore, image: Image, signal: AbortSignal): Promise<void> {
   const name = formatReference(image.reference)
   const progress = await startProgress(name)
   const timer = setInterval(() => {
@@ -51,7 +61,12 @@ async function indexImage(image: Image, signal: AbortSignal): Promise<void> {
     clearInterval(timer)
     progress.stop()
   }
+  await core.settle()
   const layers = await image.layerStatus()
+  for (const { digest: layer, indexError } of layers) {
+    if (indexError === undefined) continue
+    throw new RegistryFsError('HOST', `the index is not kept: ${indexError}`, { layer, image: name })
+  }
   const indexBytes = layers.reduce((sum, layer) => sum + layer.indexBytes, 0)
   const tarBytes = layers.reduce((sum, layer) => sum + layer.frontierUncompressed, 0)
   const seconds = (performance.now() - started) / 1000
@@ -59,6 +74,12 @@ async function indexImage(image: Image, signal: AbortSignal): Promise<void> {
     `${name}: ${String(layers.length)} ${layers.length === 1 ? 'layer' : 'layers'}, ${formatBytes(total(image))} compressed, ` +
       `${formatBytes(tarBytes)} of tar, index ${formatBytes(indexBytes)}, ${seconds.toFixed(2)} s\n`,
   )
+  const fetched = layers.filter(({ indexBytes }) => image.reference.transport === undefined && indexBytes > 0)
+  const missing = fetched.reduce((sum, layer) => sum + Math.max(0, layer.size - layer.cachedBytes), 0)
+  if (missing === 0) return
+  const { cache } = await core.status()
+  const reason = cache.diskError ?? 'there was no room for them (--cache-size)'
+  process.stderr.write(`registryfs: ${name}: ${formatBytes(missing)} of its chunks are not kept: ${reason}\n`)
 }
 
 function total(image: Image): number {

@@ -34,7 +34,7 @@ Example:
     )
   return coreOptions(command).action(async (reference: string, flags: InspectFlags) =>
     withCore(flags, async (core, signal) => {
-      const image = await core.images.open(core.parseReference(reference), { signal })
+      const image = await core.openImage(reference, { signal })
       if (flags.member !== undefined) {
         await printMember(core, image, flags.member, signal)
         return

@@ -7,8 +7,8 @@ export interface LoggerOptions {
   readonly level: (typeof logLevels)[number]
   /** `auto`: pretty on a terminal, JSON otherwise. */
   readonly format: (typeof logFormats)[number]
-  /** Undefined: stderr. */
-  readonly file?: string | undefined
+  /** A descriptor of a file; undefined: stderr. */
+  readonly file?: number | undefined
 }
 
 /** Written synchronously: the last lines before an exit are the ones that matter. */

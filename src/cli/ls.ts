@@ -2,13 +2,16 @@ import { Command, Option } from 'commander'
 import type { ImageNode, NodeAttributes } from '../image/image.js'
 import { coreOptions, withCore, type CoreFlags } from './core-options.js'
 import { resolvePath } from './resolve-path.js'
-import { LineOutput, printableName } from './output.js'
+import { isUtf8, LineOutput, parsePrintableName, printableName } from './output.js'
 
 interface LsFlags extends CoreFlags {
   readonly long?: boolean
   readonly json?: boolean
   readonly recursive?: boolean
 }
+
+const noName = Buffer.alloc(0)
+const slash = Buffer.from('/')
 
 export function lsCommand(): Command {
   const command = new Command('ls')
@@ -23,6 +26,9 @@ export function lsCommand(): Command {
     .addHelpText(
       'after',
       `
+Control characters, backslashes and what is not UTF-8 are shown as \\xNN, which every PATH takes; in JSON names are as they are, those that
+are not UTF-8 also in nameBase64.
+
 Without an index the entries come as the first pass meets them, in the order of the tar; with one, sorted.
 
 Examples:
@@ -31,14 +37,18 @@ Examples:
     )
   return coreOptions(command).action(async (reference: string, path: string, flags: LsFlags) =>
     withCore(flags, async (core, signal) => {
-      const image = await core.images.open(core.parseReference(reference), { signal })
+      const image = await core.openImage(reference, { signal })
       const node = await resolvePath(image, path, { signal })
-      const base = path.replace(/\/+$/, '').replace(/^\.?\/+/, '')
+      const base = parsePrintableName(path.replace(/\/+$/, '').replace(/^\.?\/+/, ''))
       const isReady = (await image.layerStatus()).every((layer) => layer.state === 'ready')
       const output = new LineOutput(!isReady)
       if (node.type !== 'directory') await print(base, { node }, flags, output)
       else
-        await printDirectory(node, flags.recursive === true ? base : '', flags, { isReady, signal, output })
+        await printDirectory(node, flags.recursive === true ? base : noName, flags, {
+          isReady,
+          signal,
+          output,
+        })
       await output.flush()
     }),
   )
@@ -50,7 +60,7 @@ Examples:
  */
 async function printDirectory(
   directory: ImageNode,
-  prefix: string,
+  prefix: Buffer,
   flags: LsFlags,
   context: { readonly isReady: boolean; readonly signal: AbortSignal; readonly output: LineOutput },
 ): Promise<void> {
@@ -58,8 +68,7 @@ async function printDirectory(
   const entries = isReady ? await directory.entries({ signal }) : directory.watch({ signal })
   const below: Promise<void>[] = []
   for await (const entry of entries) {
-    const name = printableName(entry.name)
-    const path = prefix === '' ? name : `${prefix}/${name}`
+    const path = prefix.length === 0 ? entry.name : Buffer.concat([prefix, slash, entry.name])
     await print(path, entry, flags, context.output)
     if (flags.recursive !== true || entry.type !== 'directory') continue
     const walk = printDirectory(entry.node, path, flags, context)
@@ -74,13 +83,13 @@ async function printDirectory(
 }
 
 async function print(
-  name: string,
+  path: Buffer,
   entry: { readonly node: ImageNode },
   flags: LsFlags,
   output: LineOutput,
 ): Promise<void> {
   if (flags.json !== true && flags.long !== true) {
-    await output.add(`${name}\n`)
+    await output.add(`${printableName(path)}\n`)
     return
   }
   // Not before it is needed: many entries are mere numbers.
@@ -90,15 +99,18 @@ async function print(
     const target = attributes.type === 'symlink' ? { target: node.linkName.toString() } : {}
     const { origin } = node
     const where = origin === undefined ? {} : { layer: origin.layer, offset: origin.dataOffset }
+    const name = isUtf8(path)
+      ? { name: path.toString() }
+      : { name: printableName(path), nameBase64: path.toString('base64') }
     await output.add(
-      `${JSON.stringify({ name, ...attributes, mtime: isoTime(attributes), ...target, ...where })}\n`,
+      `${JSON.stringify({ ...name, ...attributes, mtime: isoTime(attributes), ...target, ...where })}\n`,
     )
   } else {
     const target = attributes.type === 'symlink' ? ` -> ${printableName(node.linkName)}` : ''
     const owner = `${String(attributes.uid)} ${String(attributes.gid)}`.padEnd(9)
     const size = String(attributes.size).padStart(12)
     await output.add(
-      `${modeText(attributes)} ${String(attributes.linkCount).padStart(2)} ${owner} ${size} ${isoTime(attributes).slice(0, 16).replace('T', ' ')} ${name}${target}\n`,
+      `${modeText(attributes)} ${String(attributes.linkCount).padStart(2)} ${owner} ${size} ${isoTime(attributes).slice(0, 16).replace('T', ' ')} ${printableName(path)}${target}\n`,
     )
   }
 }

@@ -7,7 +7,11 @@ import { exitCodes } from './exit-code.js'
 import { isMountHelperCall, runMountHelper } from './mount-helper.js'
 import { reportFailure } from './report-failure.js'
 
+/** To Node SIGUSR1 means that anybody on this machine may debug us; for the others no listener means death. */
+const ignoredSignals = ['SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const
+
 async function main(argv: readonly string[]): Promise<void> {
+  for (const signal of ignoredSignals) process.on(signal, () => undefined)
   const invokedAs = basename(argv[1] ?? 'registryfs')
   if (isMountHelperCall(invokedAs, argv.slice(2))) {
     await runMountHelper(argv.slice(2))

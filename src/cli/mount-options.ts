@@ -34,6 +34,7 @@ const switches: ReadonlyMap<string, string> = new Map([
   ['default_permissions', '--default-permissions'],
   ['nonempty', '--nonempty'],
   ['noexec', '--noexec'],
+  ['only_aliases', '--only-aliases'],
 ])
 
 const valued: ReadonlyMap<string, string> = new Map([

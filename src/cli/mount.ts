@@ -1,11 +1,13 @@
 import { Command, CommanderError, Option } from 'commander'
 import { resolve } from 'node:path'
 import type { FuseBinding } from '../fuse/binding.js'
-import { RegistryFsError } from '../util/errors.js'
+import { describeError, RegistryFsError } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
 import { parseAliases, refuseOwnMount } from './aliases.js'
 import { configOf, coreOptions, type CoreFlags } from './core-options.js'
 import { DaemonFailure, isDaemonChild, reportFailed, reportReady, startDaemon } from './daemonize.js'
 import { exitCodeOf, exitCodes } from './exit-code.js'
+import { LogFile } from './log-file.js'
 import { createLogger } from './logger.js'
 import { parseMountOptions } from './mount-options.js'
 import { reportFailure } from './report-failure.js'
@@ -16,6 +18,7 @@ interface MountFlags extends CoreFlags {
   readonly allowOther?: boolean
   readonly defaultPermissions?: boolean
   readonly noexec?: boolean
+  readonly onlyAliases?: boolean
   readonly nonempty?: boolean
   readonly daemon?: boolean
   readonly logFile?: string
@@ -46,7 +49,7 @@ Without --daemon it stays in the foreground and unmounts on Ctrl-C or SIGTERM; a
 Examples:
   registryfs mount /mnt/registry
   registryfs mount --daemon /mnt/registry fedora=quay.io/containerdisks/fedora:latest
-  /etc/fstab: registryfs /mnt/registry fuse.registryfs ro,allow_other,_netdev 0 0`,
+  /etc/fstab: registryfs /mnt/registry fuse.registryfs ro,allow_other,_netdev,log_file=/var/log/registryfs.log 0 0`,
     )
     .action(async (mountPoint: string, images: readonly string[], _flags: MountFlags, command: Command) => {
       try {
@@ -69,6 +72,7 @@ function mountOptions(command: Command): Command {
       '--default-permissions',
       "the kernel checks the files' modes and owners (with --allow-other: always)",
     )
+    .option('--only-aliases', 'no other images than those named here can be had')
     .option('--noexec', 'nothing in it may be executed')
     .option('--nonempty', 'mount over a directory that is not empty')
     .option(
@@ -135,14 +139,13 @@ async function mount(
   const aliases = parseAliases([...words, ...images], config.defaultHost)
   await refuseOwnMount(aliases, mountPoint)
   if (flags.daemon === true && !isDaemonChild()) {
-    if (flags.logFile === undefined)
-      process.stderr.write('registryfs: no --log-file: messages of the daemon are lost\n')
-    await startDaemon({ args, logFile: flags.logFile })
+    if (flags.logFile === undefined) tell('no --log-file: messages of the daemon are lost')
+    await startDaemon({ args, logFile: flags.logFile, tell })
     return
   }
-  // In the daemon stderr is the log file already.
-  const file = isDaemonChild() ? undefined : flags.logFile
-  const log = await createLogger({ level: flags.logLevel, format: flags.logFormat, file })
+  const file = openLog(flags)
+  const log = await createLogger({ level: flags.logLevel, format: flags.logFormat, file: file?.descriptor })
+  reopenOnSignal(file, log)
   // A daemon that dies takes the mount of everybody with it: a bug costs one request and is told with its stack.
   process.on('unhandledRejection', (err) => {
     log.error({ err }, 'a bug in registryfs: please report it')
@@ -157,21 +160,30 @@ async function mount(
     allowOther: flags.allowOther ?? false,
     defaultPermissions: (flags.defaultPermissions ?? false) || (flags.allowOther ?? false),
     noExec: flags.noexec ?? false,
+    onlyAliases: flags.onlyAliases ?? false,
     passthrough: materializeBytes > 0,
     allowNonEmpty: flags.nonempty ?? false,
   }
   const { openCore } = await import('../mount.js')
   const { runMount } = await import('./run-mount.js')
+  let warning: string | undefined
   await runMount(plan, {
     binding: await bindings[flags.binding](),
-    openCore: async (resident) => openCore({ ...config, configuredHosts }, log, resident),
+    openCore: async (resident) => {
+      const core = await openCore({ ...config, configuredHosts }, log, resident)
+      warning =
+        core.readOnlyReason === undefined ? undefined : `nothing new is cached: ${core.readOnlyReason}`
+      // Where the log is on stderr it has said so.
+      if (warning !== undefined && file !== undefined && !isDaemonChild()) tell(warning)
+      return core
+    },
     log,
     onReady: async () => {
-      if (isDaemonChild()) await reportReady()
+      if (isDaemonChild()) await reportReady(warning)
       // While nobody waits yet: the first request needs it.
       await import('../registry/undici-parts.js')
     },
-    stop: stopSignal(),
+    stop: stopSignal(file !== undefined),
   })
   // fuse-native's handles keep the event loop for ever.
   process.exit(exitCodes.ok)
@@ -187,14 +199,38 @@ async function fail(error: unknown): Promise<never> {
   process.exit(exitCodeOf(error))
 }
 
-/** Aborts at SIGINT or SIGTERM (or when the terminal goes away); the second time the process ends on the spot. */
-function stopSignal(): AbortSignal {
+function tell(line: string): void {
+  process.stderr.write(`registryfs: ${line}\n`)
+}
+
+function openLog({ logFile }: MountFlags): LogFile | undefined {
+  if (logFile === undefined) return undefined
+  // The daemon leaves the directory that it was started in.
+  const path = resolve(logFile)
+  return isDaemonChild() ? LogFile.inherited(path) : LogFile.open(path)
+}
+
+/** As logrotate(8) asks for it. */
+function reopenOnSignal(file: LogFile | undefined, log: Logger): void {
+  if (file === undefined) return
+  const reopen = (): void => {
+    try {
+      file.reopen()
+    } catch (error) {
+      log.error(describeError(error))
+    }
+  }
+  process.on('SIGUSR1', reopen).on('SIGHUP', reopen)
+}
+
+/** Aborts at SIGINT, SIGTERM or SIGQUIT (or when the terminal goes away); the second time the process ends on the spot. */
+function stopSignal(hasLogFile: boolean): AbortSignal {
   const controller = new AbortController()
   const stop = (): void => {
     if (controller.signal.aborted) process.exit(exitCodes.interrupted)
     controller.abort()
   }
-  process.on('SIGINT', stop).on('SIGTERM', stop)
-  process.on('SIGHUP', isDaemonChild() ? () => undefined : stop)
+  process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGQUIT', stop)
+  process.on('SIGHUP', isDaemonChild() || hasLogFile ? () => undefined : stop)
   return controller.signal
 }

@@ -9,7 +9,7 @@ export async function writeOut(data: string | Buffer): Promise<void> {
       if (error === null || error === undefined) resolve()
       else if (error.code === 'EPIPE')
         reject(new RegistryFsError('ABORTED', 'nobody reads the output any more'))
-      else reject(new RegistryFsError('HOST', `standard output: ${error.message}`))
+      else reject(new RegistryFsError('OUTPUT', `standard output: ${error.message}`))
     })
   })
 }
@@ -37,10 +37,20 @@ export class LineOutput {
   }
 }
 
+export function isUtf8(name: Buffer): boolean {
+  return Buffer.from(name.toString('utf8'), 'utf8').equals(name)
+}
+
+/** The bytes that `printableName` shows so. */
+export function parsePrintableName(text: string): Buffer {
+  const parts = text.split(/\\x([0-9a-f]{2})/)
+  return Buffer.concat(parts.map((part, i) => Buffer.from(part, i % 2 === 0 ? 'utf8' : 'hex')))
+}
+
 /** A name from an image must not move the cursor: control characters and invalid UTF-8 as \\xNN. */
 export function printableName(name: Buffer): string {
   const text = name.toString('utf8')
-  const valid = Buffer.from(text, 'utf8').equals(name)
+  const valid = isUtf8(name)
   // eslint-disable-next-line no-control-regex -- these are what must not reach a terminal
   if (valid && !/[\x00-\x1f\x7f-\x9f\\]/.test(text)) return text
   const escape = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`

@@ -2,12 +2,28 @@ import type { Image, ImageNode } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
+import { parsePrintableName } from './output.js'
 
 /** As many symlinks as the kernel follows (path_resolution(7)). */
 const maximumLinks = 40
 
 export function pathComponents(path: string): readonly string[] {
   return path.split('/').filter((part) => part !== '' && part !== '.')
+}
+
+/** A component: of the path as somebody typed it, or of a symlink's target. */
+type Step = string | Buffer
+
+/** What is typed is what `ls` shows, or else the name itself. */
+async function lookUp(parent: ImageNode, name: Step, options: ReadOptions): Promise<ImageNode | undefined> {
+  const bytes = Buffer.from(name)
+  const meant = typeof name === 'string' ? parsePrintableName(name) : bytes
+  const found = await parent.lookup(meant, options)
+  return found === undefined && !meant.equals(bytes) ? parent.lookup(bytes, options) : found
+}
+
+function targetSteps(target: Buffer): readonly Buffer[] {
+  return pathComponents(target.toString('latin1')).map((part) => Buffer.from(part, 'latin1'))
 }
 
 /**
@@ -20,11 +36,12 @@ export async function resolvePath(
   options: ReadOptions & { readonly followLast?: boolean } = {},
 ): Promise<ImageNode> {
   const trail: ImageNode[] = [image.root]
-  const left = [...pathComponents(path)]
+  const left: Step[] = [...pathComponents(path)]
   let links = 0
   while (left.length > 0) {
-    const name = left.shift() as string
-    if (name === '..') {
+    const name = left.shift() as Step
+    const shown = name.toString()
+    if (shown === '..') {
       if (trail.length > 1) trail.pop()
       continue
     }
@@ -32,23 +49,28 @@ export async function resolvePath(
     if (parent.attributes.type !== 'directory') {
       throw new RegistryFsError(
         'NOT_A_DIRECTORY',
-        `${path}: what ${JSON.stringify(name)} should be in is not a directory`,
+        `${path}: what ${JSON.stringify(shown)} should be in is not a directory`,
         {
           image: formatReference(image.reference),
         },
       )
     }
-    const node = await parent.lookup(Buffer.from(name), options)
+    const node = await lookUp(parent, name, options)
     if (node === undefined) {
-      throw new RegistryFsError('NOT_FOUND', `${path}: no ${JSON.stringify(name)} in the image`, {
+      throw new RegistryFsError('NOT_FOUND', `${path}: no ${JSON.stringify(shown)} in the image`, {
         image: formatReference(image.reference),
       })
     }
     if (node.attributes.type === 'symlink' && (left.length > 0 || options.followLast !== false)) {
-      if (++links > maximumLinks) throw new RegistryFsError('LIMIT', `${path}: too many symlinks`)
-      const target = node.linkName.toString()
-      if (target.startsWith('/')) trail.length = 1
-      left.unshift(...pathComponents(target))
+      if (++links > maximumLinks) {
+        throw new RegistryFsError(
+          'NOT_FOUND',
+          `${path} leads nowhere: symlinks in a circle, or too many of them`,
+          { image: formatReference(image.reference) },
+        )
+      }
+      if (node.linkName[0] === 0x2f) trail.length = 1
+      left.unshift(...targetSteps(node.linkName))
       continue
     }
     trail.push(node)

@@ -22,6 +22,8 @@ export interface MountableCore {
 export interface MountPlan {
   readonly mountPoint: string
   readonly aliases: ReadonlyMap<string, Reference>
+  /** No other names lead to images. */
+  readonly onlyAliases?: boolean
   readonly defaultHost: string
   readonly configuredHosts: readonly string[]
   readonly readDeadlineMs: number

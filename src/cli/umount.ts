@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises'
 import { Command } from 'commander'
 import { findMount } from '../fuse/mountinfo.js'
 import { findMountPoint, mountType } from '../fuse/mount-point.js'
@@ -26,6 +27,15 @@ export function umountCommand(): Command {
 async function umount(mountPoint: string, lazy: boolean): Promise<void> {
   const path = await findMountPoint(mountPoint)
   const mount = findMount(path)
+  if (mount === undefined && !(await isThere(path)))
+    throw new RegistryFsError('HOST', `${path} does not exist`)
   if (mount?.type !== mountType) throw new RegistryFsError('HOST', `${path} is not a registryfs mount`)
   await unmountPath(path, lazy)
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    (error: unknown) => (error as NodeJS.ErrnoException).code !== 'ENOENT',
+  )
 }

@@ -27,6 +27,7 @@ const errnoByCode: Readonly<Record<ErrorCode, number>> = {
   NO_ATTRIBUTE: errno.ENODATA,
   // lseek(2) says so.
   NO_DATA: errno.ENXIO,
+  OUTPUT: errno.EIO,
   HOST: errno.EIO,
 }
 

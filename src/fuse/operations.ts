@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { LRUCache } from 'lru-cache'
 import { seekBlocks } from '../blob/block-seek.js'
 import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
@@ -65,6 +66,9 @@ const ordinary = [
   'INVALID',
 ] as const
 
+/** The same failure is logged once in so long. */
+const tellAgainMs = 10_000
+
 /** The tree, as the kernel asks for it: inode numbers, handles, deadlines, and a record of what went wrong. */
 export class TreeOperations implements FuseOperations {
   readonly #tree: Tree
@@ -73,6 +77,8 @@ export class TreeOperations implements FuseOperations {
   readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
   readonly #stopping = new AbortController()
   readonly #counts: RequestCounts
+  /** What was logged lately. */
+  readonly #told = new LRUCache<string, true>({ max: 100, ttl: tellAgainMs })
 
   constructor(tree: Tree, options: OperationsOptions) {
     this.#tree = tree
@@ -362,12 +368,12 @@ export class TreeOperations implements FuseOperations {
     name?: Buffer,
   ): Promise<T> {
     const outers = [this.#stopping.signal, options?.signal]
+    const what = name === undefined ? operation : `${operation} ${formatShownName(name)}`
+    const told = node.subject === undefined ? what : `${what} in ${node.subject}`
     try {
-      return await withProgressDeadline(this.#options.deadlineMs, operation, () => node.image, outers, work)
+      return await withProgressDeadline(this.#options.deadlineMs, told, () => node.image, outers, work)
     } catch (error) {
-      if (!hasCode(error, ...ordinary)) {
-        this.#record(name === undefined ? operation : `${operation} ${formatShownName(name)}`, node, error)
-      }
+      if (!hasCode(error, ...ordinary)) this.#record(what, node, error)
       throw error
     }
   }
@@ -377,8 +383,11 @@ export class TreeOperations implements FuseOperations {
     const placed = error instanceof RegistryFsError ? error.within({ image }) : error
     this.#tree.errors.record(node, operation, placed)
     // The binding logs what is not ours, with its stack.
-    if (placed instanceof RegistryFsError) {
-      this.#options.log.warn({ operation, code: placed.code }, placed.describe())
-    }
+    if (!(placed instanceof RegistryFsError)) return
+    const message = placed.describe()
+    // The kernel reads ahead, and whoever waits is told by each of his requests.
+    if (this.#told.has(`${operation}: ${message}`)) return
+    this.#told.set(`${operation}: ${message}`, true)
+    this.#options.log.warn({ operation, code: placed.code }, message)
   }
 }

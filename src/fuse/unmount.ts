@@ -26,7 +26,9 @@ export async function unmountPath(mountPoint: string, lazy: boolean): Promise<vo
   const busy = /busy/i.test(reason)
   throw new RegistryFsError(
     'HOST',
-    busy ? `${mountPoint} is busy` : `cannot unmount ${mountPoint}: ${reason}`,
+    busy
+      ? `${mountPoint} is busy (registryfs umount --lazy detaches it, open files go on)`
+      : `cannot unmount ${mountPoint}: ${reason}`,
   )
 }
 

@@ -39,8 +39,8 @@ export interface LocalSources {
 interface PinnedTag {
   readonly image: Image
   readonly checkedAt: number
-  /** Why it could not be checked at its last lookup. */
-  readonly unchecked: string | undefined
+  /** At its last lookup it could not be checked. */
+  readonly unchecked: Pick<UncheckedTag, 'reason' | 'since'> | undefined
 }
 
 /** A tag that is what it was, for its registry cannot be asked. */
@@ -48,6 +48,8 @@ export interface UncheckedTag {
   readonly reference: string
   readonly digest: Digest
   readonly reason: string
+  /** When the registry last said so; undefined where that is not known. */
+  readonly since: Date | undefined
 }
 
 /** A flood of lookups must not grow the memory. */
@@ -122,8 +124,8 @@ export class ImageStore implements Images {
 
   /** Tags whose registry could not be asked when they were last looked up. */
   unchecked(): readonly UncheckedTag[] {
-    return [...this.#tags].flatMap(([reference, { image, unchecked: reason }]) =>
-      reason === undefined ? [] : [{ reference, digest: image.manifest.topDigest, reason }],
+    return [...this.#tags].flatMap(([reference, { image, unchecked }]) =>
+      unchecked === undefined ? [] : [{ reference, digest: image.manifest.topDigest, ...unchecked }],
     )
   }
 
@@ -137,13 +139,13 @@ export class ImageStore implements Images {
     const isRemote = reference.transport === undefined
     const last = await this.#lastOf(name, reference)
     let manifest: ImageManifest | undefined
-    let unchecked: string | undefined
+    let unchecked: PinnedTag['unchecked']
     if (last !== undefined) {
-      const now = await registry.resolveTag(reference).catch((error: unknown) => {
+      const now = await registry.resolveTag(reference).catch(async (error: unknown) => {
         if (!isNoAnswer(error)) throw error
-        unchecked = describeError(error)
+        unchecked = { reason: describeError(error), since: await tags.checkedAt(name) }
         log.warn(
-          { image: name, digest: last, reason: unchecked },
+          { image: name, digest: last, reason: unchecked.reason },
           'the tag cannot be checked, using what it was',
         )
         return last
@@ -159,6 +161,7 @@ export class ImageStore implements Images {
     const image = await this.#imageOf(reference, manifest)
     this.#tags.set(name, { image, checkedAt: performance.now(), unchecked })
     if (isRemote && manifest.topDigest !== last) await tags.save(name, manifest.topDigest)
+    else if (isRemote && unchecked === undefined) await tags.touch(name)
     return image
   }
 

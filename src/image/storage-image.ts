@@ -57,6 +57,7 @@ export class StorageImage implements Image {
       members: 0,
       seekPoints: 0,
       indexBytes: 0,
+      indexError: undefined,
       cachedBytes: 0,
       spansInflated: 0,
       spansInflatedAgain: 0,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { CacheAccess } from '../blob/cache-directory.js'
 import { writeAtomically } from '../blob/atomic-file.js'
 import { tryParseDigest, type Digest } from '../util/digest.js'
 import { describeError } from '../util/errors.js'
@@ -12,12 +13,12 @@ import type { Logger } from '../util/log.js'
  */
 export class TagStore {
   readonly #directory: string
-  readonly #readOnly: boolean
+  readonly #access: CacheAccess
   readonly #log: Logger
 
-  constructor(directory: string, readOnly: boolean, log: Logger) {
+  constructor(directory: string, access: CacheAccess, log: Logger) {
     this.#directory = directory
-    this.#readOnly = readOnly
+    this.#access = access
     this.#log = log
   }
 
@@ -27,8 +28,20 @@ export class TagStore {
     return name === reference ? tryParseDigest(digest ?? '') : undefined
   }
 
+  /** When the registry last said so, as far as this process or another could write it down. */
+  async checkedAt(reference: string): Promise<Date | undefined> {
+    return (await stat(this.#path(reference)).catch(() => undefined))?.mtime
+  }
+
+  /** It is still the same. */
+  async touch(reference: string): Promise<void> {
+    if (this.#access.readOnly) return
+    const now = new Date()
+    await utimes(this.#path(reference), now, now).catch(() => undefined)
+  }
+
   async save(reference: string, digest: Digest): Promise<void> {
-    if (this.#readOnly) return
+    if (this.#access.readOnly) return
     await writeAtomically(this.#path(reference), [Buffer.from(`${digest}\n${reference}\n`)]).catch(
       (error: unknown) => {
         this.#log.warn({ reason: describeError(error) }, 'a tag cannot be remembered')

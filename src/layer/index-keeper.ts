@@ -1,4 +1,6 @@
 import { unlink } from 'node:fs/promises'
+import type { CacheAccess } from '../blob/cache-directory.js'
+import { describeError } from '../util/errors.js'
 import { removeJournal } from './journal.js'
 import type { FirstPass, FirstPassResult } from './first-pass.js'
 import { loadIndex, saveIndex } from './index-file.js'
@@ -8,23 +10,25 @@ import type { Windows } from './windows.js'
 /** The files that one layer has in the cache directory beside its chunks: `<path>.idx` and `<path>.journal`. */
 export class IndexKeeper {
   readonly #path: string
-  readonly #readOnly: boolean
+  readonly #access: CacheAccess
   /** Of the index; 0 while there is none. */
   fileBytes = 0
+  /** Why it could not be saved. */
+  problem: string | undefined
 
-  constructor(path: string, readOnly: boolean) {
+  constructor(path: string, access: CacheAccess) {
     this.#path = path
-    this.#readOnly = readOnly
+    this.#access = access
   }
 
   /** Undefined: nothing is to be journaled. */
   get journalPath(): string | undefined {
-    return this.#readOnly ? undefined : this.#journalPath
+    return this.#access.readOnly ? undefined : this.#journalPath
   }
 
   async load(bytes: LayerBytes): Promise<LayerContents | undefined> {
     const { digest, size } = bytes.descriptor
-    const loaded = await loadIndex(this.#indexPath, { digest, blobBytes: size }, this.#readOnly)
+    const loaded = await loadIndex(this.#indexPath, { digest, blobBytes: size }, this.#access.readOnly)
     if (loaded === undefined) return undefined
     this.fileBytes = loaded.fileBytes
     return contentsOfIndex(loaded.index, bytes)
@@ -33,8 +37,8 @@ export class IndexKeeper {
   /** Resolves to where the windows are then: those in memory can go. */
   async save(pass: FirstPass, result: FirstPassResult, bytes: LayerBytes): Promise<Windows> {
     const { progress } = pass
-    if (this.#readOnly) return progress.windows
-    const saved = await saveIndex(this.#indexPath, {
+    if (this.#access.readOnly) return progress.windows
+    const saving = saveIndex(this.#indexPath, {
       digest: bytes.descriptor.digest,
       codec: progress.codec,
       blobBytes: bytes.descriptor.size,
@@ -46,16 +50,21 @@ export class IndexKeeper {
       members: progress.members,
       seals: progress.seals,
     })
+    const saved = await saving.catch((error: unknown) => {
+      this.problem = describeError(error)
+      throw error
+    })
+    this.problem = undefined
     this.fileBytes = saved.fileBytes
     return saved.windows
   }
 
   async removeIndex(): Promise<void> {
-    if (!this.#readOnly) await unlink(this.#indexPath).catch(() => undefined)
+    if (!this.#access.readOnly) await unlink(this.#indexPath).catch(() => undefined)
   }
 
   async removeJournal(): Promise<void> {
-    if (!this.#readOnly) await removeJournal(this.#journalPath)
+    if (!this.#access.readOnly) await removeJournal(this.#journalPath)
   }
 
   get #indexPath(): string {

@@ -3,7 +3,7 @@
  * checkpoint, never changed. A reader takes everything up to the last whole checkpoint and ignores the rest; what
  * does not hold together is deleted and the pass starts anew. Failing to write costs the resumption, nothing else.
  */
-import { open, readFile, unlink, type FileHandle, mkdir } from 'node:fs/promises'
+import { open, readFile, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import type { SpanEvent } from '../native.js'
@@ -12,6 +12,7 @@ import type { TarMember } from '../tar/member.js'
 import type { Digest } from '../util/digest.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { makeDirectories } from '../util/make-directories.js'
 import { codecs, type Codec } from './codec.js'
 import { decodeMembers } from './member-codec.js'
 import { decodeScannerState, encodeScannerState } from './scanner-state-codec.js'
@@ -71,7 +72,7 @@ export class JournalWriter {
     this.#queue = this.#guard(async () => {
       this.#handle = await open(path, keepBytes === 0 ? 'w' : 'r+', 0o600).catch(async (error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-        await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+        await makeDirectories(dirname(path))
         return open(path, 'w', 0o600)
       })
       await this.#handle.truncate(keepBytes)

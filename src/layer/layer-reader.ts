@@ -2,7 +2,7 @@ import { peekAll } from '../blob/peek.js'
 import type { SourceReadOptions } from '../blob/source.js'
 import { withDeadline, type ReadOptions } from '../util/abort.js'
 import type { Digest } from '../util/digest.js'
-import { hasCode, RegistryFsError } from '../util/errors.js'
+import { RegistryFsError } from '../util/errors.js'
 import type { FirstPass } from './first-pass.js'
 import type { TarSource } from './tar-source.js'
 
@@ -20,8 +20,8 @@ export interface ReadableLayer {
   pass(): FirstPass | undefined
   /** As Layer.until. */
   until<T>(look: () => T | undefined, options: ReadOptions): Promise<T | undefined>
-  /** Bytes did not decode as they once did. */
-  onCorrupt(): Promise<void>
+  /** Bytes did not decode as they once did, or what that takes is gone. */
+  onUseless(source: TarSource, reason: RegistryFsError): Promise<void>
 }
 
 /** What takes fetching or decoding. */
@@ -99,14 +99,16 @@ export class LayerReader {
 
   /** Fills the start of `target`; 0 at the end of the layer. */
   async #readSome(offset: number, target: Buffer, signal: AbortSignal | undefined): Promise<number> {
-    const found = await this.#wait(offset, target.length, (bytes) => bytes.copy(target), signal)
-    if (found === undefined) return 0
-    if (typeof found === 'number') return found
-    const rest = target.subarray(0, found.shown)
-    const filled = await this.#within(found.source, offset, signal, async (inner) =>
-      found.source.readSome(offset, rest, { signal: inner }),
-    )
-    return filled ?? this.#readSome(offset, target, signal)
+    for (;;) {
+      const found = await this.#wait(offset, target.length, (bytes) => bytes.copy(target), signal)
+      if (found === undefined) return 0
+      if (typeof found === 'number') return found
+      const rest = target.subarray(0, found.shown)
+      const filled = await this.#within(found.source, offset, signal, async (inner) =>
+        found.source.readSome(offset, rest, { signal: inner }),
+      )
+      if (filled !== undefined) return filled
+    }
   }
 
   /** True when `peek` finds it. */
@@ -119,7 +121,7 @@ export class LayerReader {
       signal,
       async (inner) => found.source.load?.(offset, Math.min(length, found.shown), { signal: inner }) ?? false,
     )
-    return isLoaded === true
+    return isLoaded ?? this.#loadSome(offset, length, signal)
   }
 
   /** Until something is in memory, which is taken at once, or can be had. Undefined at the end of the layer. */
@@ -140,7 +142,7 @@ export class LayerReader {
     return this.until(look, { signal })
   }
 
-  /** Undefined where the source was given up meanwhile, for others' bytes: then its own say nothing. */
+  /** Undefined where the source was given up meanwhile, or what it needs is gone, as when somebody deletes the cache: there will be another one. */
   async #within<T>(
     source: TarSource,
     offset: number,
@@ -151,11 +153,15 @@ export class LayerReader {
     try {
       return await withDeadline(readDeadlineMs, 'reading from the registry', signal, work)
     } catch (error) {
-      if (hasCode(error, 'CORRUPT')) {
+      if (!(error instanceof RegistryFsError)) throw error
+      const isGone = error.code === 'GONE' && source.isLost === true
+      if (isGone || error.code === 'CORRUPT') {
+        // For others' bytes: then its own say nothing.
         if (this.#layer.source() !== source) return undefined
-        await this.#layer.onCorrupt()
+        await this.#layer.onUseless(source, error)
       }
-      throw error instanceof RegistryFsError ? error.within({ layer: digest, offset }) : error
+      if (isGone) return undefined
+      throw error.within({ layer: digest, offset })
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { Digest, DiffId } from '../util/digest.js'
 import type { RegistryFsError } from '../util/errors.js'
+import type { IndexKeeper } from './index-keeper.js'
 import type { LayerBytes, LayerContents } from './layer-contents.js'
 import type { PassProgress } from './pass-progress.js'
 
@@ -19,6 +20,8 @@ export interface LayerStatus {
   readonly seekPoints: number
   /** Of the index file on disk; 0 while there is none. */
   readonly indexBytes: number
+  /** Why the index could not be saved; undefined where it was, or nobody tried. */
+  readonly indexError: string | undefined
   /** Chunk bytes of this layer in the disk cache. */
   readonly cachedBytes: number
   /** In this mount: by a first pass, each once, and for readers. */
@@ -35,7 +38,7 @@ export interface LayerFacts {
   /** Of the pass that runs. */
   readonly progress:
     Pick<PassProgress, 'frontierCompressed' | 'frontierUncompressed' | 'tree' | 'spans'> | undefined
-  readonly indexBytes: number
+  readonly index: Pick<IndexKeeper, 'fileBytes' | 'problem'>
   readonly failure: RegistryFsError | undefined
 }
 
@@ -51,7 +54,8 @@ export function layerStatusOf({ descriptor, cache, inflations }: LayerBytes, fac
     frontierUncompressed: contents?.tarBytes ?? progress?.frontierUncompressed ?? 0,
     members: (contents ?? progress)?.tree.memberCount ?? 0,
     seekPoints: contents?.seekPoints ?? progress?.spans.count ?? 0,
-    indexBytes: facts.indexBytes,
+    indexBytes: facts.index.fileBytes,
+    indexError: facts.index.problem,
     cachedBytes: cache.disk.bytesOf(descriptor.digest),
     spansInflated: inflations.total,
     spansInflatedAgain: inflations.repeated,

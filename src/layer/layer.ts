@@ -61,7 +61,7 @@ export class Layer implements ByteSource {
     this.descriptor = options.descriptor
     this.#options = options
     const { descriptor, blob, cache, zlib } = options
-    this.#keeper = new IndexKeeper(options.indexPath, options.readOnly)
+    this.#keeper = new IndexKeeper(options.indexPath, options)
     const arriving = latestArriving(() => (this.#pass instanceof FirstPass ? this.#pass.arriving : undefined))
     this.#reader = new LayerReader(this.#readable())
     this.#space = new LayerSpace(cache.memory, descriptor.digest, (offset) => {
@@ -179,7 +179,7 @@ export class Layer implements ByteSource {
       diffId: await this.#options.diffId().catch(() => undefined),
       contents: this.#contents,
       progress: this.#pass?.progress,
-      indexBytes: this.#keeper.fileBytes,
+      index: this.#keeper,
       failure: this.#failure,
     })
   }
@@ -198,15 +198,15 @@ export class Layer implements ByteSource {
       source: () => this.#source,
       pass: () => (this.#contents === undefined && this.#pass instanceof FirstPass ? this.#pass : undefined),
       until: async (look, options) => this.until(look, options),
-      onCorrupt: async () => this.#forgetIndex(),
+      onUseless: async (source, reason) => this.#forgetIndex(source, reason),
     }
   }
 
-  /** Fresh bytes did not inflate from where the index says: the next read builds it anew. */
-  async #forgetIndex(): Promise<void> {
+  /** Fresh bytes did not inflate from where the index says, or it was deleted: the next read builds it anew. */
+  async #forgetIndex(source: TarSource, reason: RegistryFsError): Promise<void> {
     // A table of contents was held against its digest: there is no better one.
-    if (this.#contents === undefined || this.#source instanceof TocSource) return
-    this.#options.log.warn({ layer: this.descriptor.digest }, 'the index does not fit the layer, dropping it')
+    if (this.#contents?.source !== source || source instanceof TocSource) return
+    this.#options.log.warn({ layer: this.descriptor.digest, reason: reason.message }, 'dropping the index')
     this.#contents = undefined
     this.#dropSource(true)
     this.#state = 'unread'
@@ -365,7 +365,8 @@ export class Layer implements ByteSource {
   }
 
   #fail(error: unknown): RegistryFsError {
-    const failure = layerFailure(error, this.descriptor.digest, this.#options.log)
+    const { digest } = this.descriptor
+    const failure = layerFailure(error, digest, this.#options.log)
     const pass = this.#pass
     const isWrong = hasCode(failure, 'DIGEST_MISMATCH', 'CORRUPT')
     const hasOthers = isWrong && this.#options.blob.distrust?.(0, this.descriptor.size) === true
@@ -377,9 +378,7 @@ export class Layer implements ByteSource {
     this.#dropSource(isWrong)
     this.#state = 'failed'
     // Nothing of bytes that turned out to be wrong is kept.
-    const purge = isWrong
-      ? [this.#options.cache.removeBlob(this.descriptor.digest), this.#keeper.removeJournal()]
-      : []
+    const purge = isWrong ? [this.#options.cache.removeBlob(digest), this.#keeper.removeJournal()] : []
     this.#purging = Promise.all(purge)
     void this.#purging.finally(() => pass?.progress.changed.notify())
     return failure

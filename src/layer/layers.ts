@@ -36,13 +36,16 @@ export class Layers {
     if (known !== undefined && known.blob.isGone !== true) return known.layer
     void known?.layer.close()
     const source = blob()
-    const { cache, indexDirectory, readOnly, zlib, readDeadlineMs, copies, log } = this.#options
+    const options = this.#options
+    const { cache, indexDirectory, zlib, readDeadlineMs, copies, log } = this.#options
     const layer = new Layer({
       descriptor,
       blob: source,
       cache: source.isLocal === true ? new PassThroughCache(cache) : cache,
       indexPath: join(indexDirectory, digestAlgorithm(descriptor.digest), digestHex(descriptor.digest)),
-      readOnly,
+      get readOnly() {
+        return options.readOnly
+      },
       zlib,
       diffId,
       passes: this.#passes,

@@ -3,6 +3,7 @@
  * its seek point in the addon -> memory cache. The span is the unit; one longer than `longestKeptSpanBytes` (an
  * encoder that made a single huge deflate block) is decoded in pieces (long-spans.ts).
  */
+import { stat } from 'node:fs/promises'
 import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
@@ -11,7 +12,7 @@ import type { ByteSource } from '../blob/source.js'
 import { zeros } from '../blob/zeros.js'
 import { inflateSpan, type FilePart } from '../native.js'
 import { throwIfAborted, type ReadOptions } from '../util/abort.js'
-import { hasCode } from '../util/errors.js'
+import { hasCode, RegistryFsError } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
 import { WeightedSemaphore } from '../util/weighted-semaphore.js'
 import type { Inflations } from './inflations.js'
@@ -54,6 +55,7 @@ export class SpanSource implements TarSource {
   readonly #long: LongSpans
   readonly #recent = new Set<number>()
   #isRetired = false
+  isLost = false
 
   constructor(options: SpanSourceOptions) {
     this.#options = options
@@ -198,10 +200,19 @@ export class SpanSource implements TarSource {
       return await this.#inflateInTurn(index, span, signal)
     } catch (error) {
       if (!hasCode(error, 'CORRUPT')) throw error
+      await this.#checkIndexFile(index)
       const { offset, length } = compressedRange(span)
       await this.#options.compressed.discard(offset, length)
       return this.#inflateInTurn(index, span, signal, true)
     }
+  }
+
+  /** GONE when somebody deleted the file that holds the window. */
+  async #checkIndexFile(index: number): Promise<void> {
+    const window = this.#options.windows.find(index)
+    if (Buffer.isBuffer(window) || (await stat(window.path).catch(() => undefined)) !== undefined) return
+    this.isLost = true
+    throw new RegistryFsError('GONE', `the index file ${window.path} is gone`)
   }
 
   async #inflateInTurn(index: number, span: Span, signal: AbortSignal, isCareful = false): Promise<Lease> {

@@ -13,6 +13,8 @@ export interface TarSource {
    * when it cannot stay there. Absent: never.
    */
   load?(offset: number, length: number, options: ReadOptions): Promise<boolean>
+  /** What it was opened from is gone: what was not decoded before cannot be. Absent: that cannot happen. */
+  readonly isLost?: boolean
   /** It is of no use any more: nothing that it still decodes is to be kept. Absent: it keeps nothing. */
   retire?(): void
   /** Somebody has read from the span at `offset`, which was published. Absent: nothing of it is. */

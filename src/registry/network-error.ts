@@ -44,6 +44,14 @@ export function isUnreachable(error: unknown): boolean {
   return error instanceof RegistryFsError && unreachable.has(systemCode(error.cause))
 }
 
+/** Whether somebody took the connection and did not answer in HTTP, as TLS does not. */
+export function isConnectionLost(error: unknown): boolean {
+  return (
+    error instanceof RegistryFsError &&
+    /^(ECONNRESET|EPIPE|UND_ERR_SOCKET|HPE_\w+)$/.test(systemCode(error.cause))
+  )
+}
+
 function isOurs(error: Error): boolean {
   return error instanceof RegistryFsError
 }

@@ -31,10 +31,14 @@ const variants: Readonly<Record<string, readonly string[]>> = {
 /** What an unnamed variant means. */
 const defaultVariant: Readonly<Record<string, string>> = { arm: 'v7', arm64: 'v8', amd64: 'v1' }
 
+/** In Go's names, those that images are made for: no architecture is called so. */
+const systems: ReadonlySet<string> = new Set(['linux', 'windows', 'darwin', 'freebsd', 'wasip1', 'js'])
+
 /** `linux/arm64/v8`, `linux/amd64`, or an architecture alone. Throws INVALID. */
 export function parsePlatform(text: string): Platform {
   const parts = text.toLowerCase().split('/')
-  if (parts.length > 3 || !parts.every((part) => componentPattern.test(part))) {
+  const isOsAlone = parts.length === 1 && systems.has(parts[0] ?? '')
+  if (isOsAlone || parts.length > 3 || !parts.every((part) => componentPattern.test(part))) {
     throw new RegistryFsError(
       'INVALID',
       `not a platform (os/architecture[/variant]): ${JSON.stringify(text.slice(0, 200))}`,

@@ -10,6 +10,7 @@ import type { CredentialStore } from './credentials/credential-store.js'
 import { AuthTransport } from './decorators/auth.js'
 import { ConcurrencyTransport } from './decorators/concurrency.js'
 import { InsecureHttpTransport } from './decorators/insecure-http.js'
+import { LoopbackHttpsTransport } from './decorators/loopback-https.js'
 import { LoggingTransport } from './decorators/logging.js'
 import { RedirectTransport } from './decorators/redirect.js'
 import { RetryTransport } from './decorators/retry.js'
@@ -309,7 +310,8 @@ export class RegistryClient implements Registry {
     const { log, credentials } = this.#options
     const { socketsPerHost: most = socketsPerHost } = this.#options
     const logged = new LoggingTransport(sockets, log)
-    const insecure = new InsecureHttpTransport(logged, (host) => insecureHosts.isConfigured(host), log)
+    const loopback = new LoopbackHttpsTransport(logged, (host) => insecureHosts.schemeOf(host) === 'http')
+    const insecure = new InsecureHttpTransport(loopback, (host) => insecureHosts.isConfigured(host), log)
     const retried = new RetryTransport(new ConcurrencyTransport(insecure, most), {
       budgetOf: (request) => ({ ...budgetOf(request), ...retry }),
       log,

@@ -2,7 +2,7 @@
  * The way of a request. Everything that talks to a registry does it through a Transport; each policy is a decorator
  * around the one that owns the sockets:
  *
- *     redirect -> auth -> retry -> concurrency -> insecure-http -> logging -> warnings -> undici
+ *     redirect -> auth -> retry -> concurrency -> insecure-http -> loopback-https -> logging -> warnings -> undici
  *
  * so that a retry never asks for a new token by itself, a redirect starts over without Authorization, and what is
  * logged and counted is what went over the wire.

@@ -15,6 +15,10 @@ export class HostDirectory extends Directory {
     this.#place = { mountPath: `/${host}`, host, path: '' }
   }
 
+  get subject(): string {
+    return this.#place.host
+  }
+
   override async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
     return this.#namespace.lookup(this.#place, name, options)
   }

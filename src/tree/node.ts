@@ -46,6 +46,9 @@ export interface TreeNode {
   /** The image that this node is of; open handles pin it. */
   readonly image: Image | undefined
 
+  /** The registry, repository or image that this name stands for, where the node itself does not say; undefined elsewhere. */
+  readonly subject?: string | undefined
+
   /** Symlink target as stored; empty for others. */
   readonly linkName: Buffer
 

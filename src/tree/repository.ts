@@ -1,7 +1,7 @@
 import type { Image, NodeAttributes } from '../image/image.js'
 import type { ReadOptions } from '../util/abort.js'
 import type { Reference } from '../registry/reference.js'
-import { formatRepository } from '../registry/reference.js'
+import { formatReference, formatRepository } from '../registry/reference.js'
 import { Directory } from './directory.js'
 import type { Namespace } from './namespace.js'
 import { nameValidMs, referenceAt, type Place } from './place.js'
@@ -68,6 +68,10 @@ export class RepositoryDirectory extends Unresolved {
     this.#place = place
   }
 
+  get subject(): string {
+    return formatRepository(this.#place)
+  }
+
   protected override async find(options?: ReadOptions): Promise<TreeNode> {
     const latest = referenceAt(this.#place, 'latest', undefined)
     const { finder } = this.#namespace
@@ -112,6 +116,10 @@ export class AliasDirectory extends Unresolved {
     this.#namespace = namespace
     this.#mountPath = mountPath
     this.#reference = reference
+  }
+
+  get subject(): string {
+    return formatReference(this.#reference)
   }
 
   protected override async find(options?: ReadOptions): Promise<TreeNode> {

@@ -14,6 +14,8 @@ export interface RootOptions {
   readonly defaultHost: string
   readonly configuredHosts: readonly string[]
   readonly aliases: ReadonlyMap<string, Reference>
+  /** No other image can be named, and nothing is asked of any registry for a name that is no alias. */
+  readonly onlyAliases?: boolean
 }
 
 /** The top of the mount, /: aliases, hosts, the default registry's repositories and .registryfs. Makes no request to list itself. */
@@ -21,6 +23,7 @@ export class RootDirectory extends Directory {
   readonly #namespace: Namespace
   readonly #place: Place
   readonly #configuredHosts: ReadonlySet<string>
+  readonly #onlyAliases: boolean
   readonly #fixed = new Map<string, TreeNode>()
   readonly #hosts = new LRUCache<string, HostDirectory>({ max: 1024 })
 
@@ -29,16 +32,23 @@ export class RootDirectory extends Directory {
     this.#namespace = namespace
     this.#place = { mountPath: '', host: options.defaultHost, path: '' }
     this.#configuredHosts = new Set(options.configuredHosts)
+    this.#onlyAliases = options.onlyAliases ?? false
     for (const [alias, reference] of options.aliases) {
       this.#fixed.set(alias, new AliasDirectory(namespace, `/${alias}`, reference))
     }
     this.#fixed.set(aboutName, about)
   }
 
+  /** Of names without a host. */
+  get subject(): string {
+    return this.#place.host
+  }
+
   override async lookup(name: Buffer, options?: ReadOptions): Promise<TreeLookup | undefined> {
     const text = name.toString()
     const fixed = this.#fixed.get(text)
     if (fixed !== undefined) return { node: fixed, validMs: Infinity }
+    if (this.#onlyAliases) return undefined
     const component = parseRootComponent(text, this.#configuredHosts)
     if (component === undefined) return undefined
     if (component.kind === 'host') return { node: this.#hostAt(component.host), validMs: nameValidMs }
@@ -50,6 +60,16 @@ export class RootDirectory extends Directory {
     const add = (name: string, node: TreeNode): void => {
       entries.set(name, { name: Buffer.from(name), type: 'directory', node })
     }
+    if (!this.#onlyAliases) await this.#addOthers(entries, add, options)
+    for (const [name, node] of this.#fixed) add(name, node)
+    return [...entries.values()].sort((one, other) => Buffer.compare(one.name, other.name))
+  }
+
+  async #addOthers(
+    entries: Map<string, TreeEntry>,
+    add: (name: string, node: TreeNode) => void,
+    options: ReadOptions | undefined,
+  ): Promise<void> {
     for (const entry of await this.#namespace.entries(this.#place, false, options)) {
       entries.set(entry.name.toString(), entry)
     }
@@ -60,8 +80,6 @@ export class RootDirectory extends Directory {
     for (const host of [...this.#configuredHosts, ...seen]) {
       if (host !== this.#place.host || this.#configuredHosts.has(host)) add(host, this.#hostAt(host))
     }
-    for (const [name, node] of this.#fixed) add(name, node)
-    return [...entries.values()].sort((one, other) => Buffer.compare(one.name, other.name))
   }
 
   override async explain(): Promise<Facts> {

@@ -28,6 +28,8 @@ export const errorCodes = [
   'NO_ATTRIBUTE',
   /** Neither data nor a hole from there on. */
   'NO_DATA',
+  /** What a command prints cannot be written. */
+  'OUTPUT',
   /** The host is not ready: no /dev/fuse, no libfuse, a bad mount point, an unwritable directory. */
   'HOST',
 ] as const

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { chmod, chown, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { findMount } from '../../src/fuse/mountinfo.js'
 import { packageRoot } from '../../src/util/package-root.js'
 import { cachedOnDisk, indexedOnDisk } from '../support/cached-bytes.js'
@@ -176,20 +177,42 @@ test('an unwritable cache directory costs the persistence, not the mount', asRoo
   )
 })
 
-test('a cache directory that is a file, or others may write to', options, async (t) => {
+test('a cache directory that is a file, that cannot be made, or others may write to', options, async (t) => {
   const registry = await registryWithDisk(t)
   const files = await temporaryDirectory(t)
   const reference = `${registry.host}/disk:v1`
   await writeFile(join(files, 'file'), '')
   await mkdir(join(files, 'open'))
   await chmod(join(files, 'open'), 0o777)
-  for (const name of ['file', 'open', 'file/below']) {
-    const cache = join(files, name)
+  for (const name of ['file', 'open', 'file/below', '/proc/registryfs/below']) {
+    const cache = resolve(files, name)
     const listed = await registryfs({ cache }, 'ls', reference, 'disk')
     assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'downloaded\n', ''], name)
     assertRefused(await registryfs({ cache }, 'index', reference), 8, /cannot be used/)
   }
 })
+
+test(
+  'a mount says on stderr that nothing is cached, also where its log goes to a file',
+  options,
+  async (t) => {
+    const files = await temporaryDirectory(t)
+    const cache = join(files, 'open')
+    await mkdir(cache)
+    await chmod(cache, 0o1777)
+    const says =
+      /registryfs: nothing new is cached: the cache directory \S+ cannot be used: others may write to it \(chmod go-w\)/
+    const flags = ['--log-file', join(files, 'log')]
+    const mount = await mountImages(t, { cache, flags })
+    assert.match(mount.log(), says)
+    assert.equal(await mount.stop(), 0)
+    const path = await emptyMountPoint(t)
+    const daemon = await registryfs({ cache }, 'mount', '--daemon', ...flags, path)
+    assert.equal(daemon.code, 0)
+    assert.match(daemon.stderr, says)
+    await output('umount', path)
+  },
+)
 
 test('a cache that another registryfs writes to is only read', options, async (t) => {
   const registry = await registryWithDisk(t)
@@ -210,8 +233,39 @@ test('a cache that another registryfs writes to is only read', options, async (t
     new RegExp(`an index has nowhere to go: .* in use by another registryfs \\(pid ${String(writer.pid)}\\)`),
   )
   assert.equal(await writer.stop(), 0)
+  assert.equal(await reader.stop(), 0)
   const indexed = await registryfs({ cache }, 'index', reference)
   assert.deepEqual([indexed.code, indexed.stderr], [0, ''])
+})
+
+test('a mount takes the cache directory over when the process that had it has ended', options, async (t) => {
+  const registry = await registryWithDisk(t)
+  const cache = join(await temporaryDirectory(t), 'cache')
+  const images = [`d=${registry.host}/disk:v1`]
+  const writer = await mountImages(t, { cache, images })
+  const reader = await mountImages(t, { cache, images })
+  const holder = async (): Promise<string> =>
+    /"readOnly": "[^"]*\(pid (\d+)\)"/.exec(
+      await output('cat', join(reader.path, '.registryfs/status.json')),
+    )?.[1] ?? ''
+  assert.equal(await holder(), String(writer.pid))
+  // After the reader has looked at what is there.
+  assert.equal(await sha256sum(join(writer.path, 'd/disk/downloaded')), sha256Of(disk))
+  await indexedOnDisk(cache, 1)
+  assert.equal(await writer.stop(), 0)
+  for (let times = 0; (await holder()) !== ''; times++) {
+    assert.ok(times < 400, 'it is never taken over')
+    await sleep(200)
+  }
+  assert.match(reader.log(), /the cache directory can be written to now/)
+  registry.forgetRequests()
+  assert.equal(await sha256sum(join(reader.path, 'd/disk/downloaded')), sha256Of(disk))
+  assert.equal((await statusOf(reader)).requests.blobRequests, 0)
+  assert.match(
+    (await registryfs({ cache }, 'index', images[0]?.slice(2) ?? '')).stderr,
+    new RegExp(`in use by another registryfs \\(pid ${String(reader.pid)}\\)`),
+  )
+  assert.equal(await reader.stop(), 0)
 })
 
 test('what the command line does not know', options, async (t) => {
@@ -225,6 +279,17 @@ test('what the command line does not know', options, async (t) => {
     ['cat', 'x', 'y', '--length', '1Q'],
     ['ls', '--platform', 'a/b/c/d', 'x'],
     ['ls', '--log-level', 'loud', 'x'],
+    ['mount', '/tmp', '--platform', 'linux'],
+    ['mount', '/tmp', '--ca-file', '/nowhere/ca.crt'],
+    ['mount', '/tmp', '--ca-file', program],
+    ['mount', '/tmp', '--hosts-dir', '/nowhere'],
+    ['mount', '/tmp', '--hosts-dir', program],
+    ['mount', '/tmp', '--memory', '0'],
+    ['mount', '/tmp', '--read-deadline', '0s'],
+    ['mount', '/tmp', '--stall', '0'],
+    ['mount', '/tmp', '--host', 'no host'],
+    ['mount', '/tmp', '--registry', 'https://quay.io'],
+    ['mount', '--daemon', '--log-file', '/dev/null', '/tmp', '--memory', '0'],
     ['index'],
     ['inspect'],
     ['bogus'],

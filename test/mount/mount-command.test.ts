@@ -64,10 +64,16 @@ test('umount clears the mount of a daemon that was killed', options, async (t) =
   assert.equal(findMount(mount.path), undefined)
 })
 
+test('umount of what does not exist says so', options, async (t) => {
+  const path = join(await temporaryDirectory(t), 'none')
+  const ran = await registryfs('umount', path)
+  assert.deepEqual([ran.code, ran.stderr], [8, `registryfs: ${path} does not exist\n`])
+})
+
 test('umount of a busy mount fails, with --lazy it goes', options, async (t) => {
   const mount = await foreground(t)
   const user = await heldShell(t, `cd ${mount.path}`)
-  assert.match((await registryfs('umount', mount.path)).stderr, /is busy/)
+  assert.match((await registryfs('umount', mount.path)).stderr, /is busy \(registryfs umount --lazy /)
   assert.equal((await registryfs('umount', '--lazy', mount.path)).code, 0)
   await gone(mount.path)
   await user.goOn()

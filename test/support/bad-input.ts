@@ -44,6 +44,7 @@ export async function assertRefused(t: TestContext, bad: BadInput, usual: ImageC
   assert.equal(listed.code, bad.exitStatus, listed.stderr)
   assert.match(listed.stderr, /^registryfs: .*\n$/)
   assert.match(listed.stderr, bad.says)
+  assert.ok(listed.stderr.includes(name), `which image? ${listed.stderr}`)
   assertHarmless(listed.stderr + listed.stdout, registry)
 
   const mount = await mountImages(t, { cache: join(files, 'other'), images: [`d=${reference}`], flags })

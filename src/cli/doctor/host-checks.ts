@@ -1,7 +1,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
-import { openCacheDirectory } from '../../blob/cache-directory.js'
+import { CacheDirectory } from '../../blob/cache-directory.js'
 import type { CoreConfig } from '../../config.js'
 import { checkFuseDevice } from '../../fuse/fuse-device.js'
 import { loadFuseNative } from '../../fuse/fuse-native-library.js'
@@ -103,7 +103,7 @@ function checkLibfuse(findings: Findings): void {
 }
 
 async function checkCache(config: CoreConfig, findings: Findings): Promise<void> {
-  const { path, readOnlyReason } = await openCacheDirectory(config.cacheDirectory, silentLogger)
+  const { path, readOnlyReason } = await CacheDirectory.open(config.cacheDirectory, silentLogger)
   if (readOnlyReason === undefined) findings.ok('cache directory', `${path} can be written to`)
   else if (readOnlyReason.includes('in use by another'))
     findings.warn(

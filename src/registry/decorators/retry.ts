@@ -22,6 +22,8 @@ type Outcome = { readonly response: HttpResponse } | { readonly error: unknown }
 const awayMs = 2_000
 /** Longer than this no Retry-After keeps requests from going out that nobody has tried: registries come back. */
 const longestClosedMs = 60_000
+/** A flaky registry is told of once in so long. */
+const tellAgainMs = 60_000
 const rememberedHosts = 1000
 
 /**
@@ -33,6 +35,8 @@ export class RetryTransport implements Transport {
   readonly #options: RetryOptions
   /** By origin, until when it is believed to be away. */
   readonly #away = new LRUCache<string, number>({ max: rememberedHosts })
+  /** By origin, what was told lately. */
+  readonly #survived = new LRUCache<string, true>({ max: rememberedHosts, ttl: tellAgainMs })
   /** By origin and kind: Docker Hub limits manifests, and its blobs are as good as ever. */
   readonly #closed = new LRUCache<string, { readonly until: number; readonly status: number }>({
     max: rememberedHosts,
@@ -50,6 +54,7 @@ export class RetryTransport implements Transport {
     // Whoever reads an open file has a budget that outlives a restart, and is owed it.
     const isName = request.isPatient !== true && request.kind !== 'blob'
     const wasAway = isName && (this.#away.get(origin) ?? 0) > started
+    let trouble: string | undefined
     for (let attempt = 1; ; attempt++) {
       await this.#waitUntilOpen(request, budget)
       const outcome = await this.#attempt(request)
@@ -67,15 +72,27 @@ export class RetryTransport implements Transport {
         if (hasFailed) this.#away.set(origin, performance.now() + awayMs)
         else this.#away.delete(origin)
         if ('error' in outcome) throw outcome.error
+        if (trouble !== undefined && !hasFailed) this.#tellSurvived(request, trouble, attempt, started)
         return outcome.response
       }
       if ('response' in outcome) outcome.response.body.discard()
-      const reason =
+      trouble =
         'error' in outcome ? describeError(outcome.error) : `status ${String(outcome.response.status)}`
-      this.#options.log.debug({ what: request.what, attempt, waitMs: Math.round(waitMs), reason }, 'retry')
+      this.#options.log.debug(
+        { what: request.what, attempt, waitMs: Math.round(waitMs), reason: trouble },
+        'retry',
+      )
       await sleep(waitMs, request.signal)
       this.#options.onRetry()
     }
+  }
+
+  #tellSurvived(request: HttpRequest, trouble: string, attempts: number, started: number): void {
+    const { origin, host } = request.url
+    if (this.#survived.has(origin)) return
+    this.#survived.set(origin, true)
+    const ms = Math.round(performance.now() - started)
+    this.#options.log.info({ host, attempts, ms, reason: trouble }, 'the registry answers again')
   }
 
   /** Throws only what is not worth a retry. */

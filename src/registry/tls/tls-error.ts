@@ -41,6 +41,13 @@ export function tlsFailure(host: string, code: string, cause: unknown): string |
     : undefined
 }
 
+/** Whether TLS is spoken there, with a certificate that does not do, or misses one of ours. */
+export function isVerificationFailure(code: string): boolean {
+  return /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH$|INVALID_CA$|ERR_TLS_CERT_|ERR_SSL_\w+_ALERT_)/.test(
+    code,
+  )
+}
+
 function altNames(cause: unknown): string {
   const names = (cause as { cert?: { subjectaltname?: unknown } }).cert?.subjectaltname
   return typeof names === 'string' ? `: ${redactText(names, 200)}` : ''

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { exitCodeOf } from '../../../src/cli/exit-code.js'
 import { modeText } from '../../../src/cli/ls.js'
-import { printableName } from '../../../src/cli/output.js'
+import { parsePrintableName, printableName } from '../../../src/cli/output.js'
 import { parseDuration, parseSize } from '../../../src/cli/sizes.js'
 import { errorCodes, RegistryFsError } from '../../../src/util/errors.js'
 import { formatBytes } from '../../../src/util/range.js'
@@ -62,6 +62,8 @@ test('a name from an image cannot move the cursor', () => {
   assert.equal(printableName(Buffer.from([0x68, 0x80, 0x69])), 'h\\x80i')
   assert.equal(printableName(Buffer.from('back\\slash')), 'back\\x5cslash')
   assert.equal(printableName(Buffer.from('c1\u009b')), 'c1\\xc2\\x9b')
+  for (const name of [Buffer.from('a\x1b\\x41'), Buffer.from([0x68, 0x80, 0x5c]), Buffer.from('ünï')])
+    assert.deepEqual(parsePrintableName(printableName(name)), name)
 })
 
 test('every error code has an exit status of its kind', () => {

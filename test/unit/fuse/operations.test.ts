@@ -31,7 +31,7 @@ const images = (): MemoryImages => {
   return made
 }
 
-function setUp(made = images(), deadlineMs = 60_000, resident?: ResidentSpans) {
+function setUp(made = images(), deadlineMs = 60_000, resident?: ResidentSpans, log = silentLogger) {
   const tree = new Tree({
     images: made,
     registry: made,
@@ -40,7 +40,7 @@ function setUp(made = images(), deadlineMs = 60_000, resident?: ResidentSpans) {
     configuredHosts: [],
     aliases: new Map([['x', parseReference('quay.io/x:1')]]),
   })
-  const operations = new TreeOperations(tree, { deadlineMs, log: silentLogger, resident })
+  const operations = new TreeOperations(tree, { deadlineMs, log, resident })
   const walk = async (path: string): Promise<Inode> => {
     let inode = rootInode
     for (const name of path.split('/').slice(1))
@@ -143,6 +143,29 @@ test('a request that gets nowhere ends with TIMEOUT at its deadline', async () =
   const { operations, walk } = setUp(images(), 50)
   const handle = await operations.open(await walk('/x/stuck'))
   await assert.rejects(operations.read(handle, 0, 4), code('TIMEOUT'))
+})
+
+test('what takes too long before there is an image names the image or its registry', async () => {
+  const made = images()
+  made.open = async () => new Promise(() => undefined)
+  made.exists = async () => new Promise(() => undefined)
+  const { operations, walk } = setUp(made, 50)
+  const alias = operations.opendir(await walk('/x'))
+  await assert.rejects(alias, {
+    code: 'TIMEOUT',
+    message: /^opendir in quay\.io\/x:1 took longer than 0.05 s$/,
+  })
+  const host = operations.lookup(await walk('/quay.io'), Buffer.from('y:2'))
+  await assert.rejects(host, { code: 'TIMEOUT', message: /^lookup y:2 in quay\.io took longer than 0.05 s$/ })
+})
+
+test('one failure that many requests meet is logged once', async () => {
+  const warnings: unknown[] = []
+  const warn = (...words: unknown[]): unknown => warnings.push(words)
+  const { operations, walk } = setUp(images(), 60_000, undefined, { ...silentLogger, warn })
+  const handle = await operations.open(await walk('/x/broken'))
+  for (let i = 0; i < 4; i++) await assert.rejects(operations.read(handle, 0, 4), code('CORRUPT'))
+  assert.equal(warnings.length, 1)
 })
 
 test('a first pass that gets on extends the deadline, one that has stalled does not', async () => {

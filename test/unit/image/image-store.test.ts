@@ -24,7 +24,7 @@ async function setUp(t: TestContext, tagTtlMs = 0) {
   const directory = await temporaryDirectory(t)
   const newStore = (): ImageStore => {
     const registry = new RegistryClient({
-      documents: new DiskDocumentStore(join(directory, 'documents'), false, silentLogger),
+      documents: new DiskDocumentStore(join(directory, 'documents'), { readOnly: false }, silentLogger),
       log: silentLogger,
       platform: hostPlatform(),
       retry: { attempts: 1 },
@@ -48,7 +48,7 @@ async function setUp(t: TestContext, tagTtlMs = 0) {
       await layers.close()
       await registry.close()
     })
-    const tags = new TagStore(join(directory, 'tags'), false, silentLogger)
+    const tags = new TagStore(join(directory, 'tags'), { readOnly: false }, silentLogger)
     return new ImageStore({ registry, layers, tags, tagTtlMs, log: silentLogger })
   }
   const addImage = (tag: string, content: string): void => {

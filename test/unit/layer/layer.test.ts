@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib'
 import type { Layer } from '../../../src/layer/layer.js'
 import { digestOf, type DiffId } from '../../../src/util/digest.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
+import { silentLogger } from '../../../src/util/log.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { stopAt } from '../../support/stop-at.js'
@@ -157,6 +158,30 @@ test('a damaged window is found out, and the index built anew for the next read'
   const offset = text.length - 5000
   await assert.rejects(layer.read(512 + offset, 1000), { code: 'CORRUPT' })
   assert.ok((await layer.read(512 + offset, 1000)).equals(text.subarray(offset, offset + 1000)))
+})
+
+test('a read whose window was deleted with the index waits for the new pass', async (t) => {
+  const text = sampleData('text', 12 << 20)
+  const fixture = await layerFixture(t, tarOf(file('text', text)))
+  await (await fixture.open()).ready()
+  for (const lost of ['indexes', '.']) {
+    const warnings: string[] = []
+    const log = { ...silentLogger, warn: (...words: unknown[]) => warnings.push(JSON.stringify(words)) }
+    const layer = await fixture.open({ log })
+    await layer.ready()
+    await rm(join(fixture.directory, lost), { recursive: true })
+    const read = async (i: number): Promise<void> => {
+      const offset = ((i * 7_919_113) % (text.length - 5000)) & ~4095
+      assert.ok((await layer.read(512 + offset, 4096)).equals(text.subarray(offset, offset + 4096)))
+    }
+    await Promise.all(Array.from({ length: 64 }, async (_, i) => read(i)))
+    assert.equal((await layer.status()).state, 'ready')
+    assert.ok((await stat(indexFile(fixture))).size > 0)
+    assert.deepEqual(
+      warnings.map((line) => /the index file [^ ]*layer\.idx is gone/.test(line)),
+      [true],
+    )
+  }
 })
 
 async function flip(path: string, offset: number): Promise<void> {

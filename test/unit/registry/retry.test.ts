@@ -8,6 +8,7 @@ import { budgetOf, type RetryBudget } from '../../../src/registry/retry-budget.j
 import { parseRetryAfter } from '../../../src/registry/retry-after.js'
 import type { HttpRequest, HttpResponse, Transport } from '../../../src/registry/transport.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { recordingLogger } from '../../support/fake-registry-client.js'
 
 const request: HttpRequest = {
   method: 'GET',
@@ -47,7 +48,7 @@ async function retried(script: Script, options: Partial<RetryBudget> = {}): Prom
   return retrying(script, options).send(request)
 }
 
-function retrying(script: Script, options: Partial<RetryBudget> = {}): RetryTransport {
+function retrying(script: Script, options: Partial<RetryBudget> = {}, log = silentLogger): RetryTransport {
   const budget: RetryBudget = {
     attempts: 4,
     totalMs: 1000,
@@ -57,8 +58,18 @@ function retrying(script: Script, options: Partial<RetryBudget> = {}): RetryTran
     maxMs: 2,
     ...options,
   }
-  return new RetryTransport(script, { budgetOf: () => budget, log: silentLogger, onRetry: () => undefined })
+  return new RetryTransport(script, { budgetOf: () => budget, log, onRetry: () => undefined })
 }
+
+test('an outage that was survived is told of once', async () => {
+  const lines: string[] = []
+  const script = new Script([503], failure('ECONNREFUSED'), [200], [503], [200])
+  const transport = retrying(script, {}, recordingLogger(lines))
+  for (let i = 0; i < 2; i++) assert.equal((await transport.send(request)).status, 200)
+  const told = lines.filter((line) => line.includes('the registry answers again'))
+  assert.equal(told.length, 1, lines.join('\n'))
+  assert.match(told[0] ?? '', /refuses connections/)
+})
 
 test('Retry-After may be seconds or a date, and is bounded', () => {
   const now = Date.parse('2024-01-01T00:00:00Z')

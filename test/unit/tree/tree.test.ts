@@ -10,13 +10,15 @@ function treeOf(
   images: MemoryImages,
   aliases: Readonly<Record<string, string>> = {},
   defaultHost = 'docker.io',
+  onlyAliases = false,
 ): Tree {
   return new Tree({
     images,
     registry: images,
     status: async () => Promise.resolve({}),
     defaultHost,
-    configuredHosts: [],
+    configuredHosts: onlyAliases ? ['quay.io'] : [],
+    onlyAliases,
     aliases: new Map(Object.entries(aliases).map(([name, text]) => [name, parseReference(text)])),
   })
 }
@@ -165,4 +167,32 @@ test('the status is the same text for all reads of one open', async () => {
   assert.equal(source?.size, size)
   const text = await source?.read(0, 10_000)
   assert.deepEqual(JSON.parse(text?.toString() ?? ''), { count: 1, errors: [] })
+})
+
+test('with only aliases no other name exists, and nothing is asked for one', async () => {
+  const images = imagesOf('quay.io/one:1', 'docker.io/library/debian:latest')
+  const asked: string[] = []
+  const open = images.open.bind(images)
+  const exists = images.exists.bind(images)
+  images.open = async (reference, ...rest) => {
+    asked.push(reference.path)
+    return open(reference, ...rest)
+  }
+  images.exists = async (reference, ...rest) => {
+    asked.push(reference.path)
+    return exists(reference, ...rest)
+  }
+  const tree = treeOf(images, { alias: 'quay.io/one:1' }, 'docker.io', true)
+  for (const path of [
+    '/debian',
+    '/debian:latest',
+    '/quay.io',
+    '/quay.io/one:1',
+    '/127.0.0.1:22/x:1',
+    '/localhost',
+  ])
+    assert.equal(await find(tree, path), undefined, path)
+  assert.deepEqual(asked, [])
+  assert.deepEqual(await names(await find(tree, '/alias')), ['of quay.io one:1'])
+  assert.deepEqual(await names(tree.root), ['.registryfs', 'alias'])
 })
