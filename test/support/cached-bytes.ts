@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Bytes of whole chunks below a cache directory. */
-async function cachedBytes(cache: string): Promise<number> {
+export async function cachedBytes(cache: string): Promise<number> {
   const chunks = join(cache, 'chunks')
   const names = await readdir(chunks, { recursive: true }).catch(() => [])
   const whole = names.filter((name) => /\/\d+$/.test(name))
