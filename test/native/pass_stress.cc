@@ -79,6 +79,67 @@ Bytes Zstd(const Bytes& data) {
   return blob;
 }
 
+// Takes what comes at once, on whichever thread, and counts the points.
+class Counter : public registryfs::EventSink {
+ public:
+  void Emit(Event event) override {
+    if (event.kind == Event::Kind::kBlock && !event.zero) pass->ReleaseSlot(event.slot);
+    if (event.kind != Event::Kind::kCut) return;
+    std::lock_guard<std::mutex> lock(mutex_);
+    ++cuts_;
+    changed_.notify_all();
+  }
+  void Wait(size_t cuts) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return cuts_ >= cuts; });
+  }
+  size_t cuts() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return cuts_;
+  }
+
+  registryfs::InflatePass* pass = nullptr;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  size_t cuts_ = 0;
+};
+
+// As if the thread that makes windows were the slowest one.
+class WithoutWindows : public registryfs::InflatePass {
+ public:
+  using InflatePass::InflatePass;
+  ~WithoutWindows() override { Close(); }
+  void Start() {
+    BeginSpan(0, true);
+    blobLane_ = std::make_unique<registryfs::HashLane>(
+        [this](const uint8_t* data, size_t length) { HashBlob(data, length); });
+    tarLane_ = std::make_unique<registryfs::HashLane>(
+        [this](const uint8_t* data, size_t length) { HashTar(data, length); });
+    Require(blobLane_->Start() == 0 && tarLane_->Start() == 0 && inflateThread_.Start([this] { Run(); }) == 0,
+            "no thread to be had");
+  }
+};
+
+void WaitForWindows(const Bytes& blob) {
+  constexpr size_t kSlotBytes = 48 << 10;
+  std::vector<Bytes> slots(3, Bytes(registryfs::kSlotHeadBytes + kSlotBytes + registryfs::kSlotTailBytes));
+  registryfs::PassParameters parameters = {4 << 10, 1, 256 << 10, 200 << 10, 100000, {}, kSlotBytes};
+  for (Bytes& slot : slots) parameters.slots.push_back(slot.data() + registryfs::kSlotHeadBytes);
+  Counter counter;
+  WithoutWindows pass(parameters, &counter);
+  counter.pass = &pass;
+  pass.Start();
+  pass.Push(blob.data(), blob.size());
+  pass.Finish();
+  // 16 windows are waited for; the first span has none.
+  counter.Wait(17);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  pass.Close();
+  Require(counter.cuts() == 17, "windows to be made have no bound");
+}
+
 enum class Codec { kGzip, kGzipByZlib, kZstd, kNone };
 
 std::unique_ptr<registryfs::InflatePass> Open(Codec codec, const registryfs::PassParameters& parameters,
@@ -208,66 +269,6 @@ void InflateSpans(const Bytes& blob, const Bytes& data, const std::vector<Event>
   }
 }
 
-// Takes what comes at once, on whichever thread, and counts the points.
-class Counter : public registryfs::EventSink {
- public:
-  void Emit(Event event) override {
-    if (event.kind == Event::Kind::kBlock && !event.zero) pass->ReleaseSlot(event.slot);
-    if (event.kind != Event::Kind::kCut) return;
-    std::lock_guard<std::mutex> lock(mutex_);
-    ++cuts_;
-    changed_.notify_all();
-  }
-  void Wait(size_t cuts) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return cuts_ >= cuts; });
-  }
-  size_t cuts() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return cuts_;
-  }
-
-  registryfs::InflatePass* pass = nullptr;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  size_t cuts_ = 0;
-};
-
-// As if the thread that makes windows were the slowest one.
-class WithoutWindows : public registryfs::InflatePass {
- public:
-  using InflatePass::InflatePass;
-  ~WithoutWindows() override { Close(); }
-  void Start() {
-    BeginSpan(0, true);
-    blobLane_ = std::make_unique<registryfs::HashLane>(
-        [this](const uint8_t* data, size_t length) { HashBlob(data, length); });
-    tarLane_ = std::make_unique<registryfs::HashLane>(
-        [this](const uint8_t* data, size_t length) { HashTar(data, length); });
-    inflateThread_ = std::thread([this] { Run(); });
-  }
-};
-
-void WaitForWindows(const Bytes& blob) {
-  constexpr size_t kSlotBytes = 48 << 10;
-  std::vector<Bytes> slots(3, Bytes(registryfs::kSlotHeadBytes + kSlotBytes + registryfs::kSlotTailBytes));
-  registryfs::PassParameters parameters = {4 << 10, 1, 256 << 10, 200 << 10, 100000, {}, kSlotBytes};
-  for (Bytes& slot : slots) parameters.slots.push_back(slot.data() + registryfs::kSlotHeadBytes);
-  Counter counter;
-  WithoutWindows pass(parameters, &counter);
-  counter.pass = &pass;
-  pass.Start();
-  pass.Push(blob.data(), blob.size());
-  pass.Finish();
-  // 16 windows are waited for; the first span has none.
-  counter.Wait(17);
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  pass.Close();
-  Require(counter.cuts() == 17, "windows to be made have no bound");
-}
-
 // A sparse block is handed on whole while nothing before it is hashed, and is hashed in its place; there is
 // an end to what is copied.
 void CopySparseBlocks() {
@@ -283,6 +284,7 @@ void CopySparseBlocks() {
     niceness = getpriority(PRIO_PROCESS, 0);
     hashed.insert(hashed.end(), data, data + length);
   });
+  Require(lane.Start() == 0, "no thread to be had");
   size_t blocks = 0;
   {
     const std::lock_guard<std::mutex> closed(gate);
