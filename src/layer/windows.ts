@@ -32,7 +32,10 @@ export class MemoryWindows implements Windows {
     this.bytes += window.length
     if (this.bytes > this.#maximumBytes) {
       const most = `${String(this.#maximumBytes >> 20)} MiB`
-      throw new RegistryFsError('LIMIT', `the seek index of the layer would need more than ${most} of windows`)
+      throw new RegistryFsError(
+        'LIMIT',
+        `the seek index of the layer would need more than ${most} of windows`,
+      )
     }
     this.#windows.push(window.length === 0 ? none : window)
   }
