@@ -240,8 +240,7 @@ export class Layer implements ByteSource {
     await new Promise<void>((resolve, reject) => {
       this.#running = this.#options.passes.run(this.demand, this.#options.cache.memory, async (turn) => {
         try {
-          const signal = AbortSignal.any([this.#closing.signal, turn.signal])
-          const pass = await FirstPass.prepare(this.#passOptions(false, signal))
+          const pass = await FirstPass.prepare(this.#passOptions(false, turn.signal))
           turn.progress = () => pass.progress.workDone
           this.#source = sourceOfPass(pass.progress, this.#bytes)
           this.#pass = pass
@@ -285,7 +284,7 @@ export class Layer implements ByteSource {
   async #provePlain(): Promise<void> {
     await this.#options.passes.run(this.demand, this.#options.cache.memory, async () => {
       const before = this.#contents
-      const pass = await FirstPass.prepare(this.#passOptions(true, this.#closing.signal))
+      const pass = await FirstPass.prepare(this.#passOptions(true))
       try {
         const result = await pass.run()
         // Nodes that others have are those of the tree that was.
@@ -351,13 +350,12 @@ export class Layer implements ByteSource {
     this.#space?.showUpTo(this.#source?.touch === undefined ? 0 : shown)
   }
 
-  /** Others needed the turn: whoever needs this layer again waits for another. */
+  /** Others needed the turn: whoever needs this layer again waits for another. Nothing has proven it yet. */
   #giveWay(): void {
     const pass = this.#pass
     this.#pass = undefined
     this.#dropSource()
     this.#state = 'unread'
-    // Nothing has proven it.
     this.#options.cache.memory.removeLayer(this.descriptor.digest)
     pass?.progress.changed.notify()
   }
@@ -384,7 +382,7 @@ export class Layer implements ByteSource {
     return failure
   }
 
-  #passOptions(takesPlain: boolean, signal: AbortSignal): FirstPassOptions {
+  #passOptions(takesPlain: boolean, ...signals: readonly AbortSignal[]): FirstPassOptions {
     const { diffId, log } = this.#options
     return {
       ...this.#bytes,
@@ -393,7 +391,7 @@ export class Layer implements ByteSource {
       journalPath: this.#keeper.journalPath,
       diffId,
       isBeingRead: () => this.#reader.isBusy,
-      signal,
+      signal: AbortSignal.any([this.#closing.signal, ...signals]),
       log,
     }
   }
