@@ -239,8 +239,7 @@ export class Layer implements ByteSource {
     await new Promise<void>((resolve, reject) => {
       this.#running = this.#options.passes.run(this.demand, this.#options.cache.memory, async (turn) => {
         try {
-          const signal = AbortSignal.any([this.#closing.signal, turn.signal])
-          const pass = await FirstPass.prepare(this.#passOptions(false, signal))
+          const pass = await FirstPass.prepare(this.#passOptions(false, turn.signal))
           turn.progress = () => pass.progress.workDone
           this.#source = sourceOfPass(pass.progress, this.#bytes)
           this.#pass = pass
@@ -284,7 +283,7 @@ export class Layer implements ByteSource {
   async #provePlain(): Promise<void> {
     await this.#options.passes.run(this.demand, this.#options.cache.memory, async () => {
       const before = this.#contents
-      const pass = await FirstPass.prepare(this.#passOptions(true, this.#closing.signal))
+      const pass = await FirstPass.prepare(this.#passOptions(true))
       try {
         const result = await pass.run()
         // Nodes that others have are those of the tree that was.
@@ -384,7 +383,7 @@ export class Layer implements ByteSource {
     return failure
   }
 
-  #passOptions(takesPlain: boolean, signal: AbortSignal): FirstPassOptions {
+  #passOptions(takesPlain: boolean, ...signals: readonly AbortSignal[]): FirstPassOptions {
     const { diffId, log } = this.#options
     return {
       ...this.#bytes,
@@ -393,7 +392,7 @@ export class Layer implements ByteSource {
       journalPath: this.#keeper.journalPath,
       diffId,
       isBeingRead: () => this.#reader.isBusy,
-      signal,
+      signal: AbortSignal.any([this.#closing.signal, ...signals]),
       log,
     }
   }
