@@ -224,7 +224,9 @@ class MemoryImage implements Image {
 
   hold(): () => void {
     this.holds++
-    return () => void this.holds--
+    return () => {
+      this.holds--
+    }
   }
 
   async index(): Promise<void> {
