@@ -18,9 +18,12 @@ void ResidentSpans::Publish(const Place& place, const uint8_t* data, size_t leng
   if (offered != spans.end() && offered->second.isOffered && offered->second.data == data &&
       offered->second.length == length) {
     offered->second.isOffered = false;
+    // Whoever read it meanwhile was not told of.
+    offered->second.epoch = 0;
     return;
   }
-  WithdrawLocked(place, &lock);
+  // It may be offered anew while that waits.
+  while (spans.find(place.offset) != spans.end()) WithdrawLocked(place, &lock);
   if (length > 0) spans.emplace(place.offset, Span{data, length});
 }
 

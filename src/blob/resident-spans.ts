@@ -52,6 +52,8 @@ export class ResidentSpans {
   newSpaceOf(digest: string): ResidentSpace {
     const made = this.#makeSpace(this.#byNumber.length)
     this.#byNumber.push(made)
+    // What is inflated for the one before will be published here.
+    this.#spaces.get(digest)?.renew()
     this.#spaces.set(digest, made)
     return made
   }

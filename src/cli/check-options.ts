@@ -36,7 +36,13 @@ export function checkOptions(options: CheckableOptions): void {
     '--host': options.host,
   }
   for (const [option, hosts = []] of Object.entries(named))
-    for (const host of hosts) if (!isHost(host)) throw invalid(option, `${JSON.stringify(host)} is no host`)
+    for (const host of hosts)
+      if (!isHost(host)) throw invalid(option, `${JSON.stringify(withoutUser(host))} is no host`)
+}
+
+/** Somebody may have put a password there. */
+function withoutUser(text: string): string {
+  return text.slice(text.lastIndexOf('@') + 1)
 }
 
 function checkCertificates(path: string): void {

@@ -153,8 +153,10 @@ export async function withCore(
       parseLocalReference(text) ?? parseReference(text, { defaultHost: config.defaultHost })
     const { images } = core
     const openImage: CommandCore['openImage'] = async (reference, options) => {
-      const image = await images.open(typeof reference === 'string' ? parse(reference) : reference, options)
-      opened = formatReference(image.reference)
+      const parsed = typeof reference === 'string' ? parse(reference) : reference
+      const image = await images.open(parsed, options)
+      // Two tags of one image are two names of it.
+      opened = formatReference(parsed)
       for (const tag of images.unchecked()) if (tag.reference === opened) tellUnchecked(tag)
       return image
     }

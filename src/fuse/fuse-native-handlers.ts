@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { RegistryFsError } from '../util/errors.js'
+import { hasCode, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { DirectoryEntry, FileHandle, FuseOperations, Inode } from './binding.js'
 import { failureErrno } from './failure.js'
@@ -81,7 +81,10 @@ export function fuseNativeHandlers(
       serve('open', reply, async () => {
         if ((flags & accessModeMask) !== 0)
           throw new RegistryFsError('READ_ONLY', 'the file system is read-only')
-        const handle = await operations.open(await walker.walk(path))
+        const handle = await operations.open(await walker.walk(path)).catch(async (error: unknown) => {
+          if (!hasCode(error, 'GONE')) throw error
+          return operations.open(await walker.walkAnew(path))
+        })
         return () => {
           reply(0, handle)
         }

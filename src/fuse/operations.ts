@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { seekBlocks } from '../blob/block-seek.js'
 import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
-import type { NodeAttributes } from '../image/image.js'
+import type { Image, NodeAttributes } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import type { BareInodes } from '../tree/bare-inodes.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
@@ -75,6 +75,8 @@ export class TreeOperations implements FuseOperations {
   readonly #options: OperationsOptions
   readonly #inodes: InodeTable
   readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
+  /** A name may lead to another image by the time that it is closed. */
+  readonly #pinnedBy = new Map<FileHandle, Image>()
   readonly #stopping = new AbortController()
   readonly #counts: RequestCounts
   /** What was logged lately. */
@@ -214,7 +216,9 @@ export class TreeOperations implements FuseOperations {
     const open = this.#handles.remove(handle)
     if (open !== undefined && 'source' in open) open.source.release?.()
     else open?.close()
-    if (open?.node.image !== undefined) this.#tree.pins.unpin(open.node.image)
+    const image = this.#pinnedBy.get(handle)
+    if (image !== undefined) this.#tree.pins.unpin(image)
+    this.#pinnedBy.delete(handle)
   }
 
   async opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
@@ -344,7 +348,10 @@ export class TreeOperations implements FuseOperations {
 
   #pinned(open: OpenFile | OpenDirectory): FileHandle {
     const handle = this.#handles.add(open)
-    if (open.node.image !== undefined) this.#tree.pins.pin(open.node.image)
+    const { image } = open.node
+    if (image === undefined) return handle
+    this.#tree.pins.pin(image)
+    this.#pinnedBy.set(handle, image)
     return handle
   }
 

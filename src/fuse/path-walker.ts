@@ -76,6 +76,18 @@ export class PathWalker {
     }
   }
 
+  /** The same for who was told that what the path led to is gone (GONE): every name is looked up anew, as the kernel does at ESTALE. */
+  async walkAnew(path: string): Promise<Inode> {
+    let inode = rootInode
+    for (const name of componentsOf(path)) {
+      const step = this.#steps.get(keyOf(inode, name))
+      if (step === undefined) break
+      step.validUntilMs = 0
+      inode = step.inode
+    }
+    return this.walk(path)
+  }
+
   async #look(parent: Inode, name: string): Promise<Inode> {
     const key = keyOf(parent, name)
     const bytes = parseShownName(name)

@@ -1,8 +1,7 @@
 /**
- * One layer of however many images: unread, then read by a first pass (or loaded from its index file), then ready.
- * Whoever needs it first starts it; everyone shares it. While the pass runs a name that was seen is answered and a
- * read below the frontier is served; what is not there yet waits for as long as the pass makes progress, and fails
- * with the pass. A pass that failed is tried again by the next one who asks, after a pause.
+ * One layer of however many images: unread, then read by a first pass (or loaded from its index file), then ready. Whoever needs it first starts it; everyone
+ * shares it. While the pass runs a name that was seen is answered and a read below the frontier is served; what is not there yet waits for as long as the pass
+ * makes progress (or waits for its turn), and fails with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
 import type { ByteSource, Placed, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
@@ -24,13 +23,12 @@ import { latestArriving } from './latest-arriving.js'
 import { LayerReader, type ReadableLayer } from './layer-reader.js'
 import { LayerTree } from './layer-tree.js'
 import { openWithoutPass } from './open-without-pass.js'
+import type { PassTurn } from './pass-turns.js'
 import { runPass } from './run-pass.js'
 import type { TarSource } from './tar-source.js'
 import { TocSource } from './toc-source.js'
 import type { Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
-
-export type { LayerOptions } from './layer-options.js'
 
 /** After a pass failed, so long everyone gets the same error without a new try. */
 const retryAfterMs = 2_000
@@ -173,7 +171,7 @@ export class Layer implements ByteSource {
 
   /** What can be said without reading the layer; looks for an index file. */
   async status(): Promise<LayerStatus> {
-    if (this.#state === 'unread') await this.#loadIndex()
+    if (this.#state === 'unread' && this.#starting === undefined) await this.#loadIndex()
     return layerStatusOf(this.#bytes, {
       state: this.#state,
       diffId: await this.#options.diffId().catch(() => undefined),
@@ -226,37 +224,39 @@ export class Layer implements ByteSource {
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
     const { signal } = this.#closing
-    const opened = await openWithoutPass(this.#bytes, this.#isTold, signal, this.#options.log).catch(
-      (error: unknown) => {
-        throw this.#fail(error)
-      },
-    )
+    const { log } = this.#options
+    const opened = await openWithoutPass(this.#bytes, this.#isTold, signal, log).catch((error: unknown) => {
+      throw this.#fail(error)
+    })
     if (opened !== undefined) {
       this.#takeOpened(opened)
       return
     }
     // The turn lasts while the pass runs, beyond this function.
     await new Promise<void>((resolve, reject) => {
-      this.#running = this.#options.passes.run(this.demand, this.#options.cache.memory, async (turn) => {
-        try {
-          const pass = await FirstPass.prepare(this.#passOptions(false, turn.signal))
-          turn.progress = () => pass.progress.workDone
-          this.#source = sourceOfPass(pass.progress, this.#bytes)
-          this.#pass = pass
-          pass.progress.onShown = () => {
-            this.#show()
-          }
-          this.#show()
-          this.#state = 'reading'
-          resolve()
-          await this.#run(pass)
-        } catch (error) {
-          if (!turn.signal.aborted || !hasCode(error, 'ABORTED')) reject(this.#fail(error))
-          else this.#giveWay()
-          resolve()
-        }
-      })
+      const read = async (turn: PassTurn): Promise<void> =>
+        this.#readInTurn(turn, resolve).then(resolve, reject)
+      const { passes, cache } = this.#options
+      this.#running = passes.run(this.demand, cache.memory, read, this.#closing.signal)
     })
+  }
+
+  async #readInTurn(turn: PassTurn, onReading: () => void): Promise<void> {
+    try {
+      if (await this.#loadIndex()) return // Made by another process meanwhile.
+      const pass = await FirstPass.prepare(this.#passOptions(false, turn.signal))
+      turn.progress = () => pass.progress.workDone
+      this.#source = sourceOfPass(pass.progress, this.#bytes)
+      this.#pass = pass
+      pass.progress.onShown = this.#show.bind(this)
+      this.#show()
+      this.#state = 'reading'
+      onReading()
+      await this.#run(pass, turn.signal)
+    } catch (error) {
+      if (!turn.isStopped || !hasCode(error, 'ABORTED')) throw this.#fail(error)
+      this.#giveWay()
+    }
   }
 
   /** The bytes can be had at once; only members may be still to be found. */
@@ -283,7 +283,7 @@ export class Layer implements ByteSource {
   async #provePlain(): Promise<void> {
     await this.#options.passes.run(this.demand, this.#options.cache.memory, async () => {
       const before = this.#contents
-      const pass = await FirstPass.prepare(this.#passOptions(true))
+      const pass = await FirstPass.prepare(this.#passOptions(true, this.#closing.signal))
       try {
         const result = await pass.run()
         // Nodes that others have are those of the tree that was.
@@ -305,8 +305,8 @@ export class Layer implements ByteSource {
     return true
   }
 
-  async #run(pass: FirstPass): Promise<void> {
-    const read = await runPass(pass, this.#bytes, this.#closing.signal, this.#options.log)
+  async #run(pass: FirstPass, signal: AbortSignal): Promise<void> {
+    const read = await runPass(pass, this.#bytes, signal, this.#options.log)
     if ('diffId' in read) return this.#finish(pass, read)
     this.#takeOpened(read)
     if (this.#pass === pass) this.#pass = undefined
@@ -358,6 +358,7 @@ export class Layer implements ByteSource {
   #giveWay(): void {
     const pass = this.#pass
     this.#pass = undefined
+    this.#failure = undefined
     this.#dropSource(false)
     this.#state = 'unread'
     pass?.progress.changed.notify()
@@ -383,7 +384,7 @@ export class Layer implements ByteSource {
     return failure
   }
 
-  #passOptions(takesPlain: boolean, ...signals: readonly AbortSignal[]): FirstPassOptions {
+  #passOptions(takesPlain: boolean, signal: AbortSignal): FirstPassOptions {
     const { diffId, log } = this.#options
     return {
       ...this.#bytes,
@@ -392,7 +393,7 @@ export class Layer implements ByteSource {
       journalPath: this.#keeper.journalPath,
       diffId,
       isBeingRead: () => this.#reader.isBusy,
-      signal: AbortSignal.any([this.#closing.signal, ...signals]),
+      signal,
       log,
     }
   }

@@ -51,6 +51,7 @@ interface Decoder {
 
 export class LongSpans {
   readonly #options: SpanSourceOptions
+  readonly #checkIndexFile: (index: number) => Promise<void>
   readonly #pieceBytes: number
   readonly #wanted = new Map<string, Wanted>()
   readonly #held: Reservation
@@ -59,8 +60,10 @@ export class LongSpans {
   #isRetired = false
   #idle: NodeJS.Timeout | undefined
 
-  constructor(options: SpanSourceOptions) {
+  /** `checkIndexFile`: throws GONE where the file that holds the span's window is no longer there. */
+  constructor(options: SpanSourceOptions, checkIndexFile: (index: number) => Promise<void>) {
     this.#options = options
+    this.#checkIndexFile = checkIndexFile
     const longest = Math.min(longestPieceBytes, options.memory.longestBytes)
     this.#pieceBytes = Math.max(grainBytes, longest - (longest % grainBytes))
     this.#held = new Reservation(options.memory)
@@ -154,8 +157,9 @@ export class LongSpans {
       return await this.#goTo(wanted)
     } catch (error) {
       if (!hasCode(error, 'CORRUPT')) throw error
-      // The cache may be wrong, never the reader's problem.
       this.#close()
+      await this.#checkIndexFile(wanted.index)
+      // The cache may be wrong, never the reader's problem.
       const { compressedBitOffset, compressedBitEnd } = this.#options.spans.get(wanted.index)
       const offset = Math.floor(compressedBitOffset / 8)
       await this.#options.compressed.discard(offset, Math.ceil(compressedBitEnd / 8) - offset)

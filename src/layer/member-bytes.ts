@@ -46,8 +46,12 @@ export class MemberBytes implements ByteSource {
   }
 
   async seek(whence: Whence, offset: number, end: number, options: ReadOptions = {}): Promise<number> {
-    await this.settle(options)
-    return this.#layer.seek(whence, offset, end, options)
+    for (;;) {
+      await this.settle(options)
+      const found = await this.#layer.seek(whence, offset, end, options)
+      // Another tree may have taken the place of that one meanwhile.
+      if (this.#isSettled) return found
+    }
   }
 
   /** Waits until the layer has come to the member. Throws GONE when it has another in its place. */

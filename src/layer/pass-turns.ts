@@ -3,7 +3,8 @@
  * that somebody needs before those whose readers have gone. Nobody waits long for what others have started:
  *
  * - A pass that nobody needs any more stops when one that somebody needs waits, as at the end of a mount: its journal
- *   goes on from the last checkpoint, so 32 MiB of tar are lost at most. Where nobody waits it runs to its end.
+ *   goes on from the last checkpoint, so 32 MiB of tar are lost at most (all of it where there is no cache directory
+ *   to write to). Where nobody waits it runs to its end.
  * - Passes that are needed run to their ends, however long, for what they have read so far is read by others. One that
  *   has waited for three seconds gets a turn of its own beside two of them. There is one such turn: memory is bounded.
  */
@@ -21,18 +22,25 @@ export class PassTurn {
   readonly #controller = new AbortController()
   /** How far its work has come. */
   progress = (): number => 0
+  /** Others need the turn. */
+  isStopped = false
 
   constructor(demand: Demand) {
     this.demand = demand
   }
 
-  /** Aborts when others need the turn. */
+  /** Aborts when others need the turn, and when whoever has it is closed. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
   stop(): void {
-    this.#controller.abort(new RegistryFsError('ABORTED', 'other layers are needed first'))
+    this.isStopped = true
+    this.abort(new RegistryFsError('ABORTED', 'other layers are needed first'))
+  }
+
+  abort(reason: unknown): void {
+    this.#controller.abort(reason)
   }
 }
 
@@ -54,17 +62,31 @@ export class PassTurns {
     this.#options = { ...usual, ...options }
   }
 
-  /** Runs `work` once it is its turn; what a pass holds is taken from `memory` meanwhile. */
-  async run<T>(demand: Demand, memory: MemoryCache, work: (turn: PassTurn) => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` once it is its turn; what a pass holds is taken from `memory` meanwhile. `closing` outlives many turns, so
+   * that AbortSignal.any would keep them all.
+   */
+  async run<T>(
+    demand: Demand,
+    memory: MemoryCache,
+    work: (turn: PassTurn) => Promise<T>,
+    closing?: AbortSignal,
+  ): Promise<T> {
     const turn = new PassTurn(demand)
     await new Promise<void>((start) => {
       this.#waiting.push({ turn, since: performance.now(), start })
       this.#look()
     })
     const giveBack = memory.reserve(passBytes)
+    const onClosing = (): void => {
+      turn.abort(closing?.reason)
+    }
+    if (closing?.aborted === true) onClosing()
+    closing?.addEventListener('abort', onClosing)
     try {
       return await work(turn)
     } finally {
+      closing?.removeEventListener('abort', onClosing)
       giveBack()
       this.#running.delete(turn)
       this.#progress += turn.progress() + 1

@@ -8,7 +8,7 @@ import { keepSpanForLater, spanKey } from './kept-spans.js'
 const usualSpanBytes = (1 << 20) + (256 << 10)
 /** No span is longer, unless a single deflate block at its end is. */
 const usualMaximumBytes = 4 << 20
-/** A longer span is read in pieces later (span-source.ts) and not kept whole. */
+/** A longer span is read in pieces later (long-spans.ts) and not kept whole. */
 export const longestKeptSpanBytes = 16 << 20
 /** Who reads so little behind the frontier follows it. */
 const nearBytes = 16 << 20

@@ -59,7 +59,7 @@ export class SpanSource implements TarSource {
 
   constructor(options: SpanSourceOptions) {
     this.#options = options
-    this.#long = new LongSpans(options)
+    this.#long = new LongSpans(options, async (index) => this.#checkIndexFile(index))
   }
 
   peekSome(offset: number, length: number): Buffer | undefined {
@@ -250,7 +250,8 @@ export class SpanSource implements TarSource {
         lengthBytes,
         crc32: span.crc32,
       }
-      const offer = this.#isKept(span) ? this.#space?.offer(span.uncompressedOffset) : undefined
+      const offer =
+        this.#isKept(span) && !this.#isRetired ? this.#space?.offer(span.uncompressedOffset) : undefined
       return memory.pool.filled(lengthBytes, async ({ bytes }) => inflateSpan(request, bytes, offer))
     })
   }

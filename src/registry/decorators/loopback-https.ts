@@ -32,7 +32,10 @@ export class LoopbackHttpsTransport implements Transport {
       return plain
     }
     const secure = await this.#inner.send(asHttps(request)).catch((error: unknown) => {
-      if (request.signal.aborted || isUnverified(error)) throw error
+      if (request.signal.aborted || isUnverified(error)) {
+        if (!(plain instanceof RegistryFsError)) plain.body.discard()
+        throw error
+      }
       return undefined
     })
     if (secure === undefined) {

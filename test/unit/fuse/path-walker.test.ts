@@ -37,6 +37,19 @@ test('each step is asked for once while it is valid', async () => {
   assert.deepEqual(lookups.asked, ['a', 'bb', 'ccc'])
 })
 
+test('a path whose end is gone is walked anew, each name, and holds one lookup of each', async () => {
+  const lookups = new Lookups()
+  const walker = new PathWalker(lookups, 0)
+  const before = await walker.walk('/a/bb')
+  lookups.moved.set('bb', 7)
+  assert.equal(await walker.walk('/a/bb'), before)
+  assert.equal(await walker.walkAnew('/a/bb'), before + 7)
+  assert.deepEqual(lookups.asked.slice(0, 4), ['a', 'bb', 'a', 'bb'])
+  assert.equal(lookups.held.get(before), 0)
+  assert.equal(lookups.held.get((before + 7) as Inode), 1)
+  assert.equal(await walker.walk('/a/bb'), before + 7)
+})
+
 test('a step holds one lookup, also when two walks made it at once', async () => {
   const lookups = new Lookups()
   const walker = new PathWalker(lookups, 0)
