@@ -190,3 +190,27 @@ test('who reads a layer whose pass gave way waits for its next turn', async (t) 
   assert.ok((await end).equals(long.subarray(45 << 20, (45 << 20) + 1000)))
   assert.ok(one.fixture.blob.fetchedBytes <= one.fixture.blob.size + (8 << 20))
 })
+
+test('an index that another process made while a layer waited for its turn is what it goes by, alone', async (t) => {
+  const passes = new PassTurns({ patienceMs: 1e9, lookMs: 1 })
+  const memory = new MemoryCache(1 << 30)
+  const two = [start(passes, memory, needed()), start(passes, memory, needed())]
+  const fixture = await layerFixture(t, long, longCompressed)
+  const other = await fixture.open()
+  const layer = await fixture.open({ passes })
+  layer.demand.hold()
+  const ready = layer.ready()
+  assert.equal((await layer.status()).state, 'unread')
+  await other.ready()
+  const { fetchedBytes } = fixture.blob
+  // Somebody looks at status.json.
+  await layer.status()
+  for (const work of two) work.end()
+  await ready
+  assert.equal(layer.state, 'ready')
+  for (const offset of [512, long.length - (1 << 20)])
+    assert.ok((await layer.read(offset, 1 << 20)).equals(long.subarray(offset, offset + (1 << 20))))
+  // Their spans, and not all of it once more.
+  assert.ok(fixture.blob.fetchedBytes - fetchedBytes < fixture.blob.size / 4)
+  await Promise.all(two.map(async ({ done }) => done))
+})
