@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fuse_receiver.h"
+#include "kernel_write.h"
 
 namespace registryfs {
 
@@ -48,12 +49,7 @@ FuseChannel::FuseChannel(int descriptor, Events events, std::shared_ptr<Resident
   running_ = static_cast<int>(threads_.size());
 }
 
-int FuseChannel::Write(const iovec* parts, int count) {
-  while (writev(descriptor_, parts, count) < 0) {
-    if (errno != EINTR) return errno;
-  }
-  return 0;
-}
+int FuseChannel::Write(const iovec* parts, int count) { return WriteToKernel(descriptor_, parts, count); }
 
 int FuseChannel::OpenBacking(int file) {
   BackingMap map = {file, 0, 0};

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <utility>
 
+#include "kernel_write.h"
 #include "resident_answer.h"
 
 namespace registryfs {
@@ -126,21 +127,12 @@ bool FuseReceiver::AnswerXattr(const fuse_in_header& request, size_t length) {
   if (std::memchr(name, 0, length - kHeadBytes) == nullptr || !IsQuick(name)) return false;
   fuse_out_header header = {sizeof(header), -ENODATA, request.unique};
   const iovec written = {&header, sizeof(header)};
-  if (!Write(&written, 1)) return false;
+  // There may be no end of questions that are answered here.
+  PassOn();
+  const int error = WriteToKernel(descriptor_, &written, 1);
+  if (error != 0 && error != ENOENT) return false;
   bare_.CountAnswer();
   return true;
-}
-
-// False where the kernel does not take it.
-bool FuseReceiver::Write(const iovec* parts, int count) {
-  // There may be no end of requests that are answered here.
-  PassOn();
-  ssize_t taken;
-  do {
-    taken = writev(descriptor_, parts, count);
-  } while (taken < 0 && errno == EINTR);
-  // ENOENT: nobody waits for it any more.
-  return taken >= 0 || errno == ENOENT;
 }
 
 }  // namespace registryfs

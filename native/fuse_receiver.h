@@ -30,7 +30,6 @@ class FuseReceiver {
   bool Answer(size_t length);
   bool AnswerRead(const fuse_in_header& request, size_t length);
   bool AnswerXattr(const fuse_in_header& request, size_t length);
-  bool Write(const iovec* parts, int count);
   void PassOn();
 
   const int descriptor_;

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "kernel_write.h"
+
 namespace registryfs {
 
 int AnswerFound(int descriptor, uint64_t unique, const ResidentSpans::Found& found) {
@@ -14,10 +16,8 @@ int AnswerFound(int descriptor, uint64_t unique, const ResidentSpans::Found& fou
     written[i + 1] = found.Parts()[i];
     header.len += static_cast<uint32_t>(found.Parts()[i].iov_len);
   }
-  while (writev(descriptor, written, found.Count() + 1) < 0) {
-    if (errno != EINTR) return errno == ENOENT ? 0 : errno;
-  }
-  return 0;
+  const int error = WriteToKernel(descriptor, written, found.Count() + 1);
+  return error == ENOENT ? 0 : error;
 }
 
 }  // namespace registryfs

@@ -1,17 +1,17 @@
 /** Reads whose spans have to be inflated: the chunks are on the disk, the memory holds a few spans. */
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { open, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { findMount } from '../../src/fuse/mountinfo.js'
+import { exited } from '../support/exited.js'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { heldShell } from '../support/held-shell.js'
 import { gzipLayer } from '../support/images.js'
 import { output, run, type Mounted } from '../support/mounted.js'
+import { readersArguments } from '../support/readers-arguments.js'
 import { complaints, mountImages, sha256Of, sha256sum, statusOf, untilReady } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
 import { dir, file, tarOf } from '../support/tar-of.js'
@@ -25,7 +25,6 @@ const bindings = [
 /** Its windows are needed, and its last spans are apart from the first ones. */
 const disk = sampleData('text', 40 << 20)
 const layer = gzipLayer(tarOf(dir('disk/'), file('disk/downloaded', disk)))
-const readers = fileURLToPath(new URL('../support/random-readers.js', import.meta.url))
 
 interface Setup {
   readonly mount: Mounted
@@ -58,12 +57,7 @@ async function setUp(
 }
 
 function readAtRandom(setup: Setup, reads: number, seed: number, mode = 'direct'): ChildProcess {
-  return spawn(process.execPath, [readers, setup.disk, setup.source, '8', String(reads), String(seed), mode])
-}
-
-async function exit(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-  return child.exitCode
+  return spawn(process.execPath, readersArguments(setup, { readers: 8, reads, seed, mode }))
 }
 
 for (const { binding, flags } of bindings) {
@@ -72,12 +66,12 @@ for (const { binding, flags } of bindings) {
     options,
     async (t) => {
       const setup = await setUp(t, flags)
-      const good = exit(readAtRandom(setup, 400, 1))
+      const good = exited(readAtRandom(setup, 400, 1))
       for (let seed = 2; seed < 12; seed++) {
         const killed = readAtRandom(setup, 10_000, seed)
         await sleep(150 + 30 * seed)
         killed.kill('SIGKILL')
-        await exit(killed)
+        await exited(killed)
       }
       assert.equal(await good, 0)
       // The status is the same for as long as the kernel believes its size.
@@ -148,7 +142,7 @@ test('a connection that is cut while spans are inflated leaves no reader hanging
   await sleep(1_500)
   for (const reader of reading) assert.equal(reader.exitCode, null)
   await output('umount', '-f', '-l', setup.mount.path)
-  for (const reader of reading) assert.equal(await exit(reader), 1)
+  for (const reader of reading) assert.equal(await exited(reader), 1)
   await setup.mount.exited
   assert.equal(findMount(setup.mount.path), undefined)
   assert.deepEqual(complaints(setup.mount.log()), [])

@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findMount } from '../../src/fuse/mountinfo.js'
+import { exited } from '../support/exited.js'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { gzipLayer } from '../support/images.js'
 import { output, run, type Mounted } from '../support/mounted.js'
@@ -20,6 +20,7 @@ import {
   statusOf,
   untilReady,
 } from '../support/registryfs.js'
+import { readersArguments } from '../support/readers-arguments.js'
 import { sampleData } from '../support/sample-data.js'
 import { dir, file, tarOf } from '../support/tar-of.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
@@ -27,7 +28,6 @@ import { temporaryDirectory } from '../support/temporary-directory.js'
 const options = { timeout: 240_000 }
 const disk = sampleData('mixed', 64 << 20)
 const layer = gzipLayer(tarOf(dir('disk/'), file('disk/downloaded', disk)))
-const readersProgram = fileURLToPath(new URL('../support/random-readers.js', import.meta.url))
 
 interface Setup {
   readonly registry: FakeRegistry
@@ -53,15 +53,9 @@ async function setUp(t: TestContext, bytesPerSecond: number | undefined): Promis
   return { registry, files, cache, source, mount, disk: join(mount.path, 'd/disk/downloaded') }
 }
 
-function readAtRandom(setup: Setup, seed: number, ...mode: readonly string[]): ChildProcess {
-  const args = [readersProgram, setup.disk, setup.source, '16', '24', String(seed), ...mode]
-  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', mode.length === 0 ? 'inherit' : 'pipe'] })
-}
-
-/** Its status; null after a signal. */
-async function exit(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-  return child.exitCode
+function readAtRandom(setup: Setup, seed: number, mode?: string): ChildProcess {
+  const args = readersArguments(setup, { readers: 16, reads: 24, seed, mode })
+  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', mode === undefined ? 'inherit' : 'pipe'] })
 }
 
 async function layerState(mount: Mounted): Promise<string | undefined> {
@@ -82,18 +76,18 @@ test(
     const setup = await setUp(t, 1_500_000)
     const during = readAtRandom(setup, 1)
     await once(during.stdout ?? during, 'data')
-    assert.equal(await exit(during), 0)
+    assert.equal(await exited(during), 0)
     setup.registry.faults = {}
     assert.equal(await sha256sum(setup.disk), sha256Of(disk))
     await untilReady(setup.mount)
-    assert.equal(await exit(readAtRandom(setup, 2)), 0)
+    assert.equal(await exited(readAtRandom(setup, 2)), 0)
     assert.equal(await setup.mount.stop(), 0)
 
     // With the index alone: every byte comes by a request of its own and from the middle of the layer.
     await output('rm', '-r', join(setup.cache, 'chunks'))
     const mount = await mountImages(t, { cache: setup.cache, images: [`d=${setup.registry.host}/disk:v1`] })
     const again = { ...setup, mount, disk: join(mount.path, 'd/disk/downloaded') }
-    assert.equal(await exit(readAtRandom(again, 3)), 0)
+    assert.equal(await exited(readAtRandom(again, 3)), 0)
     assert.equal(await layerState(mount), 'ready')
     assert.deepEqual(complaints(setup.mount.log() + mount.log()), [])
   },
@@ -107,7 +101,7 @@ test('16 readers in a small memory budget read the right bytes', options, async 
     images: [`d=${setup.registry.host}/disk:v1`],
     flags: ['--memory', '8M'],
   })
-  assert.equal(await exit(readAtRandom({ ...setup, disk: join(mount.path, 'd/disk/downloaded') }, 4)), 0)
+  assert.equal(await exited(readAtRandom({ ...setup, disk: join(mount.path, 'd/disk/downloaded') }, 4)), 0)
   assert.deepEqual(complaints(mount.log()), [])
 })
 
@@ -117,20 +111,20 @@ test('readers that are killed in the middle leave the daemon well', options, asy
     const readers = readAtRandom(setup, seed, 'read-on')
     await sleep(300 * seed)
     readers.kill('SIGKILL')
-    await exit(readers)
+    await exited(readers)
   }
   // Waiting for the end of the layer, which is far away.
   const waiting = spawn('tail', ['-c', '1', setup.disk], { stdio: 'ignore' })
   await sleep(500)
   waiting.kill('SIGKILL')
-  await exit(waiting)
+  await exited(waiting)
   setup.registry.faults = {}
   assert.equal(await sha256sum(setup.disk), sha256Of(disk))
   const readers = readAtRandom(setup, 6, 'read-on')
   await once(readers.stdout ?? readers, 'data')
   readers.kill('SIGKILL')
-  await exit(readers)
-  assert.equal(await exit(readAtRandom(setup, 7)), 0)
+  await exited(readers)
+  assert.equal(await exited(readAtRandom(setup, 7)), 0)
   assert.equal(await setup.mount.stop(), 0)
   assert.deepEqual(complaints(setup.mount.log()), [])
 })
@@ -166,7 +160,7 @@ test('SIGTERM while the mount is being read ends it soon', options, async (t) =>
   await once(readers.stdout ?? readers, 'data')
   assert.equal(await setup.mount.stop(), 0)
   assert.equal(findMount(setup.mount.path), undefined)
-  assert.equal(await exit(readers), 1)
+  assert.equal(await exited(readers), 1)
   // An error, never wrong bytes or an early end.
   assert.match(said, /^Error: (ENOTCONN|ECONNABORTED|EIO|EINTR):/)
 })

@@ -5,12 +5,12 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { findMount } from '../../src/fuse/mountinfo.js'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { heldShell } from '../support/held-shell.js'
 import { gzipLayer } from '../support/images.js'
 import { output, run, type Mounted } from '../support/mounted.js'
+import { readersArguments } from '../support/readers-arguments.js'
 import { complaints, mountImages, sha256Of, sha256sum, statusOf, untilReady } from '../support/registryfs.js'
 import { sampleData } from '../support/sample-data.js'
 import { dir, file, tarOf } from '../support/tar-of.js'
@@ -33,7 +33,6 @@ const layer = gzipLayer(
     ...small.map(([name, bytes]) => file(`disk/${name}`, bytes)),
   ),
 )
-const readers = fileURLToPath(new URL('../support/random-readers.js', import.meta.url))
 
 interface Setup {
   readonly mount: Mounted
@@ -84,8 +83,8 @@ for (const { binding, flags } of bindings) {
     options,
     async (t) => {
       const setup = await setUp(t, '--memory', '32M', ...flags)
-      const args = [setup.disk, setup.source, '8', '400', '5', 'direct']
-      const { code, stderr } = await run(process.execPath, [readers, ...args])
+      const args = readersArguments(setup, { readers: 8, reads: 400, seed: 5, mode: 'direct' })
+      const { code, stderr } = await run(process.execPath, args)
       assert.deepEqual([code, stderr], [0, ''])
       const answers = await setup.answers()
       t.diagnostic(`${String(answers)} of 3200 reads or more were answered by the threads that receive them`)

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "../../native/fuse_channel.h"
+#include "read_request.h"
 
 using registryfs::FuseChannel;
 using registryfs::ResidentSpans;
@@ -44,22 +45,6 @@ void Check(bool right, const char* what) {
   if (right) return;
   std::fprintf(stderr, "parked_stress: %s\n", what);
   std::exit(1);
-}
-
-uint8_t ByteAt(uint64_t offset) { return static_cast<uint8_t>(1 + offset % 251); }
-
-void Ask(int kernel, uint64_t unique, uint64_t offset, uint32_t size) {
-  struct {
-    fuse_in_header header;
-    fuse_read_in read;
-  } request = {};
-  request.header.len = sizeof(request);
-  request.header.opcode = FUSE_READ;
-  request.header.unique = unique;
-  request.read.fh = kHandle;
-  request.read.offset = offset;
-  request.read.size = size;
-  Check(send(kernel, &request, sizeof(request), 0) == sizeof(request), "send");
 }
 
 // What threads give to one another.
@@ -340,7 +325,7 @@ void Answers(uint64_t count) {
     Daemon daemon(ends[0]);
     for (uint64_t asked = 0, answered = 0; answered < count; ++answered) {
       for (; asked < count && asked < answered + kUnderWay; ++asked)
-        Ask(ends[1], asked + 1, reads[asked].offset, reads[asked].size);
+        Check(SendRead(ends[1], asked + 1, kHandle, reads[asked].offset, reads[asked].size), "send");
       good += TakeAnswer(ends[1], &reads);
     }
     daemon.CloseChannel();
@@ -363,7 +348,7 @@ void Closings(int count) {
     std::vector<Read> reads = SomeReads(kUnderWay);
     Daemon daemon(ends[0]);
     for (uint64_t asked = 0; asked < kUnderWay; ++asked)
-      Ask(ends[1], asked + 1, reads[asked].offset, reads[asked].size);
+      Check(SendRead(ends[1], asked + 1, kHandle, reads[asked].offset, reads[asked].size), "send");
     std::this_thread::sleep_for(std::chrono::microseconds(i * 37 % 1500));
     daemon.CloseChannel();
     // Most likely with the number that was closed.

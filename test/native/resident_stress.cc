@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "../../native/fuse_channel.h"
+#include "read_request.h"
 
 using registryfs::FuseChannel;
 using registryfs::ResidentSpans;
@@ -36,22 +37,6 @@ void Check(bool right, const char* what) {
   if (right) return;
   std::fprintf(stderr, "resident_stress: %s\n", what);
   std::exit(1);
-}
-
-uint8_t ByteAt(uint64_t offset) { return static_cast<uint8_t>(1 + offset % 251); }
-
-void Ask(int kernel, uint64_t unique, uint64_t handle, uint64_t offset, uint32_t size) {
-  struct {
-    fuse_in_header header;
-    fuse_read_in read;
-  } request = {};
-  request.header.len = sizeof(request);
-  request.header.opcode = FUSE_READ;
-  request.header.unique = unique;
-  request.read.fh = handle;
-  request.read.offset = offset;
-  request.read.size = size;
-  Check(send(kernel, &request, sizeof(request), 0) == sizeof(request), "send");
 }
 
 // What JavaScript does with its memory cache: at any time some spans are there, and none of them for long.
@@ -141,7 +126,7 @@ void Answers(uint64_t count) {
     read = {random() % kFileBytes, static_cast<uint32_t>(1 + random() % (3 * kSpanBytes)), false};
   std::thread kernel([&] {
     for (uint64_t i = 0; i < count; ++i)
-      Ask(ends[1], i + 1, i % 64 == 0 ? 99 : kHandle, reads[i].offset, reads[i].size);
+      Check(SendRead(ends[1], i + 1, i % 64 == 0 ? 99 : kHandle, reads[i].offset, reads[i].size), "send");
   });
   std::vector<uint8_t> answer(1 << 20);
   uint64_t answered = 0;
