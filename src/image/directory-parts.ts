@@ -225,7 +225,8 @@ export class DirectoryParts {
     const isBelieved =
       this.#view.isWhole && tree.linksThrough.size === 0 && !(await this.#view.canSettle(layerIndex, tree))
     if (isBelieved && found !== undefined && !(await this.isElsewhere(part, key, found))) {
-      const mayLinkBelow = found.linkCount > 1 && tree.hasForwardLinks
+      // A link out of its layer is one to what the layers below have, perhaps by way of another such link.
+      const mayLinkBelow = found.unresolvedLink !== undefined || (found.linkCount > 1 && tree.hasForwardLinks)
       if (!mayLinkBelow) return true
     }
     await this.#view.settledTree(layerIndex, options)

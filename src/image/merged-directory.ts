@@ -195,6 +195,7 @@ export class MergedDirectory implements ImageNode {
       if (part === undefined) return
       for await (const [key, found] of this.#childrenOf(part, options)) {
         if (settled.has(key)) continue
+        if (isLinkOut(found) && !(await this.#parts.isSettled(part, key, found, options))) break
         if (await this.#parts.isElsewhere(part, key, found)) continue
         const begin = shownBegin(firsts, key, { k, part: { ...part, node: found } })
         if (begin === undefined) continue
@@ -235,10 +236,10 @@ export class MergedDirectory implements ImageNode {
     return directory
   }
 
-  /** Directories that only markers imply come last. */
+  /** What only the end of the layer decides comes last: directories that only markers imply, links to the layers below. */
   async *#childrenOf(part: Part, options: ReadOptions): AsyncIterable<readonly [string, LayerNode]> {
     const children = part.node.children ?? new Map<string, LayerNode>()
-    const unmade: string[] = []
+    const undecided: string[] = []
     const layer = this.#layer(part.layerIndex)
     const iterator = children.entries()
     let taken = 0
@@ -249,11 +250,12 @@ export class MergedDirectory implements ImageNode {
         const next = iterator.next()
         if (next.done === true) break
         taken++
-        if (next.value[1].isMade) yield next.value
-        else unmade.push(next.value[0])
+        const [key, found] = next.value
+        if (found.isMade && !isLinkOut(found)) yield next.value
+        else undecided.push(key)
       }
     }
-    for (const key of unmade) {
+    for (const key of undecided) {
       const found = children.get(key)
       if (found !== undefined) yield [key, found]
     }
@@ -263,6 +265,9 @@ export class MergedDirectory implements ImageNode {
     return this.#view.layers[index] as Layer
   }
 }
+
+/** A hard link to what its own layer does not have. */
+const isLinkOut = (node: LayerNode): boolean => node.unresolvedLink !== undefined
 
 /** A directory begins where markers for it do. */
 function beginOf(own: FirstPart, first: FirstPart | undefined): FirstPart {

@@ -126,6 +126,19 @@ test('a hard link to a link is one to the same file, whatever that name becomes 
   }
 })
 
+test('a hard link by way of another one to a lower file is found before anything was listed', async (t) => {
+  const base = tarOf(symlink('below', 'nowhere'), dir('b'))
+  const above = tarOf(hardlink('b', 'below'), dir('below'), hardlink('below', 'b'), dir('c'))
+  for (const name of ['b', 'below']) {
+    const view = await merge(t, base, tarOf(dir('b')), above)
+    assert.equal((await find(view, name))?.linkName.toString(), 'nowhere', name)
+  }
+  const view = await merge(t, base, tarOf(dir('b')), above)
+  const names: string[] = []
+  for await (const { name, type } of view.root.watch()) names.push(`${name.toString()} ${type}`)
+  assert.deepEqual(names, ['c directory', 'b symlink', 'below symlink'])
+})
+
 test('hard links of a layer in a circle over a lower file are that file', async (t) => {
   const view = await merge(
     t,
