@@ -23,6 +23,8 @@ constexpr size_t kRequestBytes = (64 << 10) + (4 << 10);
 constexpr size_t kBatchBytes = 64 << 10;
 // As src/fuse/fuse-answers.ts has it.
 constexpr uint32_t kMaximumReadBytes = 1 << 20;
+// To copy more takes longer than to wake a thread.
+constexpr uint32_t kQuickReadBytes = 128 << 10;
 // Without an eventfd (too many open files) Close is noticed this late.
 constexpr int kLookMs = 50;
 
@@ -79,9 +81,10 @@ int FuseReceiver::Take() {
   while (gathered_.size() < kBatchBytes && !closing_) {
     const ssize_t length = read(descriptor_, buffer_.data(), buffer_.size());
     if (length >= 0) {
+      linger_.End();
       if (!Answer(length)) gathered_.insert(gathered_.end(), buffer_.begin(), buffer_.begin() + length);
     } else if (errno == EAGAIN) {
-      break;
+      if (!linger_.GoesOn()) break;
     } else if (errno != EINTR && errno != ENOENT) {
       // ENOENT: the request was given up while it was being read.
       error = errno;
@@ -115,6 +118,7 @@ bool FuseReceiver::AnswerRead(const fuse_in_header& request, size_t length) {
   PassOn();
   if (AnswerFound(descriptor_, request.unique, found) != 0) return false;
   resident_->CountAnswer();
+  if (asked.size <= kQuickReadBytes) linger_.Begin();
   if (!found.touched.empty()) events_.onTouched(std::move(found.touched));
   return true;
 }
@@ -132,6 +136,7 @@ bool FuseReceiver::AnswerXattr(const fuse_in_header& request, size_t length) {
   const int error = WriteToKernel(descriptor_, &written, 1);
   if (error != 0 && error != ENOENT) return false;
   bare_.CountAnswer();
+  linger_.Begin();
   return true;
 }
 

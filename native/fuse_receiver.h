@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fuse_channel.h"
+#include "linger.h"
 
 namespace registryfs {
 
@@ -39,6 +40,7 @@ class FuseReceiver {
   const FuseChannel::Events& events_;
   ResidentSpans* const resident_;
   const BareInodes bare_;
+  Linger linger_;
   std::vector<uint8_t> buffer_;
   std::vector<uint8_t> gathered_;
 };

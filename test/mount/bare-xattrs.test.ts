@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FakeRegistry } from '../support/fake-registry.js'
 import { gzipLayer, type Layer } from '../support/images.js'
 import { output, run, type Mounted } from '../support/mounted.js'
+import { cpuSeconds } from '../support/process-figures.js'
 import { complaints, mountImages, statusOf, type Status } from '../support/registryfs.js'
 import { dir, file, hardlink, symlink, tarOf, type MemberOptions, type TarPart } from '../support/tar-of.js'
 import { temporaryDirectory } from '../support/temporary-directory.js'
@@ -157,7 +158,10 @@ for name in sorted(os.listdir(sys.argv[1])):
         else: raise Exception((name, attribute))
 `
   await output('python3', '-c', questions, many)
+  const busy = await cpuSeconds(mount.pid)
   const after = await asked()
+  // Who has answered looks for the next question only for a moment.
+  assert.ok((await cpuSeconds(mount.pid)) - busy < 0.5)
   const byThreads = after.answeredByThreads.getxattr - before.answeredByThreads.getxattr
   const all = (after.requests['getxattr'] ?? 0) - (before.requests['getxattr'] ?? 0)
   assert.ok(byThreads >= 4 * 500, String(byThreads))
