@@ -21,7 +21,6 @@ void Begin(SpanPool& pool, const Open& open, const Napi::CallbackInfo& info) {
   span.windowDeflatedLength = window.length;
   span.windowLength = static_cast<uint32_t>(request.Get("windowLength").Whole());
   span.zlib = request.Get("zlib").Flag();
-  job->ReadFirst(request.Get("files"));
   job->work = [stream = *open, span](SpanInflater& inflater, SpanPool::Job&) {
     return stream ? stream->Begin(span, inflater) : "the stream is closed";
   };

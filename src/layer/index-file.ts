@@ -4,7 +4,7 @@
  *   0   magic 'RFSINDEX'   8 u32 version   12 u32 CRC-32 of bytes 16 to 31
  *   16  f64 offset of the windows   24 f64 bytes of the file
  *   32  sections (sections.ts): header, spans, members, seals, zeros
- *   ..  the windows, one after another, each proven by the CRC-32 of the span it serves
+ *   ..  the windows, one after another, each with a CRC-32 among the spans
  *
  * Everything up to the windows is read at once when the layer is opened. Whatever is off makes the file a miss: it
  * is deleted and the first pass builds it anew.
@@ -15,17 +15,18 @@ import { writeAtomically } from '../blob/atomic-file.js'
 import { chunkCount } from '../blob/chunk-cache.js'
 import { parseDiffId, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
+import { fileStamp } from '../util/file-stamp.js'
 import { codecs } from './codec.js'
 import type { LayerIndex } from './layer-index.js'
 import { MemberTable } from './member-table.js'
 import { decodeSection, encodeSection, FieldReader, FieldWriter, type Section } from './sections.js'
-import { decodeSpans, encodeSpans } from './span-codec.js'
+import { decodeSpans, encodeSpans, type StoredWindow } from './span-codec.js'
 import { FileWindows, type MemoryWindows } from './windows.js'
 import { decodeZeros, encodeZeros } from './zero-codec.js'
 import { ZeroMap } from './zero-map.js'
 
 const magic = Buffer.from('RFSINDEX')
-const version = 5
+const version = 6
 const preludeBytes = 32
 const sectionTypes = { header: 1, spans: 2, members: 3, seals: 4, zeros: 5 } as const
 
@@ -48,33 +49,42 @@ export async function saveIndex(
     .done()
   const windows: Buffer[] = []
   for (let i = 0; i < index.spans.count; i++) windows.push(index.windows.find(i))
-  const windowBytes = windows.map((window) => window.length)
+  const stored = windows.map((window) => ({ bytes: window.length, crc32: crc32(window) }))
   const members: Buffer[] = []
   for (const piece of index.members.pieces())
     members.push(encodeSection(sectionTypes.members, deflateSync(piece, { level: 1 })))
   const sections = [
     encodeSection(sectionTypes.header, header),
-    encodeSection(sectionTypes.spans, encodeSpans(index.spans, windowBytes)),
+    encodeSection(sectionTypes.spans, encodeSpans(index.spans, stored)),
     ...members,
     encodeSection(sectionTypes.seals, index.seals),
     encodeSection(sectionTypes.zeros, encodeZeros(index.zeros.runs())),
   ]
   const front = Buffer.concat(sections)
   const windowsOffset = preludeBytes + front.length
-  const windowOffsets = offsetsFrom(windowsOffset, windowBytes)
+  const windowOffsets = offsetsFrom(windowsOffset, stored)
   const fileBytes = windowOffsets[windows.length] ?? windowsOffset
   const bounds = new FieldWriter().count(windowsOffset).count(fileBytes).done()
   const prelude = new FieldWriter().bytes(magic).u32(version).u32(crc32(bounds)).bytes(bounds).done()
   // Not put together: they may be as large as the limit of all.
   await writeAtomically(path, [prelude, front, ...windows], { durable: true })
-  return { fileBytes, windows: new FileWindows(path, windowOffsets) }
+  return { fileBytes, windows: windowsAt(path, fileStamp(path), windowOffsets, stored) }
 }
 
-function offsetsFrom(first: number, lengths: readonly number[]): Float64Array {
-  const offsets = new Float64Array(lengths.length + 1)
+function offsetsFrom(first: number, windows: readonly StoredWindow[]): Float64Array {
+  const offsets = new Float64Array(windows.length + 1)
   offsets[0] = first
-  for (const [i, length] of lengths.entries()) offsets[i + 1] = (offsets[i] ?? 0) + length
+  for (const [i, { bytes }] of windows.entries()) offsets[i + 1] = (offsets[i] ?? 0) + bytes
   return offsets
+}
+
+function windowsAt(
+  path: string,
+  stamp: string,
+  offsets: Float64Array,
+  stored: readonly StoredWindow[],
+): FileWindows {
+  return new FileWindows({ path, stamp, offsets, checksums: stored.map((window) => window.crc32) })
 }
 
 /** Undefined when there is none, or none that holds together; a damaged one is deleted unless `readOnly`. */
@@ -94,12 +104,15 @@ export async function loadIndex(
 }
 
 interface Front {
+  readonly stamp: string
   readonly sections: Buffer
   readonly windowsOffset: number
   readonly fileBytes: number
 }
 
 async function readFront(path: string): Promise<Front | undefined> {
+  // Before it is opened: one that takes its place meanwhile is another one.
+  const stamp = fileStamp(path)
   const handle = await open(path, 'r').catch(() => undefined)
   if (handle === undefined) return undefined
   try {
@@ -115,10 +128,10 @@ async function readFront(path: string): Promise<Front | undefined> {
       fileBytes === (await handle.stat()).size &&
       windowsOffset >= preludeBytes &&
       windowsOffset <= Math.min(fileBytes, maximumFrontBytes)
-    if (!intact) return { sections: Buffer.alloc(0), windowsOffset: 0, fileBytes: 0 }
+    if (!intact) return { stamp, sections: Buffer.alloc(0), windowsOffset: 0, fileBytes: 0 }
     const sections = Buffer.allocUnsafeSlow(windowsOffset - preludeBytes)
     await handle.read(sections, 0, sections.length, preludeBytes)
-    return { sections, windowsOffset, fileBytes }
+    return { stamp, sections, windowsOffset, fileBytes }
   } finally {
     await handle.close()
   }
@@ -140,8 +153,8 @@ function decodeIndex(
   if (digest !== expected.digest || blobBytes !== expected.blobBytes) throw corrupt('it is of another layer')
   const seals = only(sections, sectionTypes.seals)
   if (seals.length !== 32 * chunkCount(blobBytes)) throw corrupt('its seals do not cover the blob')
-  const { spans, windowBytes } = decodeSpans(only(sections, sectionTypes.spans), { codec, blobBytes })
-  const windowOffsets = offsetsFrom(front.windowsOffset, windowBytes)
+  const { spans, windows } = decodeSpans(only(sections, sectionTypes.spans), { codec, blobBytes })
+  const windowOffsets = offsetsFrom(front.windowsOffset, windows)
   if (windowOffsets[spans.count] !== front.fileBytes) throw corrupt('its windows do not fill the file')
   if (spans.uncompressedBytes !== tarBytes) throw corrupt('its spans do not cover the tar')
   const pieces = sections
@@ -162,7 +175,7 @@ function decodeIndex(
     diffId,
     tarBytes,
     spans,
-    windows: new FileWindows(path, windowOffsets),
+    windows: windowsAt(path, front.stamp, windowOffsets, windows),
     zeros,
     members,
     seals,

@@ -3,6 +3,8 @@
  * forward through them, piece by piece, and waits where it stopped for whoever reads on. Who waits holds nothing, and is
  * served in the order of the tar: any number of readers take one way through a span. Who has given up is forgotten.
  */
+import { open } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
 import type { Lease } from '../blob/buffer-pool.js'
 import { chunkBytes } from '../blob/chunk-cache.js'
 import { Reservation } from '../blob/reservation.js'
@@ -15,6 +17,7 @@ import { spanKey } from './kept-spans.js'
 import type { Span } from './seek-table.js'
 import type { SpanSourceOptions } from './span-source.js'
 import { SpanStream } from './span-stream.js'
+import type { FileRange } from './windows.js'
 
 const longestPieceBytes = 8 << 20
 /** Passed on the way to what is wanted no further ahead, a piece is kept: the reads of one reader come in any order. */
@@ -51,7 +54,7 @@ interface Decoder {
 
 export class LongSpans {
   readonly #options: SpanSourceOptions
-  readonly #checkIndexFile: (index: number) => Promise<void>
+  readonly #checkIndexFile: (index: number) => void
   readonly #pieceBytes: number
   readonly #wanted = new Map<string, Wanted>()
   readonly #held: Reservation
@@ -60,8 +63,8 @@ export class LongSpans {
   #isRetired = false
   #idle: NodeJS.Timeout | undefined
 
-  /** `checkIndexFile`: throws GONE where the file that holds the span's window is no longer there. */
-  constructor(options: SpanSourceOptions, checkIndexFile: (index: number) => Promise<void>) {
+  /** `checkIndexFile`: throws GONE where the file that holds the span's window is no longer the one that it was. */
+  constructor(options: SpanSourceOptions, checkIndexFile: (index: number) => void) {
     this.#options = options
     this.#checkIndexFile = checkIndexFile
     const longest = Math.min(longestPieceBytes, options.memory.longestBytes)
@@ -157,8 +160,10 @@ export class LongSpans {
       return await this.#goTo(wanted)
     } catch (error) {
       if (!hasCode(error, 'CORRUPT')) throw error
+      this.#checkIndexFile(wanted.index)
+      // It is the window that is wrong, not the blob.
+      if (this.#decoder === undefined) throw error
       this.#close()
-      await this.#checkIndexFile(wanted.index)
       // The cache may be wrong, never the reader's problem.
       const { compressedBitOffset, compressedBitEnd } = this.#options.spans.get(wanted.index)
       const offset = Math.floor(compressedBitOffset / 8)
@@ -189,14 +194,13 @@ export class LongSpans {
     const { spans, windows, inflations, zlib } = this.#options
     const span = spans.get(index)
     const known = span.windowLength === 0 ? nothing : windows.find(index)
-    const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafeSlow(known.length)
+    const window = Buffer.isBuffer(known) ? known : await readWindow(known, span)
     const stream = new SpanStream()
     const offset = Math.floor(span.compressedBitOffset / 8)
     const decoder = { stream, index, position: 0, offset, input: nothing }
     this.#decoder = decoder
     inflations.add(index)
     await stream.begin({
-      files: Buffer.isBuffer(known) ? [] : [{ ...known, target: window }],
       bitOffset: span.compressedBitOffset % 8,
       atHeader: span.atHeader,
       window,
@@ -252,6 +256,17 @@ export class LongSpans {
     const key = spanKey(digest, spans.get(index).uncompressedOffset)
     return piece === 0 ? key : `${key}:${String(piece)}`
   }
+}
+
+/** Checked at once: what is made with it is handed on long before the span's end, which would tell. */
+async function readWindow({ path, offset, length, crc32: expected }: FileRange, span: Span): Promise<Buffer> {
+  const window = Buffer.allocUnsafeSlow(length)
+  const file = await open(path, 'r').catch(() => undefined)
+  const read = await file?.read(window, 0, length, offset).catch(() => undefined)
+  await file?.close()
+  if (read?.bytesRead !== length || crc32(window) !== expected)
+    throw corrupt('the window of a span is damaged', span)
+  return window
 }
 
 function corrupt(reason: string, { uncompressedOffset }: Span): RegistryFsError {

@@ -5,17 +5,24 @@ import { SeekTable } from './seek-table.js'
 import { hasBoundedInput } from './span-limits.js'
 import { VarintReader, VarintWriter } from './varints.js'
 
+/** The window of a span in the index file. */
+export interface StoredWindow {
+  readonly bytes: number
+  readonly crc32: number
+}
+
 /** 4 TiB of tar; more is not ours. */
 const maximumSpans = 1 << 22
-/** Varints of the columns and a CRC-32. */
-const maximumBytesEach = 40
+/** Varints of the columns and two CRC-32s. */
+const maximumBytesEach = 44
 
 /**
  * Deflated: the number of spans, then columns, for what stands below each other is alike: where each begins in the blob,
  * in bits behind the end of the one before; its bits; its length in the tar; its window's length, and its window's bytes
- * in the file; flags; CRC-32s of 4 bytes. What is a varint is in zero-codec.ts.
+ * in the file; flags; CRC-32s of 4 bytes, then those of the windows as they lie in the file. What is a varint is in
+ * zero-codec.ts.
  */
-export function encodeSpans(spans: SeekTable, windowBytes: readonly number[]): Buffer {
+export function encodeSpans(spans: SeekTable, windows: readonly StoredWindow[]): Buffer {
   const rows = Array.from({ length: spans.count }, (_, i) => spans.get(i))
   const writer = new VarintWriter().count(rows.length)
   let lastEnd = 0
@@ -27,18 +34,19 @@ export function encodeSpans(spans: SeekTable, windowBytes: readonly number[]): B
     writer.count(compressedBitEnd - compressedBitOffset)
   for (const { uncompressedLength } of rows) writer.count(uncompressedLength)
   for (const { windowLength } of rows) writer.count(windowLength)
-  for (const bytes of windowBytes) writer.count(bytes)
-  const checksums = Buffer.alloc(4 * rows.length)
+  for (const { bytes } of windows) writer.count(bytes)
+  const checksums = Buffer.alloc(8 * rows.length)
   for (const [i, { atHeader, zero, crc32 }] of rows.entries()) {
     writer.count((atHeader ? 1 : 0) | (zero ? 2 : 0))
     checksums.writeUInt32LE(crc32, 4 * i)
+    checksums.writeUInt32LE(windows[i]?.crc32 ?? 0, 4 * (rows.length + i))
   }
   return deflateSync(writer.bytes(checksums).done(), { level: 9 })
 }
 
 export interface DecodedSpans {
   readonly spans: SeekTable
-  readonly windowBytes: readonly number[]
+  readonly windows: readonly StoredWindow[]
 }
 
 /** CORRUPT for anything that `encodeSpans` does not write for such a blob. */
@@ -58,9 +66,9 @@ export function decodeSpans(
   const windowLengths = column(() => reader.count(32_768))
   const windowBytes = column(() => reader.count(0xffff))
   const flags = column(() => reader.count(3))
-  const checksums = reader.bytes(4 * count)
+  const checksums = reader.bytes(8 * count)
   reader.end()
-  if (checksums.length !== 4 * count) throw corrupt('a checksum is missing')
+  if (checksums.length !== 8 * count) throw corrupt('a checksum is missing')
 
   const spans = new SeekTable()
   let lastEnd = 0
@@ -88,7 +96,8 @@ export function decodeSpans(
     // Spans within one zstd frame all begin where it does.
     least = codec === 'zstd' ? compressedBitOffset : compressedBitEnd
   }
-  return { spans, windowBytes }
+  const windows = windowBytes.map((bytes, i) => ({ bytes, crc32: checksums.readUInt32LE(4 * (count + i)) }))
+  return { spans, windows }
 }
 
 function corrupt(reason: string): RegistryFsError {

@@ -3,7 +3,6 @@
  * its seek point in the addon -> memory cache. The span is the unit; one longer than `longestKeptSpanBytes` (an
  * encoder that made a single huge deflate block) is decoded in pieces (long-spans.ts).
  */
-import { stat } from 'node:fs/promises'
 import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
@@ -59,7 +58,9 @@ export class SpanSource implements TarSource {
 
   constructor(options: SpanSourceOptions) {
     this.#options = options
-    this.#long = new LongSpans(options, async (index) => this.#checkIndexFile(index))
+    this.#long = new LongSpans(options, (index) => {
+      this.#checkIndexFile(index)
+    })
   }
 
   peekSome(offset: number, length: number): Buffer | undefined {
@@ -200,19 +201,19 @@ export class SpanSource implements TarSource {
       return await this.#inflateInTurn(index, span, signal)
     } catch (error) {
       if (!hasCode(error, 'CORRUPT')) throw error
-      await this.#checkIndexFile(index)
+      this.#checkIndexFile(index)
       const { offset, length } = compressedRange(span)
       await this.#options.compressed.discard(offset, length)
       return this.#inflateInTurn(index, span, signal, true)
     }
   }
 
-  /** GONE when somebody deleted the file that holds the window. */
-  async #checkIndexFile(index: number): Promise<void> {
-    const window = this.#options.windows.find(index)
-    if (Buffer.isBuffer(window) || (await stat(window.path).catch(() => undefined)) !== undefined) return
+  /** GONE when somebody deleted or exchanged the file that holds the window. */
+  #checkIndexFile(index: number): void {
+    const { windows } = this.#options
+    if (Buffer.isBuffer(windows.find(index)) || windows.loss === undefined) return
     this.isLost = true
-    throw new RegistryFsError('GONE', `the index file ${window.path} is gone`)
+    throw new RegistryFsError('GONE', windows.loss)
   }
 
   async #inflateInTurn(index: number, span: Span, signal: AbortSignal, isCareful = false): Promise<Lease> {

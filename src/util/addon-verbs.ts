@@ -38,10 +38,9 @@ export interface ZstdSpanRequest {
 }
 
 /** Where a stream begins (see SpanRequest). */
-export type SpanStreamRequest = Pick<
-  SpanRequest,
-  'files' | 'bitOffset' | 'atHeader' | 'window' | 'windowLength'
-> & { readonly zlib: boolean }
+export type SpanStreamRequest = Pick<SpanRequest, 'bitOffset' | 'atHeader' | 'window' | 'windowLength'> & {
+  readonly zlib: boolean
+}
 
 /** The addon's (native/span_stream_binding.h); src/layer/span-stream.ts is their TypeScript face. */
 export interface SpanVerbs {

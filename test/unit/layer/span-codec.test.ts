@@ -3,18 +3,19 @@ import { test } from 'node:test'
 import { deflateSync, inflateSync } from 'node:zlib'
 import fc from 'fast-check'
 import { SeekTable } from '../../../src/layer/seek-table.js'
-import { decodeSpans, encodeSpans } from '../../../src/layer/span-codec.js'
+import { decodeSpans, encodeSpans, type StoredWindow } from '../../../src/layer/span-codec.js'
 
 const row = fc.record({
   gapBits: fc.nat(7),
   bits: fc.nat(1 << 24),
   uncompressedLength: fc.integer({ min: 1, max: 2 ** 40 }),
   windowLength: fc.nat(32_768),
-  windowBytes: fc.nat(65_535),
+  window: fc.record({ bytes: fc.nat(65_535), crc32: fc.nat(0xffff_ffff) }),
   crc32: fc.nat(0xffff_ffff),
   atHeader: fc.boolean(),
   zero: fc.boolean(),
 })
+const none: StoredWindow = { bytes: 0, crc32: 0 }
 const rows = fc.array(row, { maxLength: 200 })
 type Row = typeof row extends fc.Arbitrary<infer T> ? T : never
 
@@ -41,10 +42,10 @@ test('spans come back as they were written', () => {
   fc.assert(
     fc.property(rows, (of) => {
       const spans = tableOf(of)
-      const windowBytes = of.map((one) => one.windowBytes)
-      const decoded = decodeSpans(encodeSpans(spans, windowBytes), blob)
+      const windows = of.map(({ window }) => ({ ...window }))
+      const decoded = decodeSpans(encodeSpans(spans, windows), blob)
       assert.deepEqual(all(decoded.spans), all(spans))
-      assert.deepEqual(decoded.windowBytes, windowBytes)
+      assert.deepEqual(decoded.windows, windows)
     }),
   )
 })
@@ -59,7 +60,7 @@ test('the spans of a frame go back to its start, in zstd only', () => {
       compressedBitEnd: end,
       uncompressedOffset: uncompressedOffset << 20,
     })
-  const encoded = encodeSpans(spans, [0, 0, 0])
+  const encoded = encodeSpans(spans, [none, none, none])
   assert.deepEqual(all(decodeSpans(encoded, { codec: 'zstd', blobBytes: 1600 }).spans), all(spans))
   assert.throws(() => decodeSpans(encoded, { codec: 'gzip', blobBytes: 1600 }), /they go back/)
   assert.throws(() => decodeSpans(encoded, { codec: 'zstd', blobBytes: 1599 }), /too large|beyond/)
@@ -72,10 +73,10 @@ test('a span that takes more than a pass lets it is an error, but for one within
       tableOf([
         {
           ...{ gapBits: 0, bits, uncompressedLength: 1000, windowLength: 0 },
-          ...{ windowBytes: 0, crc32: 1, atHeader: false, zero: false },
+          ...{ window: none, crc32: 1, atHeader: false, zero: false },
         },
       ]),
-      [0],
+      [none],
     )
   assert.equal(decodeSpans(encoded(longest), blob).spans.count, 1)
   assert.throws(() => decodeSpans(encoded(longest + 8), blob), /takes more/)
@@ -83,13 +84,14 @@ test('a span that takes more than a pass lets it is an error, but for one within
 })
 
 test('zeros cost next to nothing: a point in 4 MiB of them less than a byte but for its checksum', () => {
+  const few = { bytes: 3, crc32: 0x12345678 }
   const spans = tableOf(
     Array.from({ length: 25_600 }, () => ({
       ...{ gapBits: 0, bits: 33_000, uncompressedLength: 4 << 20, windowLength: 32_768 },
-      ...{ windowBytes: 3, crc32: 0x12345678, atHeader: false, zero: true },
+      ...{ window: few, crc32: 0x12345678, atHeader: false, zero: true },
     })),
   )
-  const encoded = encodeSpans(spans, new Array<number>(25_600).fill(3))
+  const encoded = encodeSpans(spans, new Array<StoredWindow>(25_600).fill(few))
   assert.ok(encoded.length < 25_600, String(encoded.length))
 })
 
@@ -99,7 +101,7 @@ test('whatever else is there is an error, or spans that hold together', () => {
       const bytes = inflateSync(
         encodeSpans(
           tableOf(of),
-          of.map((one) => one.windowBytes),
+          of.map((one) => one.window),
         ),
       )
       bytes[at % bytes.length] = value
