@@ -22,5 +22,7 @@ export interface LayerOptions {
   readonly readDeadlineMs: number
   /** Of members, as files; undefined: none are made or read. */
   readonly copies?: MemberCopies | undefined
+  /** Resolves once another of this digest, whose file has gone, has ended: until then memory may have what that one made. */
+  readonly replaced?: Promise<void> | undefined
   readonly log: Logger
 }

@@ -58,6 +58,7 @@ export class Layer implements ByteSource {
   constructor(options: LayerOptions) {
     this.descriptor = options.descriptor
     this.#options = options
+    this.#purging = options.replaced
     const { descriptor, blob, cache, zlib } = options
     this.#keeper = new IndexKeeper(options.indexPath, options)
     const arriving = latestArriving(() => (this.#pass instanceof FirstPass ? this.#pass.arriving : undefined))
@@ -220,7 +221,6 @@ export class Layer implements ByteSource {
   }
 
   async #open(): Promise<void> {
-    await this.#purging
     if (this.#closing.signal.aborted) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
     const { signal } = this.#closing
@@ -297,12 +297,12 @@ export class Layer implements ByteSource {
   }
 
   async #loadIndex(): Promise<boolean> {
+    await this.#purging
     if (this.#contents !== undefined) return true
     const contents = await this.#keeper.load(this.#bytes)
-    if (contents === undefined) return false
     // Somebody else may have been quicker: what was told once stays.
-    if (this.tree === undefined) this.#fill(contents)
-    return true
+    if (contents !== undefined && this.tree === undefined) this.#fill(contents)
+    return contents !== undefined
   }
 
   async #run(pass: FirstPass, signal: AbortSignal): Promise<void> {

@@ -34,7 +34,9 @@ export class Layers {
   get(descriptor: Descriptor, blob: () => BlobSource, diffId: () => Promise<DiffId | undefined>): Layer {
     const known = this.#layers.get(descriptor.digest)
     if (known !== undefined && known.blob.isGone !== true) return known.layer
-    void known?.layer.close()
+    // One that has not begun has made nothing, and may wait for its turn for long.
+    const hasBegun = known !== undefined && known.layer.state !== 'unread'
+    const closed = known?.layer.close()
     const source = blob()
     const options = this.#options
     const { cache, indexDirectory, zlib, readDeadlineMs, copies, log } = this.#options
@@ -51,6 +53,7 @@ export class Layers {
       passes: this.#passes,
       readDeadlineMs,
       copies,
+      replaced: hasBegun ? closed : undefined,
       log,
     })
     this.#layers.set(descriptor.digest, { layer, blob: source })
