@@ -114,6 +114,28 @@ test('a moved tag lets go of what the kernel had of it', options, async (t) => {
   assert.ok(inodes <= 7, String(inodes))
 })
 
+test(
+  'whose working directory was moved away by its tag works on in the image that it is of',
+  options,
+  async (t) => {
+    const mount = await mountMemory(t)
+    const directory = `${mount.path}/127.0.0.1:5000/moving:1`
+    const shell = await heldShell(
+      t,
+      `cd ${directory}`,
+      `cat ${directory}/version version; stat -c %s version; ls .`,
+    )
+    mount.signal('SIGUSR2')
+    await pause(1_200)
+    assert.equal(await output('cat', `${directory}/version`), 'version two\n')
+    assert.equal(await shell.goOn(), 'version two\n1\n2\nversion\n')
+    const { openHandles, inodes } = (await statusOf(mount)).mount
+    // The status itself, if anything.
+    assert.ok(openHandles <= 1, String(openHandles))
+    assert.ok(inodes <= 7, String(inodes))
+  },
+)
+
 test('a listing comes with its attributes: ls -l asks for none of them', options, async (t) => {
   const mount = await mountMemory(t)
   // Without those that JavaScript has not seen.
