@@ -175,12 +175,12 @@ export class ImageStore implements Images {
     const key = `${reference.transport ?? ''}:${reference.host}/${reference.path}@${manifest.digest}`
     const known = this.#images.get(key)
     if (known !== undefined && !known.isGone) return known
-    const image = await this.#make(reference, manifest)
+    const image = await this.#make(key, reference, manifest)
     this.#images.set(key, image)
     return image
   }
 
-  async #make(reference: Reference, manifest: ImageManifest): Promise<Image> {
+  async #make(key: string, reference: Reference, manifest: ImageManifest): Promise<Image> {
     const { layers, local } = this.#options
     const registry = this.#sourceOf(reference)
     const config = new Lazy(async () =>
@@ -193,9 +193,12 @@ export class ImageStore implements Images {
       const stored = await local.storage.layersOf(reference, manifest)
       return new StorageImage({ reference, manifest, config, layers: stored })
     }
+    const { transport = '', host, path } = reference
+    const origin = { host: `${transport}:${host}`, repository: path, image: key }
     const opened = manifest.layers.map((descriptor, index) =>
       layers.get(
         descriptor,
+        origin,
         () => registry.openBlob(reference, descriptor),
         async () => {
           const { diffIds } = await config.get()
@@ -204,7 +207,7 @@ export class ImageStore implements Images {
         },
       ),
     )
-    const isGone = (): boolean => opened.some((layer) => layers.isGone(layer))
+    const isGone = (): boolean => opened.some((layer) => layers.isGone(layer, origin))
     return new MergedImage({ reference, manifest, layers: opened, config, isGone })
   }
 

@@ -1,6 +1,5 @@
 /**
- * One layer of however many images: unread, then read by a first pass (or loaded from its index file), then ready. Whoever needs it first starts it; everyone
- * shares it. While the pass runs a name that was seen is answered and a read below the frontier is served; what is not there yet waits for as long as the pass
+ * One layer of however many images: unread, then read by a first pass (or loaded from its index file), then ready. Whoever needs it first starts it; everyone shares it. While the pass runs a name that was seen is answered and a read below the frontier is served; what is not there yet waits for as long as the pass
  * makes progress (or waits for its turn), and fails with the pass. A pass that failed is tried again by the next one who asks, after a pause.
  */
 import type { ByteSource, Placed, SourceReadOptions, Whence } from '../blob/source.js'
@@ -372,6 +371,7 @@ export class Layer implements ByteSource {
     const hasOthers = isWrong && this.#options.blob.distrust?.(0, this.descriptor.size) === true
     // A mirror's wrong bytes are no failure where nobody has seen any: who waits starts a pass over another's.
     this.#failure = hasOthers && !this.#hasAnswered ? undefined : failure
+    this.#options.onFailure?.(this.#failure)
     this.#hasAnswered = false
     this.#failedAt = performance.now()
     this.#pass = undefined

@@ -4,10 +4,13 @@ import { PassThroughCache } from '../blob/pass-through-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/digest.js'
+import type { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { mayHelp, type LayerOrigin } from './layer-origin.js'
 import { Layer } from './layer.js'
 import type { MemberCopies } from './member-copies.js'
 import { PassTurns } from './pass-turns.js'
+import { WatchedBlob } from './watched-blob.js'
 
 export interface LayersOptions {
   readonly cache: ChunkCache
@@ -20,30 +23,46 @@ export interface LayersOptions {
   readonly log: Logger
 }
 
+interface Known {
+  readonly layer: Layer
+  readonly blob: WatchedBlob
+  readonly origin: LayerOrigin
+  /** Of its last pass. */
+  failure: RegistryFsError | undefined
+}
+
 /** The layers of all images, each digest once, whatever tags and images share it. */
 export class Layers {
   readonly #options: LayersOptions
-  readonly #layers = new Map<Digest, { readonly layer: Layer; readonly blob: BlobSource }>()
+  readonly #layers = new Map<Digest, Known>()
   readonly #passes = new PassTurns()
 
   constructor(options: LayersOptions) {
     this.#options = options
   }
 
-  /** The arguments beside the descriptor count only for the first who asks, and after its file has gone. */
-  get(descriptor: Descriptor, blob: () => BlobSource, diffId: () => Promise<DiffId | undefined>): Layer {
-    const known = this.#layers.get(descriptor.digest)
-    if (known !== undefined && known.blob.isGone !== true) return known.layer
+  /**
+   * The arguments beside the descriptor count only for the first who asks, and again once its file has gone or it fails where
+   * another image may have it: what one image says, and a registry that is away, is no concern of the others.
+   */
+  get(
+    descriptor: Descriptor,
+    origin: LayerOrigin,
+    blob: () => BlobSource,
+    diffId: () => Promise<DiffId | undefined>,
+  ): Layer {
+    const before = this.#layers.get(descriptor.digest)
+    if (before !== undefined && !isOver(before, origin)) return before.layer
     // One that has not begun has made nothing, and may wait for its turn for long.
-    const hasBegun = known !== undefined && known.layer.state !== 'unread'
-    const closed = known?.layer.close()
-    const source = blob()
+    const hasBegun = before !== undefined && before.layer.state !== 'unread'
+    const closed = before?.layer.close()
+    const source = new WatchedBlob(blob())
     const options = this.#options
     const { cache, indexDirectory, zlib, readDeadlineMs, copies, log } = this.#options
     const layer = new Layer({
       descriptor,
       blob: source,
-      cache: source.isLocal === true ? new PassThroughCache(cache) : cache,
+      cache: source.isLocal ? new PassThroughCache(cache) : cache,
       indexPath: join(indexDirectory, digestAlgorithm(descriptor.digest), digestHex(descriptor.digest)),
       get readOnly() {
         return options.readOnly
@@ -54,20 +73,28 @@ export class Layers {
       readDeadlineMs,
       copies,
       replaced: hasBegun ? closed : undefined,
+      onFailure: (failure) => (known.failure = failure),
       log,
     })
-    this.#layers.set(descriptor.digest, { layer, blob: source })
+    const known: Known = { layer, blob: source, origin, failure: undefined }
+    this.#layers.set(descriptor.digest, known)
     return layer
   }
 
-  /** The file of this layer has changed or gone: whoever asks again gets another one. */
-  isGone(layer: Layer): boolean {
+  /** Whoever asks again, for the image that `origin` names, gets another layer. */
+  isGone(layer: Layer, origin: LayerOrigin): boolean {
     const known = this.#layers.get(layer.descriptor.digest)
-    return known?.layer !== layer || known.blob.isGone === true
+    return known?.layer !== layer || isOver(known, origin)
   }
 
   /** Stops all first passes. */
   async close(): Promise<void> {
     await Promise.all([...this.#layers.values()].map(async ({ layer }) => layer.close()))
   }
+}
+
+function isOver({ layer, blob, origin, failure }: Known, other: LayerOrigin): boolean {
+  if (blob.isGone) return true
+  const error = layer.state === 'failed' ? failure : layer.state === 'ready' ? blob.failure : undefined
+  return error !== undefined && mayHelp(other, origin, error)
 }

@@ -23,6 +23,7 @@ const disk = sampleData('random', 24 << 20)
 const right = tarOf(file('first', sampleData('text', 5000)), file('disk', disk))
 /** The same names and sizes, elsewhere. */
 const wrong = tarOf(file('disk', disk), file('first', sampleData('text', 5000)))
+const origin = { host: 'oci:', repository: '/images', image: '/images@1' }
 const compressed = gzipSync(right, { level: 1 })
 
 /** A file that turns out to be another one, as LocalBlob says it. */
@@ -59,6 +60,7 @@ async function setUp(t: TestContext) {
   const get = (blob: LocalFile): Layer =>
     layers.get(
       descriptor,
+      origin,
       () => blob,
       async () => Promise.resolve(diffId),
     )
@@ -98,7 +100,7 @@ test('of a file that was exchanged in the middle of its pass nothing is shown by
   const [before] = [first.placed?.space ?? -1]
   assert.ok(table.shown(before).length > 0)
   const second = exchange()
-  assert.ok(layers.isGone(first) && !layers.isGone(second))
+  assert.ok(layers.isGone(first, origin) && !layers.isGone(second, origin))
   assert.notEqual(second.placed?.space, before)
   for (const offset of places) await check(second, offset)
   assert.equal(first.state, 'failed')
