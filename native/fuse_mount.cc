@@ -36,10 +36,19 @@ int MillisecondsUntil(Clock::time_point end) {
   return static_cast<int>(std::max<int64_t>(left, 0));
 }
 
+// Whether there is something to read in time. A signal that this thread happens to take says nothing.
+bool WaitFor(int descriptor, Clock::time_point end) {
+  pollfd waiting = {descriptor, POLLIN, 0};
+  int found;
+  do {
+    found = poll(&waiting, 1, MillisecondsUntil(end));
+  } while (found < 0 && errno == EINTR);
+  return found > 0;
+}
+
 // A descriptor sent over a Unix socket; -1 when none came in time.
 int ReceiveDescriptor(int socket, Clock::time_point end) {
-  pollfd waiting = {socket, POLLIN, 0};
-  if (poll(&waiting, 1, MillisecondsUntil(end)) <= 0) return -1;
+  if (!WaitFor(socket, end)) return -1;
   char byte;
   iovec part = {&byte, 1};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
@@ -59,8 +68,7 @@ int ReceiveDescriptor(int socket, Clock::time_point end) {
 std::string ReadAll(int pipe, Clock::time_point end) {
   std::string text;
   char buffer[512];
-  pollfd waiting = {pipe, POLLIN, 0};
-  while (text.size() < kMessageBytes && poll(&waiting, 1, MillisecondsUntil(end)) > 0) {
+  while (text.size() < kMessageBytes && WaitFor(pipe, end)) {
     const ssize_t length = read(pipe, buffer, sizeof(buffer));
     if (length <= 0) break;
     text.append(buffer, static_cast<size_t>(length));
