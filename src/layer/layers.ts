@@ -95,6 +95,8 @@ export class Layers {
 
 function isOver({ layer, blob, origin, failure }: Known, other: LayerOrigin): boolean {
   if (blob.isGone) return true
-  const error = layer.state === 'failed' ? failure : layer.state === 'ready' ? blob.failure : undefined
+  // Whoever waits for a pass that has come anywhere is not to lose it.
+  if (layer.state === 'reading' && layer.size > 0) return false
+  const error = layer.state === 'failed' ? failure : blob.failure
   return error !== undefined && mayHelp(other, origin, error)
 }

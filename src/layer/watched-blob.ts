@@ -2,20 +2,23 @@ import type { BlobSource, ReadIntoOptions } from '../blob/source.js'
 import type { ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 
-/** Of whoever gave up: so long without a byte is the server's doing. */
+/** So long without a byte is a failure, also of a read that goes on or was given up. */
 const stalledMs = 3_000
 
 /** A blob that remembers whether it could be read lately. */
 export class WatchedBlob implements BlobSource {
   readonly #blob: BlobSource
   #failure: RegistryFsError | undefined
+  /** Of each read that is under way, when its last byte came. */
+  readonly #reads = new Set<{ lastAt: number }>()
 
   constructor(blob: BlobSource) {
     this.#blob = blob
   }
 
-  /** Why the last read failed; undefined after one that has got anything. */
+  /** Why the last read failed, or gets nothing; undefined after one that has got anything. */
   get failure(): RegistryFsError | undefined {
+    for (const { lastAt } of this.#reads) this.#failure ??= failureSince(lastAt)
     return this.#failure
   }
 
@@ -52,9 +55,10 @@ export class WatchedBlob implements BlobSource {
   }
 
   async #watch<T>(read: (onByte: () => void) => Promise<T>): Promise<T> {
-    let lastAt = performance.now()
+    const own = { lastAt: performance.now() }
+    this.#reads.add(own)
     const onByte = (): void => {
-      lastAt = performance.now()
+      own.lastAt = performance.now()
       this.#failure = undefined
     }
     try {
@@ -62,11 +66,17 @@ export class WatchedBlob implements BlobSource {
       this.#failure = undefined
       return result
     } catch (error) {
-      if (!(error instanceof RegistryFsError) || hasCode(error, 'ABORTED')) {
-        if (performance.now() - lastAt > stalledMs)
-          this.#failure = new RegistryFsError('TIMEOUT', 'no byte of the blob came')
-      } else this.#failure = error
+      const isGivenUp = !(error instanceof RegistryFsError) || hasCode(error, 'ABORTED')
+      if (!isGivenUp) this.#failure = error
+      else this.#failure ??= failureSince(own.lastAt)
       throw error
+    } finally {
+      this.#reads.delete(own)
     }
   }
+}
+
+function failureSince(lastAt: number): RegistryFsError | undefined {
+  if (performance.now() - lastAt < stalledMs) return undefined
+  return new RegistryFsError('TIMEOUT', 'no byte of the blob came')
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
 import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
@@ -143,4 +144,25 @@ test('also of a layer that was read before, as long as nothing of it can be had'
   const second = get(otherHost, good())
   assert.notEqual(second, first)
   await check(second)
+})
+
+test('a registry that never answers keeps nobody from another one, once that shows', async (t) => {
+  const { layers, get, good, check } = await setUp(t)
+  const blob = good()
+  let asked = (): void => undefined
+  const isAsked = new Promise<void>((resolve) => (asked = resolve))
+  blob.before = async () => {
+    asked()
+    return new Promise(() => undefined)
+  }
+  const first = get(one, blob)
+  first.ready().catch(() => undefined)
+  await isAsked
+  assert.equal(get(otherHost, good()), first)
+  await sleep(3_200)
+  assert.equal(get(otherRepository, good()), first)
+  const second = get(otherHost, good())
+  assert.notEqual(second, first)
+  await check(second)
+  assert.ok(layers.isGone(first, one))
 })

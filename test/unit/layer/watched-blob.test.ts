@@ -27,7 +27,7 @@ test('a blob remembers its last failure until something of it comes', async () =
   assert.deepEqual([blob.size, blob.isLocal, blob.isGone], [3000, false, false])
 })
 
-test('who gives up at once says nothing of a blob, who has waited for long that nothing came', async () => {
+test('who gives up at once says nothing of a blob, who waits or has waited for long that nothing came', async () => {
   const inner = new MemoryBlob(bytes)
   const blob = new WatchedBlob(inner)
   for (const [waitMs, code] of [
@@ -39,6 +39,7 @@ test('who gives up at once says nothing of a blob, who has waited for long that 
     const read = blob.readInto(0, Buffer.alloc(100), { signal: controller.signal })
     read.catch(() => undefined)
     await sleep(waitMs)
+    assert.equal(blob.failure?.code, code, 'under way')
     controller.abort(new RegistryFsError('ABORTED', 'given up'))
     await assert.rejects(read, { code: 'ABORTED' })
     assert.equal(blob.failure?.code, code, String(waitMs))
