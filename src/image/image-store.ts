@@ -205,7 +205,7 @@ export class ImageStore implements Images {
       ),
     )
     const isGone = (): boolean => opened.some((layer) => layers.isGone(layer))
-    return new MergedImage({ reference, manifest, layers: opened, config, isGone })
+    return new MergedImage({ reference, manifest, layers: opened, config, isGone, log: this.#options.log })
   }
 
   #sourceOf({ transport }: Reference): ImageSource {
