@@ -40,6 +40,8 @@ export class DirectoryParts {
   #hidden: Part | undefined
   /** There is nothing more to ask for. */
   #complete = false
+  /** Directories above may still turn out to be opaque in layers that have this one, too: all others were read to the end. */
+  #mayBeHidden = false
   #extending: Promise<void> | undefined
 
   /** `onForget`: what was found in the parts so far is not there any more. Without a place it is the root. */
@@ -67,12 +69,13 @@ export class DirectoryParts {
 
   /** The part that gives the attributes: the top-most that a member names. */
   get named(): Part | undefined {
-    return this.#parts.find((part) => part.node.isNamed) ?? this.#hidden
+    const named = this.#parts.find((part) => part.node.isNamed) ?? this.#hidden
+    return named !== undefined && this.#isHiddenAbove(named) ? undefined : named
   }
 
   /** Where the view is at rest: nothing is behind the parts that `peek` gives. */
   get isAllThere(): boolean {
-    return (this.#isClosed || this.#isHidden(Infinity)) && !this.#hasGone
+    return (this.#isClosed || this.#isOpaque) && !this.#hasGone
   }
 
   /** Looks for `named`. */
@@ -98,9 +101,9 @@ export class DirectoryParts {
   async get(k: number, options: ReadOptions): Promise<Part | undefined> {
     for (;;) {
       if (this.#hasGone) this.#forget()
-      if (this.#isHidden(k)) return undefined
       const part = this.#parts[k]
-      if (part !== undefined || this.#isClosed) return part
+      if (part !== undefined) return this.#isHidden(part) ? undefined : part
+      if (this.#isClosed || this.#isOpaque) return undefined
       await this.#askFurther(options)
     }
   }
@@ -111,9 +114,10 @@ export class DirectoryParts {
       if (this.#extending !== undefined) return undefined
       this.#forget()
     }
-    if (this.#isHidden(k)) return undefined
-    while (this.#parts[k] === undefined && !this.#isClosed) if (!this.#extendAtRest()) return undefined
-    return this.#parts[k]
+    while (this.#parts[k] === undefined && !this.#isClosed && !this.#isOpaque)
+      if (!this.#extendAtRest()) return undefined
+    const part = this.#parts[k]
+    return part === undefined || this.#isHidden(part) ? undefined : part
   }
 
   /** Shared by all who wait, so no one's signal may end it. */
@@ -122,17 +126,29 @@ export class DirectoryParts {
     await abortable(this.#extending, options.signal)
   }
 
-  /** Whether a part above is opaque, which shows itself only when its layer is read. */
-  #isHidden(k: number): boolean {
-    return this.#parts.some((part, at) => at < k && part.node.opaque)
+  /** Opaque directories of layers above show themselves only when those are read. */
+  #isHidden(part: Part): boolean {
+    return this.#parts.some((over) => isHiddenBy(part, over)) || this.#isHiddenAbove(part)
+  }
+
+  #isHiddenAbove(part: Part): boolean {
+    if (!this.#mayBeHidden) return false
+    for (let above = this.#above; above !== undefined; above = above.#above)
+      if (above.#parts.some((over) => isHiddenBy(part, over))) return true
+    return false
+  }
+
+  get #isOpaque(): boolean {
+    return this.#parts.some((part) => part.node.opaque)
   }
 
   get #hasGone(): boolean {
     return this.#parts.some((part) => this.#isGone(part))
   }
 
-  #isGone(part: Part): boolean {
-    return this.#view.treeOf(part.layerIndex) !== part.tree
+  /** A layer may also have put something else in a directory's place. */
+  #isGone({ layerIndex, tree, node }: Part): boolean {
+    return this.#view.treeOf(layerIndex) !== tree || node.linkCount === 0
   }
 
   /** A first pass began anew, or the members of a layer go elsewhere than it seemed: look again. */
@@ -142,6 +158,7 @@ export class DirectoryParts {
     this.#next = 0
     this.#isClosed = false
     this.#complete = false
+    this.#mayBeHidden = false
     this.#onForget()
   }
 
@@ -165,7 +182,11 @@ export class DirectoryParts {
       return
     }
     const node = await this.childOf(above, this.#key, {})
-    const isSettled = await this.#above.isSettled(above, this.#key, node, {})
+    // No end is believed before it is known for certain: it would be one for good.
+    const isEnd = node !== undefined && node.children === undefined
+    const isSettled = isEnd
+      ? await this.#above.#isStill(above, this.#key, node, {})
+      : await this.#above.isSettled(above, this.#key, node, {})
     if (this.#parts !== parts) return
     if (isSettled) this.#takeBelow(above, node)
     else this.#forget()
@@ -200,6 +221,7 @@ export class DirectoryParts {
   }
 
   #add(part: Part): void {
+    this.#mayBeHidden ||= this.#parts.some(({ layerIndex }) => this.#layer(layerIndex).state !== 'ready')
     if (!this.#isClosed) this.#parts.push(part)
     else if (part.node.isNamed) this.#hidden = part
     if (part.node.opaque) this.#isClosed = true
@@ -229,8 +251,19 @@ export class DirectoryParts {
       const mayLinkBelow = found.unresolvedLink !== undefined || (found.linkCount > 1 && tree.hasForwardLinks)
       if (!mayLinkBelow) return true
     }
-    await this.#view.settledTree(layerIndex, options)
-    return !this.#isGone(part)
+    return this.#isStill(part, key, found, options)
+  }
+
+  /** The same once it is known for certain where the layer's members go. */
+  async #isStill(
+    part: Part,
+    key: string,
+    found: LayerNode | undefined,
+    options: ReadOptions,
+  ): Promise<boolean> {
+    await this.#view.settledTree(part.layerIndex, options)
+    // The tree may be the same, and have come to something else under that name meanwhile.
+    return !this.#isGone(part) && part.node.children?.get(key) === found
   }
 
   /** What a part has under a name. A directory that only markers imply is taken for that when no member can come. */
@@ -255,4 +288,8 @@ export class DirectoryParts {
   #layer(index: number): Layer {
     return this.#view.layers[index] as Layer
   }
+}
+
+function isHiddenBy(part: Part, over: Part): boolean {
+  return over.node.opaque && over.layerIndex > part.layerIndex
 }

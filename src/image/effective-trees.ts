@@ -2,7 +2,7 @@ import type { LayerNode } from '../layer/tree-node.js'
 import { LayerTree } from '../layer/layer-tree.js'
 import type { LowerNames } from '../layer/lower-names.js'
 import type { ReadOptions } from '../util/abort.js'
-import type { ImageNode } from './image.js'
+import { MergedDirectory } from './merged-directory.js'
 import { followPath, type FoundDirectory } from './merged-path.js'
 import type { MergedView } from './merged-view.js'
 
@@ -30,7 +30,8 @@ const maximumRounds = 16
 export class EffectiveTrees {
   readonly #view: MergedView
   readonly #found = new Map<number, Found>()
-  readonly #links = new WeakMap<LayerNode, Promise<boolean>>()
+  /** By the position of the layer, for an image may have the same layer twice. */
+  readonly #links = new Map<number, WeakMap<LayerNode, Promise<boolean>>>()
 
   constructor(view: MergedView) {
     this.#view = view
@@ -65,22 +66,25 @@ export class EffectiveTrees {
 
   /** Whether the layers below have a symbolic link where this layer only implies a directory. */
   async isLinkBelow(node: LayerNode, layerIndex: number, path: readonly string[]): Promise<boolean> {
-    let answer = this.#links.get(node)
+    const links = this.#links.get(layerIndex) ?? new WeakMap<LayerNode, Promise<boolean>>()
+    this.#links.set(layerIndex, links)
+    let answer = links.get(node)
     if (answer === undefined) {
       answer = this.#hasLink(this.#view.below(layerIndex).root, path)
-      this.#links.set(node, answer)
-      answer.catch(() => this.#links.delete(node))
+      links.set(node, answer)
+      answer.catch(() => links.delete(node))
     }
     return answer
   }
 
-  async #hasLink(root: ImageNode, path: readonly string[]): Promise<boolean> {
-    let node: ImageNode | undefined = root
-    for (const name of path) {
-      if (node?.attributes.type !== 'directory') return false
-      node = await node.lookup(Buffer.from(name, 'latin1'))
+  async #hasLink(root: MergedDirectory, path: readonly string[]): Promise<boolean> {
+    let directory = root
+    for (const [i, name] of path.entries()) {
+      const node = await directory.find(name)
+      if (!(node instanceof MergedDirectory)) return i === path.length - 1 && node?.type === 'symlink'
+      directory = node
     }
-    return node?.attributes.type === 'symlink'
+    return false
   }
 
   async #make(plain: LayerTree, layerIndex: number): Promise<LayerTree> {
@@ -103,21 +107,20 @@ export class EffectiveTrees {
 }
 
 /** Symbolic links where the tree implies directories. */
-async function findImplied(tree: LayerTree, root: ImageNode, { symlinks }: Names): Promise<void> {
+async function findImplied(tree: LayerTree, root: MergedDirectory, { symlinks }: Names): Promise<void> {
   const todo = [{ node: tree.root, below: root, path: '' }]
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     for (const [name, node] of next.node.children?.directories() ?? []) {
-      const below = await next.below.lookup(Buffer.from(name, 'latin1'))
+      const below = await next.below.find(name)
       const path = next.path + name
-      const type = below?.attributes.type
-      if (below !== undefined && type === 'directory') todo.push({ node, below, path: `${path}/` })
-      else if (below !== undefined && type === 'symlink' && !node.isNamed) symlinks.set(path, below.linkName)
+      if (below instanceof MergedDirectory) todo.push({ node, below, path: `${path}/` })
+      else if (below?.type === 'symlink' && !node.isNamed) symlinks.set(path, below.linkName)
     }
   }
 }
 
 /** Symbolic links where members had directories implied that are something else now. */
-async function findParents({ members }: LayerTree, root: ImageNode, lower: Names): Promise<void> {
+async function findParents({ members }: LayerTree, root: MergedDirectory, lower: Names): Promise<void> {
   let last = ''
   const done = new Set<string>()
   for (let index = 0; index < members.length; index++) {
@@ -133,18 +136,18 @@ async function findParents({ members }: LayerTree, root: ImageNode, lower: Names
 /** Symbolic links on the way to a directory. */
 async function findOnTheWay(
   path: readonly string[],
-  root: ImageNode,
+  root: MergedDirectory,
   { symlinks }: Names,
 ): Promise<FoundDirectory | undefined> {
   return followPath(root, path, {}, (link, target) => symlinks.set(link.join('/'), target))
 }
 
-async function findTarget(target: readonly string[], root: ImageNode, lower: Names): Promise<void> {
+async function findTarget(target: readonly string[], root: MergedDirectory, lower: Names): Promise<void> {
   const parent = await findOnTheWay(target.slice(0, -1), root, lower)
   const name = target.at(-1) ?? ''
-  const found = await parent?.node.lookup(Buffer.from(name, 'latin1'))
-  if (parent === undefined || found === undefined || found.attributes.type === 'directory') return
+  const found = await parent?.node.find(name)
+  if (parent === undefined || found === undefined || found instanceof MergedDirectory) return
   const path = [...parent.path, name].join('/')
   lower.linkTargets.add(path)
-  if (found.attributes.type === 'symlink') lower.symlinks.set(path, found.linkName)
+  if (found.type === 'symlink') lower.symlinks.set(path, found.linkName)
 }

@@ -208,7 +208,7 @@ export class ImageStore implements Images {
       ),
     )
     const isGone = (): boolean => opened.some((layer) => layers.isGone(layer, origin))
-    return new MergedImage({ reference, manifest, layers: opened, config, isGone })
+    return new MergedImage({ reference, manifest, layers: opened, config, isGone, log: this.#options.log })
   }
 
   #sourceOf({ transport }: Reference): ImageSource {

@@ -75,8 +75,11 @@ export class MergedDirectory implements ImageNode {
   }
 
   async lookup(name: Buffer, options: ReadOptions = {}): Promise<ImageNode | undefined> {
-    const node = await this.find(name.toString('latin1'), options)
-    if (node !== undefined) await this.#view.countLinks(node)
+    const key = name.toString('latin1')
+    const begin = await this.#beginOf(key, options)
+    if (begin === undefined) return undefined
+    const node = await this.#countedNodeOf(key, begin, options)
+    if (node === undefined) throw this.#view.danglingLink(begin.part.node, begin.part.layerIndex)
     return node
   }
 
@@ -95,8 +98,13 @@ export class MergedDirectory implements ImageNode {
     }
   }
 
-  /** By the Latin-1 key of a name; its links are not counted. */
+  /** By the Latin-1 key of a name; its links are not counted. A hard link that leads nowhere is nothing. */
   async find(key: string, options: ReadOptions = {}): Promise<ImageNode | undefined> {
+    const begin = await this.#beginOf(key, options)
+    return begin === undefined ? undefined : this.#nodeOf(key, begin, options)
+  }
+
+  async #beginOf(key: string, options: ReadOptions): Promise<FirstPart | undefined> {
     let first: FirstPart | undefined
     for (let k = 0; ; k++) {
       const part = await this.#parts.get(k, options)
@@ -106,14 +114,14 @@ export class MergedDirectory implements ImageNode {
       if (!(await this.#parts.isSettled(part, key, found, options))) {
         k = -1
         first = undefined
-      } else if (own?.part.node.isMade === true) return this.#nodeOf(key, beginOf(own, first), options)
+      } else if (own?.part.node.isMade === true) return beginOf(own, first)
       else if (part.node.whiteouts?.has(key) === true) return undefined
       else first ??= own
     }
   }
 
   async entries(options: ReadOptions = {}): Promise<readonly ImageEntry[]> {
-    const made = new Map<LayerNode, ImageNode>()
+    const made = new Map<LayerNode, ImageNode | undefined>()
     for (;;) {
       const waits: Wait[] = []
       const entries = this.#list(made, waits)
@@ -126,8 +134,8 @@ export class MergedDirectory implements ImageNode {
     return this.#list(new Map(), [])
   }
 
-  /** All entries, those of `made` as it has them. Undefined: `waits` are to be waited for first. */
-  #list(made: Map<LayerNode, ImageNode>, waits: Wait[]): readonly Listed[] | undefined {
+  /** All entries, those of `made` as it has them (undefined: not at all). Undefined: `waits` are to be waited for first. */
+  #list(made: Map<LayerNode, ImageNode | undefined>, waits: Wait[]): readonly Listed[] | undefined {
     const { isAtRest } = this.#view
     const entries: Listed[] = []
     /** Names that the layers so far have or hide. */
@@ -163,7 +171,8 @@ export class MergedDirectory implements ImageNode {
         if (known !== undefined) entries.push(new ListedNode(key, known))
         else {
           settled.add(key)
-          waits.push(async (options) => made.set(node, await this.#countedNodeOf(key, begin, options)))
+          if (!made.has(node))
+            waits.push(async (options) => made.set(node, await this.#shownNodeOf(key, begin, options)))
         }
       }
       for (const key of part.node.whiteouts ?? []) settled.add(key)
@@ -181,9 +190,15 @@ export class MergedDirectory implements ImageNode {
     await this.#parts.get(Infinity, options)
   }
 
-  async #countedNodeOf(key: string, begin: FirstPart, options: ReadOptions): Promise<ImageNode> {
+  async #shownNodeOf(key: string, begin: FirstPart, options: ReadOptions): Promise<ImageNode | undefined> {
+    const node = await this.#countedNodeOf(key, begin, options)
+    if (node === undefined) this.#view.leaveOut(begin.part.node, begin.part.layerIndex)
+    return node
+  }
+
+  async #countedNodeOf(key: string, begin: FirstPart, options: ReadOptions): Promise<ImageNode | undefined> {
     const node = await this.#nodeOf(key, begin, options)
-    await this.#view.countLinks(node)
+    if (node !== undefined) await this.#view.countLinks(node)
     return node
   }
 
@@ -200,7 +215,8 @@ export class MergedDirectory implements ImageNode {
         const begin = shownBegin(firsts, key, { k, part: { ...part, node: found } })
         if (begin === undefined) continue
         settled.add(key)
-        yield new ListedNode(key, await this.#countedNodeOf(key, begin, options))
+        const node = await this.#shownNodeOf(key, begin, options)
+        if (node !== undefined) yield new ListedNode(key, node)
       }
       if (!(await this.#parts.isSettled(part, '', undefined, options))) {
         k = -1
@@ -209,7 +225,8 @@ export class MergedDirectory implements ImageNode {
     }
   }
 
-  async #nodeOf(key: string, begin: FirstPart, options: ReadOptions): Promise<ImageNode> {
+  /** Undefined: a hard link that leads nowhere. */
+  async #nodeOf(key: string, begin: FirstPart, options: ReadOptions): Promise<ImageNode | undefined> {
     const { node, layerIndex } = begin.part
     if (node.unresolvedLink !== undefined) return this.#view.resolveLink(node, layerIndex, options)
     if (node.children === undefined) return this.#view.fileOf(node, layerIndex)

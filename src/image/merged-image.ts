@@ -8,6 +8,7 @@ import type { ReadOptions } from '../util/abort.js'
 import type { Lazy } from '../util/lazy.js'
 import type { Image, ImageNode } from './image.js'
 import { MergedView } from './merged-view.js'
+import type { Logger } from '../util/log.js'
 
 export interface MergedImageOptions {
   readonly reference: Reference
@@ -17,6 +18,7 @@ export interface MergedImageOptions {
   readonly config: Lazy<ImageConfig>
   /** Whether a file that a layer lay in has changed or gone. */
   readonly isGone: () => boolean
+  readonly log?: Logger
 }
 
 /** An image in a registry, its layers merged base to top. */
@@ -35,7 +37,7 @@ export class MergedImage implements Image {
     this.#layers = options.layers
     this.#config = options.config
     this.#isGone = options.isGone
-    this.root = new MergedView(options.layers).root
+    this.root = new MergedView(options.layers, options.log).root
   }
 
   get platform(): string | undefined {

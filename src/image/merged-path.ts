@@ -1,5 +1,5 @@
 import type { ReadOptions } from '../util/abort.js'
-import type { ImageNode } from './image.js'
+import { MergedDirectory } from './merged-directory.js'
 
 /** As Linux follows them in one path. */
 const maximumLinks = 40
@@ -9,7 +9,7 @@ const maximumSteps = 10_000
 export interface FoundDirectory {
   /** Latin-1, without symbolic links. */
   readonly path: readonly string[]
-  readonly node: ImageNode
+  readonly node: MergedDirectory
 }
 
 /**
@@ -17,7 +17,7 @@ export interface FoundDirectory {
  * is told of every symbolic link that is followed.
  */
 export async function followPath(
-  root: ImageNode,
+  root: MergedDirectory,
   path: readonly string[],
   options: ReadOptions,
   onLink?: (path: readonly string[], target: Buffer) => void,
@@ -34,12 +34,11 @@ export async function followPath(
       if (names.pop() !== undefined) nodes.pop()
       continue
     }
-    const node = await nodes.at(-1)?.lookup(Buffer.from(name, 'latin1'), options)
-    const type = node?.attributes.type
-    if (node !== undefined && type === 'directory') {
+    const node = await nodes.at(-1)?.find(name, options)
+    if (node instanceof MergedDirectory) {
       nodes.push(node)
       names.push(name)
-    } else if (node !== undefined && type === 'symlink' && ++links <= maximumLinks) {
+    } else if (node?.type === 'symlink' && ++links <= maximumLinks) {
       onLink?.([...names, name], node.linkName)
       const target = node.linkName.toString('latin1').split('/')
       if (target[0] === '') nodes.length = 1
@@ -47,5 +46,5 @@ export async function followPath(
       todo.push(...target.reverse())
     } else return undefined
   }
-  return { path: names, node: nodes.at(-1) as ImageNode }
+  return { path: names, node: nodes.at(-1) as MergedDirectory }
 }

@@ -5,6 +5,7 @@ import type { TreeMembers } from '../layer/tree-members.js'
 import type { LayerNode } from '../layer/tree-node.js'
 import type { ReadOptions } from '../util/abort.js'
 import { RegistryFsError } from '../util/errors.js'
+import { silentLogger, type Logger } from '../util/log.js'
 import { EffectiveTrees } from './effective-trees.js'
 import type { ImageNode } from './image.js'
 import { LayerFiles } from './layer-files.js'
@@ -12,13 +13,16 @@ import { LinkCounts } from './link-counts.js'
 import { MergedDirectory } from './merged-directory.js'
 import type { MergedFile } from './merged-file.js'
 import { followPath } from './merged-path.js'
+import { LeftOut } from './left-out.js'
 
 /** What the views of an image's layers have in common. */
 interface Shared {
-  readonly files: WeakMap<MemberTable, LayerFiles>
+  /** By the position of the layer, for an image may have the same layer twice. */
+  readonly files: readonly WeakMap<MemberTable, LayerFiles>[]
   /** Views of the layers below each one. */
   readonly lower: Map<number, MergedView>
   readonly trees: EffectiveTrees
+  readonly leftOut: LeftOut
 }
 
 export interface LinkTarget {
@@ -47,10 +51,15 @@ export class MergedView {
   /** Only of the whole image. */
   readonly #linkCounts: LinkCounts | undefined
 
-  constructor(layers: readonly Layer[], shared?: Shared) {
+  constructor(layers: readonly Layer[], log: Logger = silentLogger, shared?: Shared) {
     this.layers = layers
     this.isWhole = shared === undefined
-    this.#shared = shared ?? { files: new WeakMap(), lower: new Map(), trees: new EffectiveTrees(this) }
+    this.#shared = shared ?? {
+      files: layers.map(() => new WeakMap()),
+      lower: new Map(),
+      trees: new EffectiveTrees(this),
+      leftOut: new LeftOut(log),
+    }
     this.#linkCounts = shared === undefined && layers.length > 1 ? new LinkCounts(this) : undefined
     this.root = new MergedDirectory(this)
   }
@@ -70,11 +79,11 @@ export class MergedView {
 
   /** Of one layer, for as long as it has the same members. */
   filesOf(members: TreeMembers, layerIndex: number): LayerFiles {
-    const { files } = this.#shared
-    let found = files.get(members.table)
+    const files = this.#shared.files[layerIndex]
+    let found = files?.get(members.table)
     if (found === undefined) {
       found = new LayerFiles(this.layers[layerIndex] as Layer, layerIndex, members)
-      files.set(members.table, found)
+      files?.set(members.table, found)
     }
     found.takeTree(members)
     return found
@@ -85,7 +94,7 @@ export class MergedView {
     const { lower } = this.#shared
     let view = lower.get(layerIndex)
     if (view === undefined) {
-      view = new MergedView(this.layers.slice(0, layerIndex), this.#shared)
+      view = new MergedView(this.layers.slice(0, layerIndex), undefined, this.#shared)
       lower.set(layerIndex, view)
     }
     return view
@@ -147,17 +156,28 @@ export class MergedView {
 
   /**
    * What a hard link whose target its own layer does not have stands for: that path in the layers below it, behind
-   * symbolic links too; one at its end is itself the target.
+   * symbolic links too; one at its end is itself the target. Undefined: nothing, and no runtime could unpack it.
    */
-  async resolveLink(link: LayerNode, layerIndex: number, options: ReadOptions): Promise<ImageNode> {
-    const target = link.unresolvedLink ?? []
-    const found = await this.findLinkTarget(target, layerIndex, options)
-    if (found !== undefined) return found.node
-    throw new RegistryFsError(
-      'CORRUPT',
-      `a hard link to ${JSON.stringify(target.join('/'))}, which no layer below has`,
-      { layer: this.layers[layerIndex]?.descriptor.digest, offset: link.member?.headerOffset },
-    )
+  async resolveLink(
+    link: LayerNode,
+    layerIndex: number,
+    options: ReadOptions,
+  ): Promise<ImageNode | undefined> {
+    return (await this.findLinkTarget(link.unresolvedLink ?? [], layerIndex, options))?.node
+  }
+
+  /** Why a hard link is nothing that can be looked up. */
+  danglingLink(link: LayerNode, layerIndex: number): RegistryFsError {
+    return new RegistryFsError('CORRUPT', whyDangling(link), {
+      layer: this.layers[layerIndex]?.descriptor.digest,
+      offset: link.member?.headerOffset,
+    })
+  }
+
+  /** A listing is without such a link. */
+  leaveOut(link: LayerNode, layerIndex: number): void {
+    const layer = this.layers[layerIndex]?.descriptor.digest
+    if (link.member !== undefined) this.#shared.leftOut.add(link.member, whyDangling(link), layer)
   }
 
   async findLinkTarget(
@@ -167,8 +187,12 @@ export class MergedView {
   ): Promise<LinkTarget | undefined> {
     const parent = await followPath(this.below(layerIndex).root, target.slice(0, -1), options)
     const name = target.at(-1) ?? ''
-    const node = await parent?.node.lookup(Buffer.from(name, 'latin1'), options)
-    if (parent === undefined || node === undefined || node.attributes.type === 'directory') return undefined
+    const node = await parent?.node.find(name, options)
+    if (parent === undefined || node === undefined || node instanceof MergedDirectory) return undefined
     return { node, path: [...parent.path, name].join('/') }
   }
+}
+
+function whyDangling({ unresolvedLink }: LayerNode): string {
+  return `a hard link to ${JSON.stringify(unresolvedLink?.join('/'))}, which no layer below has`
 }

@@ -121,6 +121,11 @@ test('links in circles and paths ten thousand deep cost nothing but themselves',
     const reason = `a hard link to \\\\"${target}\\\\", which no layer below has \\(image \\S+, layer \\S+, offset \\d+\\)`
     assert.match(mount.log(), new RegExp(reason), name)
   }
+  assert.equal(await output('ls', root), 'deep\nfine\nfro\ns\nto\n')
+  assert.match(
+    mount.log(),
+    /a member is not shown: \\"h\\" is a hard link to \\"h\\", which no layer below has/,
+  )
   assert.match(mount.log(), /a path of more than 4095 bytes/)
   assert.match(mount.log(), /behind too many symbolic links/)
   const deep = await output('sh', '-c', `cd ${root}/deep; for i in $(seq 2000); do cd -P ./d; done; cat f`)
