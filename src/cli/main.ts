@@ -37,7 +37,13 @@ Exit status: 0 well, 1 other failure, 2 usage, 3 not found, 4 no permission, 5 r
   for (const load of named === undefined ? commands.values() : [named])
     program.addCommand((await load()).exitOverride().configureOutput({ writeOut: collectHelp }))
   const [first, topic] = argv.slice(2)
-  if (first === 'help' && topic !== undefined && topic !== 'help' && !topic.startsWith('-') && !commands.has(topic))
+  if (
+    first === 'help' &&
+    topic !== undefined &&
+    topic !== 'help' &&
+    !topic.startsWith('-') &&
+    !commands.has(topic)
+  )
     program.error(`error: unknown command '${topic}'`)
   await program.parseAsync(argv)
 }
