@@ -204,7 +204,7 @@ test('index runs the first pass ahead of time, once', options, async (t) => {
   const indexed = stdoutOf(await registryfs(setup, 'index', setup.reference))
   assert.match(
     indexed,
-    /^127\.0\.0\.1:\d+\/disk:v1: 1 layer, \S+ MiB compressed, \S+ MiB of tar, index \S+ \w+, /,
+    /^127\.0\.0\.1:\d+\/disk:v1: 1 layer, \S+ MiB of blobs, \S+ MiB of tar, index \S+ \w+, /,
   )
   const after = JSON.parse(
     stdoutOf(await registryfs(setup, 'inspect', '--json', setup.reference)),
