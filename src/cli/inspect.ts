@@ -106,7 +106,7 @@ async function printMember(
 ): Promise<void> {
   const node = await resolvePath(image, path, { signal })
   if (node.attributes.type !== 'file')
-    throw new RegistryFsError('INVALID', `${path} is a ${node.attributes.type}, not a file`)
+    throw new RegistryFsError('NOT_A_FILE', `${path} is a ${node.attributes.type}, not a file`)
   const { localPlaceOf } = await import('../image/local-place.js')
   try {
     const place = await localPlaceOf(
