@@ -25,8 +25,8 @@ async function main(argv: readonly string[]): Promise<void> {
     .addHelpText(
       'after',
       `
-References: [registry/]repository[:tag][@digest], and images on this machine: oci:DIR[:ref], oci-archive:FILE[:ref],
-docker-archive:FILE[:tag], dir:DIR, containers-storage:[[ROOT]]name.
+References: [registry/]repository[:tag][@digest], and images on this machine, but for doctor: oci:DIR[:ref],
+oci-archive:FILE[:ref], docker-archive:FILE[:tag], dir:DIR, containers-storage:[[ROOT]]name.
 
 Exit status: 0 well, 1 other failure, 2 usage, 3 not found, 4 no permission, 5 registry unavailable,
 6 bad data (digest, gzip, tar), 7 not supported, 8 this host is not ready, 130 interrupted.`,
