@@ -32,6 +32,7 @@ export interface FilePlace {
 interface Unit {
   readonly digest: Digest
   readonly index: number
+  /** Of the file. */
   readonly bytes: number
 }
 
@@ -220,7 +221,7 @@ export class DiskChunkStore {
     this.#units.set(key, unit)
     this.#touched.set(key, usedAtMs)
     this.#usedBytes += unit.bytes
-    this.#bytesOf.set(unit.digest, this.bytesOf(unit.digest) + unit.bytes)
+    this.#bytesOf.set(unit.digest, this.bytesOf(unit.digest) + contentBytes(unit))
   }
 
   #forget(key: string): Unit | undefined {
@@ -229,7 +230,7 @@ export class DiskChunkStore {
     this.#units.delete(key)
     this.#touched.delete(key)
     this.#usedBytes -= unit.bytes
-    const left = this.bytesOf(unit.digest) - unit.bytes
+    const left = this.bytesOf(unit.digest) - contentBytes(unit)
     if (left > 0) this.#bytesOf.set(unit.digest, left)
     else this.#bytesOf.delete(unit.digest)
     return unit
@@ -293,6 +294,10 @@ async function readUnit(path: string, bytes: number): Promise<Buffer | undefined
   } finally {
     await handle.close()
   }
+}
+
+function contentBytes({ bytes }: Unit): number {
+  return Math.max(0, bytes - unitHeaderBytes)
 }
 
 /** Resolves to how much of `target` the file had from `offset`. */

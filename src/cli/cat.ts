@@ -34,7 +34,7 @@ Example:
       if (node.attributes.type === 'directory')
         throw new RegistryFsError('IS_A_DIRECTORY', `${path} is a directory`)
       if (node.attributes.type !== 'file')
-        throw new RegistryFsError('INVALID', `${path} is a ${node.attributes.type}, not a file`)
+        throw new RegistryFsError('NOT_A_FILE', `${path} is a ${node.attributes.type}, not a file`)
       const source = node.open()
       const end =
         flags.offset + clampLength(source.size, flags.offset, flags.length ?? Number.MAX_SAFE_INTEGER)

@@ -152,8 +152,14 @@ export async function withCore(
     const parse = (text: string): Reference =>
       parseLocalReference(text) ?? parseReference(text, { defaultHost: config.defaultHost })
     const { images } = core
+    let { readOnlyReason } = core
+    // Who only reads is used to another process that writes there, and where there is a log it has said so.
+    if (readOnlyReason?.includes('in use by another') === true || hasLog(flags)) readOnlyReason = undefined
     const openImage: CommandCore['openImage'] = async (reference, options) => {
       const parsed = typeof reference === 'string' ? parse(reference) : reference
+      if (readOnlyReason !== undefined)
+        process.stderr.write(`registryfs: nothing new is cached: ${readOnlyReason}\n`)
+      readOnlyReason = undefined
       const image = await images.open(parsed, options)
       // Two tags of one image are two names of it.
       opened = formatReference(parsed)
@@ -167,6 +173,10 @@ export async function withCore(
     await core?.close()
     process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop)
   }
+}
+
+function hasLog({ logLevel }: CoreFlags): boolean {
+  return logLevel !== 'silent' && logLevel !== 'error'
 }
 
 function tellUnchecked({ reference, reason, since }: UncheckedTag): void {

@@ -12,7 +12,7 @@ interface DoctorFlags extends CoreFlags {
 export function doctorCommand(): Command {
   const command = new Command('doctor')
     .description(
-      'say whether this host, and a registry, are ready: each line ok, warn or fail, with what to do',
+      'say whether this host, and a registry, are ready: each line ok, info, warn or fail, with what to do',
     )
     .argument('[reference]', 'an image to try: [registry/]repository[:tag][@digest]')
     .option('--json', 'as one JSON object')
@@ -31,7 +31,10 @@ async function diagnose(text: string | undefined, flags: DoctorFlags): Promise<v
   const reference = text === undefined ? undefined : parseReference(text, { defaultHost: config.defaultHost })
   let written = Promise.resolve()
   const findings = new Findings((finding) => {
-    if (flags.json !== true) written = written.then(async () => writeOut(lineOf(finding)))
+    if (flags.json === true) return
+    written = written.then(async () => writeOut(lineOf(finding)))
+    // Told below; until then it must not count as unhandled.
+    written.catch(() => undefined)
   })
   const { checkHost } = await import('./doctor/host-checks.js')
   await checkHost(config, findings)

@@ -32,6 +32,7 @@ const byErrorCode: Readonly<Record<ErrorCode, number>> = {
   ABORTED: exitCodes.interrupted,
   NOT_A_DIRECTORY: exitCodes.failure,
   IS_A_DIRECTORY: exitCodes.failure,
+  NOT_A_FILE: exitCodes.failure,
   BAD_HANDLE: exitCodes.failure,
   INVALID: exitCodes.usage,
   NO_ATTRIBUTE: exitCodes.failure,

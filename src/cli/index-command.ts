@@ -43,6 +43,7 @@ Example:
 /** HOST when an index could not be kept. */
 async function indexImage(core: CommandCore, image: Image, signal: AbortSignal): Promise<void> {
   const name = formatReference(image.reference)
+  const before = new Set((await image.layerStatus()).filter(isIndexed).map(({ digest }) => digest))
   const progress = await startProgress(name)
   const timer = setInterval(() => {
     const show = (layers: readonly LayerStatus[]): void => {
@@ -71,15 +72,34 @@ async function indexImage(core: CommandCore, image: Image, signal: AbortSignal):
   const tarBytes = layers.reduce((sum, layer) => sum + layer.frontierUncompressed, 0)
   const seconds = (performance.now() - started) / 1000
   await writeOut(
-    `${name}: ${String(layers.length)} ${layers.length === 1 ? 'layer' : 'layers'}, ${formatBytes(total(image))} compressed, ` +
+    `${name}: ${String(layers.length)} ${layers.length === 1 ? 'layer' : 'layers'}, ${formatBytes(total(image))} of blobs, ` +
       `${formatBytes(tarBytes)} of tar, index ${formatBytes(indexBytes)}, ${seconds.toFixed(2)} s\n`,
   )
-  const fetched = layers.filter(({ indexBytes }) => image.reference.transport === undefined && indexBytes > 0)
-  const missing = fetched.reduce((sum, layer) => sum + Math.max(0, layer.size - layer.cachedBytes), 0)
-  if (missing === 0) return
+  if (image.reference.transport !== undefined) return
+  const indexed = layers.filter(isIndexed)
+  const unfetched = missingBytes(indexed.filter(({ digest }) => before.has(digest)))
+  if (unfetched > 0)
+    tell(
+      `${name}: ${formatBytes(unfetched)} of its chunks are not cached: the index was there already, who reads fetches them`,
+    )
+  const unkept = missingBytes(indexed.filter(({ digest }) => !before.has(digest)))
+  if (unkept === 0) return
   const { cache } = await core.status()
   const reason = cache.diskError ?? 'there was no room for them (--cache-size)'
-  process.stderr.write(`registryfs: ${name}: ${formatBytes(missing)} of its chunks are not kept: ${reason}\n`)
+  tell(`${name}: ${formatBytes(unkept)} of its chunks are not kept: ${reason}`)
+}
+
+function isIndexed({ indexBytes }: LayerStatus): boolean {
+  return indexBytes > 0
+}
+
+/** Of the compressed ones, those that are not in the disk cache. */
+function missingBytes(layers: readonly LayerStatus[]): number {
+  return layers.reduce((sum, layer) => sum + Math.max(0, layer.size - layer.cachedBytes), 0)
+}
+
+function tell(line: string): void {
+  process.stderr.write(`registryfs: ${line}\n`)
 }
 
 function total(image: Image): number {

@@ -3,14 +3,16 @@ import type { Image } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
 import { RegistryFsError } from '../util/errors.js'
 import { formatBytes } from '../util/range.js'
+import { checkQcow2 } from './check-qcow2.js'
 import { coreOptions, withCore, type CommandCore, type CoreFlags } from './core-options.js'
 import { writeOut } from './output.js'
-import { qemuJson } from './qemu-json.js'
+import { qemuFormats, qemuJson, type QemuFormat } from './qemu-json.js'
 import { resolvePath } from './resolve-path.js'
 
 interface InspectFlags extends CoreFlags {
   readonly json?: boolean
   readonly member?: string
+  readonly format: QemuFormat
 }
 
 export function inspectCommand(): Command {
@@ -22,21 +24,31 @@ export function inspectCommand(): Command {
     .addOption(new Option('--json', 'as one JSON object').conflicts('member'))
     .option(
       '--member <path>',
-      "print the json: argument by which qemu-img reads this file of a local image by itself, at the file's offset in the layer",
+      "print the json: argument by which qemu-img reads this file of a local image by itself: the file's bytes as they are, at its offset in the layer",
+    )
+    .addOption(
+      new Option(
+        '--format <format>',
+        'of the disk that --member names; qcow2: the argument is the disk in it',
+      )
+        .choices(qemuFormats)
+        .default('raw'),
     )
     .addHelpText(
       'after',
       `
-A member has such an argument where its layer is a local file that is not compressed, and in containers-storage.
+A member has such an argument where its layer is a local file that is not compressed, and in containers-storage. qemu never guesses what is in the
+file: by the default argument it is a raw disk, so qemu-img convert of a qcow2 gives the qcow2 file again. With --format qcow2 it is the disk in it;
+a qcow2 that names another file (backing file, external data file) is refused, for that could be any file of this machine.
 
 Example:
-  qemu-img info "$(registryfs inspect --member disk/downloaded docker-archive:disk.tar)"`,
+  qemu-img info "$(registryfs inspect --member disk/downloaded --format qcow2 docker-archive:disk.tar)"`,
     )
   return coreOptions(command).action(async (reference: string, flags: InspectFlags) =>
     withCore(flags, async (core, signal) => {
       const image = await core.openImage(reference, { signal })
       if (flags.member !== undefined) {
-        await printMember(core, image, flags.member, signal)
+        await printMember(core, image, flags.member, flags.format, signal)
         return
       }
       const layers = await image.layerStatus()
@@ -66,7 +78,7 @@ Example:
         const index =
           layer.indexBytes === 0
             ? 'no index'
-            : `index ${formatBytes(layer.indexBytes)}, ${String(layer.seekPoints)} seek points, ${String(layer.members)} members`
+            : `index ${formatBytes(layer.indexBytes)}, ${counted(layer.seekPoints, 'seek point')}, ${counted(layer.members, 'member')}`
         const tar = layer.state === 'ready' ? `, ${formatBytes(layer.frontierUncompressed)} of tar` : ''
         await writeOut(
           `\n  ${layer.digest}\n` +
@@ -81,15 +93,20 @@ Example:
   )
 }
 
+function counted(count: number, what: string): string {
+  return `${String(count)} ${what}${count === 1 ? '' : 's'}`
+}
+
 async function printMember(
   core: CommandCore,
   image: Image,
   path: string,
+  format: QemuFormat,
   signal: AbortSignal,
 ): Promise<void> {
   const node = await resolvePath(image, path, { signal })
   if (node.attributes.type !== 'file')
-    throw new RegistryFsError('INVALID', `${path} is a ${node.attributes.type}, not a file`)
+    throw new RegistryFsError('NOT_A_FILE', `${path} is a ${node.attributes.type}, not a file`)
   const { localPlaceOf } = await import('../image/local-place.js')
   try {
     const place = await localPlaceOf(
@@ -98,7 +115,8 @@ async function printMember(
       async (reference, descriptor) => core.locate(reference, descriptor),
       { signal },
     )
-    await writeOut(`${qemuJson(place)}\n`)
+    if (format === 'qcow2') await checkQcow2(node.open(), { signal })
+    await writeOut(`${qemuJson(place, format)}\n`)
   } catch (error) {
     throw error instanceof RegistryFsError
       ? new RegistryFsError(error.code, `${path}: no argument for qemu-img: ${error.message}`)

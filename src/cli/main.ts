@@ -5,6 +5,7 @@ import { version } from '../util/version.js'
 import { commands } from './commands.js'
 import { exitCodes } from './exit-code.js'
 import { isMountHelperCall, runMountHelper } from './mount-helper.js'
+import { writeOut } from './output.js'
 import { reportFailure } from './report-failure.js'
 
 /** To Node SIGUSR1 means that anybody on this machine may debug us; for the others no listener means death. */
@@ -24,23 +25,41 @@ async function main(argv: readonly string[]): Promise<void> {
     .addHelpText(
       'after',
       `
-References: [registry/]repository[:tag][@digest], and images on this machine: oci:DIR[:ref], oci-archive:FILE[:ref],
-docker-archive:FILE[:tag], dir:DIR, containers-storage:[[ROOT]]name.
+References: [registry/]repository[:tag][@digest], and images on this machine, but for doctor: oci:DIR[:ref],
+oci-archive:FILE[:ref], docker-archive:FILE[:tag], dir:DIR, containers-storage:[[ROOT]]name.
 
 Exit status: 0 well, 1 other failure, 2 usage, 3 not found, 4 no permission, 5 registry unavailable,
 6 bad data (digest, gzip, tar), 7 not supported, 8 this host is not ready, 130 interrupted.`,
     )
-  program.exitOverride()
+  program.exitOverride().configureOutput({ writeOut: collectHelp })
   const named = commands.get(argv[2] ?? '')
   // All of them for help, and for whoever mistypes one.
   for (const load of named === undefined ? commands.values() : [named])
-    program.addCommand((await load()).exitOverride())
+    program.addCommand((await load()).exitOverride().configureOutput({ writeOut: collectHelp }))
+  const [first, topic] = argv.slice(2)
+  if (
+    first === 'help' &&
+    topic !== undefined &&
+    topic !== 'help' &&
+    !topic.startsWith('-') &&
+    !commands.has(topic)
+  )
+    program.error(`error: unknown command '${topic}'`)
   await program.parseAsync(argv)
 }
 
-main(process.argv).catch((error: unknown) => {
-  // commander has printed its message, and help is no failure.
-  if (error instanceof CommanderError)
+/** commander hears nothing of what becomes of its output. */
+let help = ''
+
+function collectHelp(text: string): void {
+  help += text
+}
+
+main(process.argv)
+  .catch(async (error: unknown) => {
+    if (!(error instanceof CommanderError)) throw error
+    // commander has printed its message, and help is no failure.
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
-  else reportFailure(error)
-})
+    if (help !== '') await writeOut(help)
+  })
+  .catch(reportFailure)

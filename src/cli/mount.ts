@@ -52,10 +52,13 @@ Examples:
   /etc/fstab: registryfs /mnt/registry fuse.registryfs ro,allow_other,_netdev,log_file=/var/log/registryfs.log 0 0`,
     )
     .action(async (mountPoint: string, images: readonly string[], _flags: MountFlags, command: Command) => {
+      let flags: MountFlags = command.opts()
       try {
-        await mount(mountPoint, images, withListedOptions(command), args)
+        const request = withListedOptions(command)
+        flags = request.flags
+        await mount(mountPoint, images, request, args)
       } catch (error) {
-        await fail(error)
+        await fail(error, flags)
       }
     })
 }
@@ -189,8 +192,14 @@ async function mount(
   process.exit(exitCodes.ok)
 }
 
-async function fail(error: unknown): Promise<never> {
-  if (isDaemonChild()) await reportFailed(error)
+async function fail(error: unknown, flags: MountFlags): Promise<never> {
+  if (isDaemonChild()) {
+    await reportFailed(error)
+    // Its stderr is the log, which may be one of JSON.
+    const log = await createLogger({ level: flags.logLevel, format: flags.logFormat, file: 2 })
+    log.error(error instanceof RegistryFsError ? {} : { err: error }, describeError(error))
+    process.exit(exitCodeOf(error))
+  }
   if (error instanceof DaemonFailure) {
     process.stderr.write(`registryfs: ${error.message}\n`)
     process.exit(error.exitCode)

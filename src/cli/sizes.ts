@@ -8,6 +8,7 @@ export function parseSize(text: string): number {
   const bytes = Math.floor(
     Number(match?.[1]) * factors[(match?.[2]?.toUpperCase() ?? '') as keyof typeof factors],
   )
+  if (bytes > Number.MAX_SAFE_INTEGER) throw new InvalidArgumentError('that is too large: 8191T at most.')
   if (!Number.isSafeInteger(bytes))
     throw new InvalidArgumentError('give bytes, or a number with K, M, G or T.')
   return bytes

@@ -22,6 +22,7 @@ const errnoByCode: Readonly<Record<ErrorCode, number>> = {
   ABORTED: errno.EINTR,
   NOT_A_DIRECTORY: errno.ENOTDIR,
   IS_A_DIRECTORY: errno.EISDIR,
+  NOT_A_FILE: errno.EINVAL,
   BAD_HANDLE: errno.EBADF,
   INVALID: errno.EINVAL,
   NO_ATTRIBUTE: errno.ENODATA,

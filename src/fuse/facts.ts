@@ -5,6 +5,16 @@ import { RegistryFsError } from '../util/errors.js'
 
 export const factPrefix = 'user.registryfs.'
 
+/** As listxattr(2) shows them: none where the kernel would refuse them, which lets user.* be of files and directories only (xattr(7)). */
+export async function factNames(
+  tree: Tree,
+  node: TreeNode,
+  options: ReadOptions,
+): Promise<readonly string[]> {
+  if (node.type !== 'file' && node.type !== 'directory') return []
+  return [...(await explainNode(tree, node, options)).keys()].map((name) => factPrefix + name)
+}
+
 /** What a node says about itself, and its last error; also when it can say no more because of that error. */
 export async function explainNode(tree: Tree, node: TreeNode, options: ReadOptions): Promise<Facts> {
   const facts = new Map<string, string>()

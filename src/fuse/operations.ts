@@ -24,7 +24,7 @@ import type {
   LookupResult,
 } from './binding.js'
 import { withProgressDeadline } from './deadline.js'
-import { explainNode, factPrefix } from './facts.js'
+import { explainNode, factNames, factPrefix } from './facts.js'
 import { HandleTable } from './handles.js'
 import { OpenDirectory } from './open-directory.js'
 import { RequestCounts } from './request-counts.js'
@@ -308,14 +308,14 @@ export class TreeOperations implements FuseOperations {
   async listxattr(inode: Inode, options?: ReadOptions): Promise<readonly string[]> {
     const node = this.#inodes.get(inode)
     return this.#run('listxattr', node, options, async (signal) => {
-      const facts = await explainNode(this.#tree, node, { signal })
+      const facts = await factNames(this.#tree, node, { signal })
       const own = await node.resolve({ signal }).then(
         (resolved) => [...resolved.xattrs.keys()],
         // The reason is among the facts.
         () => [],
       )
       const shown = own.filter((name) => !name.startsWith(factPrefix))
-      return [...[...facts.keys()].map((fact) => factPrefix + fact), ...shown]
+      return [...facts, ...shown]
     })
   }
 

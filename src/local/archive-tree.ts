@@ -39,7 +39,7 @@ export class ArchiveTree implements FileTree {
     } catch (error) {
       if (!hasCode(error, 'CORRUPT', 'UNSUPPORTED') || !(error instanceof RegistryFsError)) throw error
       const reason = hasCode(error, 'UNSUPPORTED') ? 'it is not a tar archive' : error.describe()
-      throw new RegistryFsError(error.code, `${file.path}: ${reason}`)
+      throw new RegistryFsError('CORRUPT', `${file.path}: ${reason}`)
     }
     return new ArchiveTree(file, members)
   }

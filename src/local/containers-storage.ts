@@ -198,6 +198,8 @@ export class ContainersStorage implements ImageSource {
       const store = { root, driver, tree }
       return [{ store, images: (await readList(store, list)).flatMap(storedImage) }]
     }
+    // Throws where there is no such directory.
+    await SafeDirectory.root(this.handles, root).stat()
     throw new RegistryFsError(
       'UNSUPPORTED',
       `${placeOf(root)}: no store: neither ${drivers.map((driver) => `${driver}-images/images.json`).join(' nor ')} is in it`,

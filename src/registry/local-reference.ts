@@ -18,6 +18,7 @@ export function parseLocalReference(text: string): Reference | undefined {
   const [, transport, rest = ''] = pattern.exec(text) ?? []
   if (transport === undefined) return undefined
   if (text.length > maxLength || rest.includes('\0')) throw invalid(text, 'it is too long, or no text')
+  if (transport === 'containers-storage' && rest === '') throw invalid(text, 'it names no image')
   const at = rest.lastIndexOf('@')
   const digest = at < 0 ? undefined : tryParseDigest(rest.slice(at + 1))
   const name = digest === undefined ? rest : rest.slice(0, at)

@@ -4,9 +4,11 @@ import { tlsFailure } from './tls/tls-error.js'
 
 /** Says in plain words why there was no answer from `url`; `proxy` is what it was asked through. */
 export function networkError(what: string, url: URL, cause: unknown, proxy?: URL): RegistryFsError {
-  const { code, message } = classify(url, systemCode(cause), cause)
-  // Which of the two a failed connection was to is known to the proxy alone.
-  const way = proxy === undefined ? '' : ` (through the proxy ${proxy.host})`
+  const system = systemCode(cause)
+  // Only the proxy is looked up and connected to; which of the two failed after that is known to the proxy alone.
+  const isOfProxy = proxy !== undefined && (unreachable.has(system) || system === 'ENOTFOUND')
+  const { code, message } = classify(isOfProxy ? proxy : url, system, cause)
+  const way = proxy === undefined ? '' : isOfProxy ? ' (the proxy)' : ` (through the proxy ${proxy.host})`
   return new RegistryFsError(code, `${what}: ${message}${way}`, { cause })
 }
 

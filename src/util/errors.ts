@@ -23,6 +23,8 @@ export const errorCodes = [
   'ABORTED',
   'NOT_A_DIRECTORY',
   'IS_A_DIRECTORY',
+  /** Nor a directory: a fifo, a device. */
+  'NOT_A_FILE',
   'BAD_HANDLE',
   'INVALID',
   'NO_ATTRIBUTE',

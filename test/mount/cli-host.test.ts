@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, chown, mkdir, realpath, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -71,6 +71,17 @@ test('a place that is mounted already', options, async (t) => {
     const again = await registryfs({ cache: `${cache}-2` }, 'mount', ...flags, first.path)
     assertRefused(again, 8, /is already mounted: registryfs umount /)
   }
+  const log = `${cache}.log`
+  const flags = ['--daemon', '--log-file', log, '--log-format', 'json']
+  assertRefused(
+    await registryfs({ cache: `${cache}-2` }, 'mount', ...flags, first.path),
+    8,
+    /already mounted/,
+  )
+  const lines = (await readFile(log, 'utf8')).trim().split('\n')
+  const last = lines.map((line) => JSON.parse(line) as { level: number; msg: string }).at(-1)
+  assert.equal(last?.level, 50)
+  assert.match(last.msg, /is already mounted: registryfs umount /)
   assert.equal(await first.stop(), 0)
 })
 
@@ -144,7 +155,8 @@ test('a cache directory without room for anything', asRoot, async (t) => {
   assert.match(filled.stderr, /No space left/)
   const reference = `${registry.host}/disk:v1`
   const ran = await registryfs({ cache }, 'cat', reference, 'disk/downloaded')
-  assert.deepEqual([ran.code, ran.stderr], [0, ''])
+  assert.equal(ran.code, 0)
+  assert.match(ran.stderr, /^registryfs: nothing new is cached: [^\n]* ENOSPC[^\n]*\n$/)
   const mount = await mountImages(t, { cache, images: [`d=${reference}`] })
   assert.equal(await sha256sum(join(mount.path, 'd/disk/downloaded')), sha256Of(disk))
   assert.equal(await mount.stop(), 0)
@@ -169,7 +181,8 @@ test('an unwritable cache directory costs the persistence, not the mount', asRoo
   assert.doesNotMatch(mount.log(), /"level":50/)
 
   const listed = await registryfs({ cache }, 'ls', reference, 'disk')
-  assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'downloaded\n', ''])
+  assert.deepEqual([listed.code, listed.stdout], [0, 'downloaded\n'])
+  assert.match(listed.stderr, /^registryfs: nothing new is cached: [^\n]+ cannot be used: [^\n]+\n$/)
   assertRefused(
     await registryfs({ cache }, 'index', reference),
     8,
@@ -187,7 +200,14 @@ test('a cache directory that is a file, that cannot be made, or others may write
   for (const name of ['file', 'open', 'file/below', '/proc/registryfs/below']) {
     const cache = resolve(files, name)
     const listed = await registryfs({ cache }, 'ls', reference, 'disk')
-    assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'downloaded\n', ''], name)
+    assert.deepEqual([listed.code, listed.stdout], [0, 'downloaded\n'], name)
+    assert.match(
+      listed.stderr,
+      /^registryfs: nothing new is cached: the cache directory \S+ cannot be used: [^\n]+\n$/,
+    )
+    const logged = await registryfs({ cache }, 'ls', reference, '--log-level', 'warn', '--log-format', 'json')
+    assert.doesNotMatch(logged.stderr, /^registryfs/)
+    assert.match(logged.stderr, /going on without writing to it/)
     assertRefused(await registryfs({ cache }, 'index', reference), 8, /cannot be used/)
   }
 })

@@ -40,7 +40,10 @@ test('a chunk that was saved is loaded, by the next process too', async (t) => {
   assert.deepEqual(await second.load(digest, 7, chunk.length), chunk)
   assert.equal(await second.load(digest, 8, chunk.length), undefined)
   assert.equal(await second.load(other, 7, chunk.length), undefined)
-  assert.equal(second.bytesOf(digest), second.usedBytes)
+  assert.equal(second.bytesOf(digest), chunk.length)
+  assert.equal(first.bytesOf(digest), chunk.length)
+  await second.remove(digest, 7)
+  assert.deepEqual([second.bytesOf(digest), second.usedBytes], [0, 0])
 })
 
 for (const [what, damage] of [

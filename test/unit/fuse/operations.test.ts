@@ -11,7 +11,15 @@ import { Deferred } from '../../../src/util/deferred.js'
 import { hasCode, RegistryFsError, type ErrorCode } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { FakeResidentTable } from '../../support/fake-resident-table.js'
-import { bytesSource, dir, file, MemoryImages, stuckSource, symlink } from '../../support/memory-images.js'
+import {
+  bytesSource,
+  dir,
+  file,
+  MemoryImages,
+  node,
+  stuckSource,
+  symlink,
+} from '../../support/memory-images.js'
 
 const images = (): MemoryImages => {
   const made = new MemoryImages()
@@ -20,6 +28,7 @@ const images = (): MemoryImages => {
     dir({
       hello: file('hello world', { xattrs: { 'user.own': 'mine', 'security.x': 's' } }),
       link: symlink('hello'),
+      fifo: node('fifo'),
       stuck: file(stuckSource(10)),
       broken: file({
         size: 10,
@@ -259,6 +268,12 @@ test("xattrs are the facts and the member's own", async () => {
   assert.equal(operations.peekxattr(inode, 'security.x')?.toString(), 's')
   await assert.rejects(operations.getxattr(inode, 'user.none'), code('NO_ATTRIBUTE'))
   await assert.rejects(operations.getxattr(inode, 'user.registryfs.none'), code('NO_ATTRIBUTE'))
+})
+
+test('what is neither file nor directory lists no facts, which the kernel would refuse there', async () => {
+  const { operations, walk } = setUp()
+  for (const name of ['link', 'fifo'])
+    assert.deepEqual(await operations.listxattr(await walk(`/x/${name}`)), [])
 })
 
 test('an image that cannot be opened still says why', async () => {

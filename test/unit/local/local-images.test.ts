@@ -255,13 +255,14 @@ test('what is no image says so in one line', async (t) => {
     [`oci:${files}/nowhere`, 'NOT_FOUND', /nowhere: there is no such file or directory$/],
     [`oci:${files}/empty`, 'UNSUPPORTED', /is no image: neither oci-layout/],
     [`docker-archive:${files}/unpacked`, 'UNSUPPORTED', /before Docker 1\.10, unpacked: /],
-    [`oci-archive:${files}/text`, 'UNSUPPORTED', /it is not a tar archive$/],
+    [`oci-archive:${files}/text`, 'CORRUPT', /it is not a tar archive$/],
     [`docker-archive:${files}/packed.tar.gz`, 'UNSUPPORTED', /compressed with gzip: decompress it first$/],
     [`docker-archive:${files}/other.tar`, 'UNSUPPORTED', /is no image/],
     [`docker-archive:${files}/cut.tar`, 'CORRUPT', /ends within a member/],
     [`docker-archive:${files}/lost.tar`, 'CORRUPT', /nowhere is not in it$/],
     ['oci:/dev/null', 'UNSUPPORTED', /neither a directory nor an archive$/],
     [`containers-storage:[${files}]x`, 'UNSUPPORTED', /no store/],
+    [`containers-storage:[${files}/nowhere]x`, 'NOT_FOUND', /nowhere: there is no such file or directory$/],
   ] as const) {
     await assert.rejects(openLocal(core, reference), { code, message }, reference)
   }
@@ -360,7 +361,7 @@ test('references to local images are what they are in skopeo', () => {
     ...['', 'containers-storage', '/s', 'debian'],
   ])
   assert.equal(localReference('oci:b').path, join(process.cwd(), 'b'))
-  for (const text of ['oci:', 'dir:', 'oci::x', 'containers-storage:[]x'])
+  for (const text of ['oci:', 'dir:', 'oci::x', 'containers-storage:[]x', 'containers-storage:'])
     assert.throws(() => localReference(text), { code: 'INVALID' }, text)
   for (const text of ['debian:12', 'quay.io/oci:1', 'ocix:/a', 'docker://a'])
     assert.throws(() => localReference(text), /is not local/, text)

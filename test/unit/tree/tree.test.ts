@@ -109,6 +109,13 @@ test('a catalog is listed level by level, a name alone only where it is an image
   assert.equal(images.requests.filter((request) => request === 'catalog r.io').length, 1)
 })
 
+test('a name without a tag is a directory, empty where nothing below it is known', async () => {
+  const tree = treeOf(imagesOf('r.io/a:1'))
+  assert.deepEqual(await names(await find(tree, '/r.io/none')), [])
+  assert.deepEqual(await names(await find(tree, '/r.io/none/deeper')), [])
+  assert.equal(await find(tree, '/r.io/none:1'), undefined)
+})
+
 test('a registry that refuses to say whether there is a latest has a namespace there', async () => {
   const images = imagesOf('quay.io/n/x:1')
   images.fail('quay.io/n:latest', new RegistryFsError('UNAUTHORIZED', 'who are you'))
