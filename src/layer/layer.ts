@@ -1,6 +1,6 @@
 /**
- * One layer of however many images: unread, then read by a first pass (or loaded from its index file), then ready. Whoever needs it first starts it; everyone shares it. While the pass runs a name that was seen is answered and a read below the frontier is served; what is not there yet waits for as long as the pass
- * makes progress (or waits for its turn), and fails with the pass. A pass that failed is tried again by the next one who asks, after a pause.
+ * A layer of however many images: unread, then read by a first pass (or loaded from its index file), then ready. Who needs it first starts the pass, all share it: names that were
+ * seen and bytes below the frontier can be had while it runs, the rest waits as long as it makes progress (or waits for its turn) and fails with it; the next who asks tries again.
  */
 import type { ByteSource, Placed, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
