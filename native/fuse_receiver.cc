@@ -25,8 +25,6 @@ constexpr size_t kBatchBytes = 64 << 10;
 constexpr uint32_t kMaximumReadBytes = 1 << 20;
 // To copy more takes longer than to wake a thread.
 constexpr uint32_t kQuickReadBytes = 128 << 10;
-// Without an eventfd (too many open files) Close is noticed this late.
-constexpr int kLookMs = 50;
 
 // Names that the kernel and ls ask for, of every file: as src/fuse/kernel-constants.ts has them.
 constexpr const char* kQuickPrefixes[] = {"security.", "system.", "trusted."};
@@ -39,7 +37,6 @@ bool IsQuick(const char* name) {
 
 // Of both descriptors. A request wakes one of those who wait for it, not all.
 int MakePoll(int descriptor, int wake) {
-  if (wake < 0) return -1;
   const int made = epoll_create1(EPOLL_CLOEXEC);
   if (made < 0) return -1;
   epoll_event request = {EPOLLIN | EPOLLEXCLUSIVE, {}};
@@ -70,8 +67,7 @@ FuseReceiver::~FuseReceiver() {
 int FuseReceiver::Wait() {
   epoll_event events[2];
   pollfd waiting[] = {{descriptor_, POLLIN, 0}, {wake_, POLLIN, 0}};
-  const int found =
-      poll_ >= 0 ? epoll_wait(poll_, events, 2, -1) : poll(waiting, 2, wake_ < 0 ? kLookMs : -1);
+  const int found = poll_ >= 0 ? epoll_wait(poll_, events, 2, -1) : poll(waiting, 2, -1);
   return found < 0 && errno != EINTR ? errno : 0;
 }
 

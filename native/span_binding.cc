@@ -44,16 +44,11 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   const Argument crc = request.Get("crc32");
   auto job = std::make_unique<Job>();
   const Argument::Bytes input = job->Lend(request.Get("input"));
-  const Argument::Bytes window = job->Lend(request.Get("window"));
   const Argument::Bytes target = job->Lend(arguments[1]);
   SpanJob span;
   span.input = input.data;
   span.inputLength = input.length;
-  span.bit = static_cast<unsigned>(request.Get("bitOffset").Whole());
-  span.atHeader = request.Get("atHeader").Flag();
-  span.window = window.data;
-  span.windowDeflatedLength = window.length;
-  span.windowLength = static_cast<uint32_t>(request.Get("windowLength").Whole());
+  job->ReadStart(request, &span);
   span.skipBytes = request.Get("skipBytes").Whole();
   span.target = target.data;
   span.targetLength = target.length;
@@ -70,6 +65,15 @@ void SpanPool::Submit(const Napi::CallbackInfo& info) {
   }
   job->callback = arguments[2].Keep();
   if (arguments.AreWhole()) Submit(std::move(job));
+}
+
+void SpanPool::Job::ReadStart(const Argument& request, SpanJob* span) {
+  const Argument::Bytes window = Lend(request.Get("window"));
+  span->bit = static_cast<unsigned>(request.Get("bitOffset").Whole());
+  span->atHeader = request.Get("atHeader").Flag();
+  span->window = window.data;
+  span->windowDeflatedLength = window.length;
+  span->windowLength = static_cast<uint32_t>(request.Get("windowLength").Whole());
 }
 
 Argument::Bytes SpanPool::Job::Lend(const Argument& buffer) {

@@ -39,6 +39,8 @@ class SpanPool {
     // Given to the callback in place of null.
     std::vector<double> results;
 
+    // Where the span begins: its bit and its window, which is lent.
+    void ReadStart(const Argument& request, SpanJob* span);
     // A buffer's bytes, there until the job is completed.
     Argument::Bytes Lend(const Argument& buffer);
     // An array of FilePart (native.ts), or undefined; the targets are parts of what is lent.

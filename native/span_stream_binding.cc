@@ -13,13 +13,8 @@ void Begin(SpanPool& pool, const Open& open, const Napi::CallbackInfo& info) {
   Arguments arguments(info);
   const Argument request = arguments[0];
   auto job = std::make_unique<SpanPool::Job>();
-  const Argument::Bytes window = job->Lend(request.Get("window"));
   SpanJob span = {};
-  span.bit = static_cast<unsigned>(request.Get("bitOffset").Whole());
-  span.atHeader = request.Get("atHeader").Flag();
-  span.window = window.data;
-  span.windowDeflatedLength = window.length;
-  span.windowLength = static_cast<uint32_t>(request.Get("windowLength").Whole());
+  job->ReadStart(request, &span);
   span.zlib = request.Get("zlib").Flag();
   job->work = [stream = *open, span](SpanInflater& inflater, SpanPool::Job&) {
     return stream ? stream->Begin(span, inflater) : "the stream is closed";

@@ -40,6 +40,8 @@ export interface Core {
   locate(reference: Reference, descriptor: Descriptor): Promise<FileRange | undefined>
   /** Why the cache directory is only read, or not used at all; undefined when all is well. */
   readonly readOnlyReason: string | undefined
+  /** That is because another process writes to it. */
+  readonly isCacheInUse: boolean
   /** What /.registryfs/status.json shows of everything below the mount. */
   status(): Promise<CoreStatus>
   /** Waits until all that is to be kept of what was fetched is on disk. */
@@ -101,6 +103,9 @@ export async function openCore(config: CoreConfig, log: Logger, resident?: Resid
         : local.blobs.locate(reference, descriptor),
     get readOnlyReason() {
       return directory.readOnlyReason
+    },
+    get isCacheInUse() {
+      return directory.isInUse
     },
     status: async () => ({
       ...(await statusOf(images, registry, memory, disk, directory.readOnlyReason)),

@@ -22,6 +22,7 @@ export class CacheDirectory implements CacheAccess {
   readonly path: string
   readonly #log: Logger
   #hasLock = false
+  #isInUse = false
   #readOnlyReason: string | undefined = 'it was not opened'
 
   private constructor(path: string, log: Logger) {
@@ -40,6 +41,11 @@ export class CacheDirectory implements CacheAccess {
   /** Why nothing may be written; undefined when this process is the writer. */
   get readOnlyReason(): string | undefined {
     return this.#readOnlyReason
+  }
+
+  /** Whether that is because another process writes there, as it may until it ends. */
+  get isInUse(): boolean {
+    return this.#isInUse
   }
 
   get readOnly(): boolean {
@@ -76,7 +82,8 @@ export class CacheDirectory implements CacheAccess {
     await access(path, constants.W_OK)
     const lock = join(path, 'lock')
     this.#hasLock ||= lockFile(lock)
-    if (!this.#hasLock) {
+    this.#isInUse = !this.#hasLock
+    if (this.#isInUse) {
       const owner = (await readFile(lock, 'utf8').catch(() => '')).trim()
       return `the cache directory ${path} is in use by another registryfs${owner === '' ? '' : ` (pid ${owner})`}`
     }

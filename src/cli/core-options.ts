@@ -152,9 +152,8 @@ export async function withCore(
     const parse = (text: string): Reference =>
       parseLocalReference(text) ?? parseReference(text, { defaultHost: config.defaultHost })
     const { images } = core
-    let { readOnlyReason } = core
     // Who only reads is used to another process that writes there, and where there is a log it has said so.
-    if (readOnlyReason?.includes('in use by another') === true || hasLog(flags)) readOnlyReason = undefined
+    let readOnlyReason = core.isCacheInUse || hasLog(flags) ? undefined : core.readOnlyReason
     const openImage: CommandCore['openImage'] = async (reference, options) => {
       const parsed = typeof reference === 'string' ? parse(reference) : reference
       if (readOnlyReason !== undefined)

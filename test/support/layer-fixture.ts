@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { ChunkCache } from '../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../src/blob/memory-cache.js'
 import { Layer } from '../../src/layer/layer.js'
 import type { LayerOptions } from '../../src/layer/layer-options.js'
@@ -10,6 +9,7 @@ import { PassTurns } from '../../src/layer/pass-turns.js'
 import type { Descriptor } from '../../src/registry/descriptor.js'
 import { digestOf, type DiffId } from '../../src/util/digest.js'
 import { silentLogger } from '../../src/util/log.js'
+import { diskChunks } from './disk-chunks.js'
 import { MemoryBlob } from './memory-blob.js'
 import { temporaryDirectory } from './temporary-directory.js'
 
@@ -43,13 +43,7 @@ export async function layerFixture(
   const caches: ChunkCache[] = []
   const open = async (options: Partial<LayerOptions> = {}): Promise<Layer> => {
     for (const before of caches) await before.settle()
-    const disk = new DiskChunkStore({
-      directory: join(directory, 'chunks'),
-      maximumBytes: 1 << 30,
-      freeReserveBytes: 0,
-      readOnly: false,
-      log: silentLogger,
-    })
+    const disk = diskChunks(join(directory, 'chunks'))
     await disk.scan()
     const cache = new ChunkCache(new MemoryCache(128 << 20), disk)
     caches.push(cache)

@@ -103,9 +103,9 @@ function checkLibfuse(findings: Findings): void {
 }
 
 async function checkCache(config: CoreConfig, findings: Findings): Promise<void> {
-  const { path, readOnlyReason } = await CacheDirectory.open(config.cacheDirectory, silentLogger)
+  const { path, readOnlyReason, isInUse } = await CacheDirectory.open(config.cacheDirectory, silentLogger)
   if (readOnlyReason === undefined) findings.ok('cache directory', `${path} can be written to`)
-  else if (readOnlyReason.includes('in use by another'))
+  else if (isInUse)
     findings.warn(
       'cache directory',
       readOnlyReason,

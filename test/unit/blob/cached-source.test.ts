@@ -3,12 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { test, type TestContext } from 'node:test'
 import { CachedSource } from '../../../src/blob/cached-source.js'
 import { ChunkCache, chunkBytes } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { digestOf } from '../../../src/util/digest.js'
 import { chunkSeal } from '../../../src/native.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { MemoryBlob } from '../../support/memory-blob.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
@@ -17,13 +16,7 @@ const digest = digestOf(content)
 
 async function setUp(t: TestContext, memoryBytes = 64 << 20) {
   const directory = await temporaryDirectory(t)
-  const disk = new DiskChunkStore({
-    directory,
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    log: silentLogger,
-  })
+  const disk = diskChunks(directory)
   const blob = new MemoryBlob(content)
   const cache = new ChunkCache(new MemoryCache(memoryBytes), disk)
   t.after(async () => cache.settle())

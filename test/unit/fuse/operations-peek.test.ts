@@ -6,11 +6,10 @@ import type { Images } from '../../../src/image/image.js'
 import { MergedImage, type MergedImageOptions } from '../../../src/image/merged-image.js'
 import { parseReference } from '../../../src/registry/reference.js'
 import { rootInode } from '../../../src/tree/inode-table.js'
-import { Tree } from '../../../src/tree/tree.js'
 import { hasCode } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { aliasTree } from '../../support/alias-tree.js'
 import { layerFixture } from '../../support/layer-fixture.js'
-import { MemoryImages } from '../../support/memory-images.js'
 import { dir, file, symlink, tarOf } from '../../support/tar-of.js'
 
 const plain = { mediaType: 'application/vnd.oci.image.layer.v1.tar' }
@@ -37,14 +36,7 @@ async function setUp(t: TestContext, isProven = true): Promise<SetUp> {
     exists: async () => Promise.resolve(true),
     opened: () => [image],
   }
-  const tree = new Tree({
-    images,
-    registry: new MemoryImages(),
-    status: async () => Promise.resolve({}),
-    defaultHost: 'docker.io',
-    configuredHosts: [],
-    aliases: new Map([['x', reference]]),
-  })
+  const tree = aliasTree(images, 'x', reference)
   const operations = new TreeOperations(tree, { deadlineMs: 60_000, log: silentLogger })
   return { operations, image, top: (await operations.lookup(rootInode, Buffer.from('x'))).inode }
 }

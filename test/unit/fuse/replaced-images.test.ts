@@ -5,7 +5,6 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { ResidentSpans } from '../../../src/blob/resident-spans.js'
 import type { FileHandle, Inode } from '../../../src/fuse/binding.js'
@@ -15,9 +14,11 @@ import { MergedImage, type MergedImageOptions } from '../../../src/image/merged-
 import { parseReference } from '../../../src/registry/reference.js'
 import { BareInodes } from '../../../src/tree/bare-inodes.js'
 import { rootInode } from '../../../src/tree/inode-table.js'
-import { Tree } from '../../../src/tree/tree.js'
+import { type Tree } from '../../../src/tree/tree.js'
 import { hasCode } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { aliasTree } from '../../support/alias-tree.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { FakeResidentTable } from '../../support/fake-resident-table.js'
 import { layerFixture } from '../../support/layer-fixture.js'
 import { dir, file as memoryFile, MemoryImages, type MemoryContents } from '../../support/memory-images.js'
@@ -36,14 +37,7 @@ interface Mounted {
 }
 
 function mount(images: Images, resident?: ResidentSpans): Mounted {
-  const tree = new Tree({
-    images,
-    registry: new MemoryImages(),
-    status: async () => Promise.resolve({}),
-    defaultHost: 'docker.io',
-    configuredHosts: [],
-    aliases: new Map([['alias', reference]]),
-  })
+  const tree = aliasTree(images, 'alias', reference)
   const bare = new BareInodes()
   const operations = new TreeOperations(tree, { deadlineMs: 60_000, log: silentLogger, resident, bare })
   const walk = async (path: string): Promise<Inode> => {
@@ -77,13 +71,7 @@ async function layered(t: TestContext) {
   const fixture = await layerFixture(t, right, gzipSync(right, { level: 1 }))
   const table = new FakeResidentTable()
   const resident = new ResidentSpans(table)
-  const store = new DiskChunkStore({
-    directory: `${fixture.directory}/chunks`,
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    log: silentLogger,
-  })
+  const store = diskChunks(`${fixture.directory}/chunks`)
   const cache = new ChunkCache(new MemoryCache(128 << 20, resident), store)
   const layer = await fixture.open({ cache })
   const options: Partial<MergedImageOptions> = { reference, layers: [layer], isGone: () => false }

@@ -3,7 +3,6 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { DiskDocumentStore } from '../../../src/blob/disk-document-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { ImageStore } from '../../../src/image/image-store.js'
@@ -13,6 +12,7 @@ import { hostPlatform } from '../../../src/registry/platform.js'
 import { parseReference } from '../../../src/registry/reference.js'
 import { RegistryClient } from '../../../src/registry/registry-client.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { FakeRegistry } from '../../support/fake-registry.js'
 import { gzipLayer } from '../../support/images.js'
 import { dir, file, tarOf } from '../../support/tar-of.js'
@@ -29,13 +29,7 @@ async function setUp(t: TestContext, tagTtlMs = 0) {
       platform: hostPlatform(),
       retry: { attempts: 1 },
     })
-    const disk = new DiskChunkStore({
-      directory: join(directory, 'chunks'),
-      maximumBytes: 1 << 30,
-      freeReserveBytes: 0,
-      readOnly: false,
-      log: silentLogger,
-    })
+    const disk = diskChunks(join(directory, 'chunks'))
     const layers = new Layers({
       cache: new ChunkCache(new MemoryCache(1 << 24), disk),
       indexDirectory: join(directory, 'indexes'),

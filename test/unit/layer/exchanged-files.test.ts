@@ -6,13 +6,13 @@ import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { ResidentSpans } from '../../../src/blob/resident-spans.js'
 import type { Layer } from '../../../src/layer/layer.js'
 import { Layers } from '../../../src/layer/layers.js'
 import { digestHex } from '../../../src/util/digest.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { noDiskChunks } from '../../support/disk-chunks.js'
 import { FakeResidentTable } from '../../support/fake-resident-table.js'
 import { layerFixture } from '../../support/layer-fixture.js'
 import { MemoryBlob } from '../../support/memory-blob.js'
@@ -41,13 +41,7 @@ async function setUp(t: TestContext) {
   await mkdir(paths, { recursive: true })
   const path = join(paths, digestHex(descriptor.digest))
   const table = new FakeResidentTable()
-  const disk = new DiskChunkStore({
-    directory: join(directory, 'none'),
-    maximumBytes: 0,
-    freeReserveBytes: 0,
-    readOnly: true,
-    log: silentLogger,
-  })
+  const disk = noDiskChunks(join(directory, 'none'))
   const layers = new Layers({
     cache: new ChunkCache(new MemoryCache(128 << 20, new ResidentSpans(table)), disk),
     indexDirectory: join(directory, 'of-layers'),

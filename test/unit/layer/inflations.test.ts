@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { layerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { file, tarOf } from '../../support/tar-of.js'
@@ -14,13 +13,7 @@ const tar = tarOf(file('disk', sampleData('random', 40 * mebibyte)))
 test('what a first pass had no room for is inflated again for who reads it, and counted', async (t) => {
   const fixture = await layerFixture(t, tar)
   const memory = new MemoryCache(64 * mebibyte)
-  const disk = new DiskChunkStore({
-    directory: `${fixture.directory}/chunks`,
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    log: silentLogger,
-  })
+  const disk = diskChunks(`${fixture.directory}/chunks`)
   await disk.scan()
   const layer = await fixture.open({ cache: new ChunkCache(memory, disk) })
   // As qemu-img does: first where data lies, up to the end, then the data.

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import type { BlobSource } from '../../../src/blob/source.js'
 import type { Layer } from '../../../src/layer/layer.js'
@@ -13,6 +12,7 @@ import { Layers } from '../../../src/layer/layers.js'
 import type { DiffId } from '../../../src/util/digest.js'
 import { RegistryFsError, type ErrorCode } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { noDiskChunks } from '../../support/disk-chunks.js'
 import { layerFixture } from '../../support/layer-fixture.js'
 import { MemoryBlob } from '../../support/memory-blob.js'
 import { sampleData } from '../../support/sample-data.js'
@@ -36,13 +36,7 @@ async function setUp(t: TestContext) {
   const compressed = blob.bytes
   const indexDirectory = join(directory, 'of-layers')
   await mkdir(join(indexDirectory, 'sha256'), { recursive: true })
-  const chunks = new DiskChunkStore({
-    directory: join(directory, 'none'),
-    maximumBytes: 0,
-    freeReserveBytes: 0,
-    readOnly: true,
-    log: silentLogger,
-  })
+  const chunks = noDiskChunks(join(directory, 'none'))
   const cache = new ChunkCache(new MemoryCache(8 << 20), chunks)
   const layers = new Layers({
     cache,

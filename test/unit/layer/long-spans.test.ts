@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { CachedSource } from '../../../src/blob/cached-source.js'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { Inflations } from '../../../src/layer/inflations.js'
 import { SeekTable } from '../../../src/layer/seek-table.js'
@@ -11,7 +10,7 @@ import { MemoryWindows } from '../../../src/layer/windows.js'
 import { ZeroMap } from '../../../src/layer/zero-map.js'
 import { digestOf } from '../../../src/util/digest.js'
 import { hasCode } from '../../../src/util/errors.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { noDiskChunks } from '../../support/disk-chunks.js'
 import { MemoryBlob } from '../../support/memory-blob.js'
 import { oneBlock } from '../../support/one-block.js'
 import { runPass } from '../../support/run-pass.js'
@@ -33,13 +32,7 @@ interface Fixture {
 }
 
 async function fixture(t: TestContext, bytes = blob, memoryBytes = 96 << 20, zlib = false): Promise<Fixture> {
-  const disk = new DiskChunkStore({
-    directory: await temporaryDirectory(t),
-    maximumBytes: 0,
-    freeReserveBytes: 0,
-    readOnly: true,
-    log: silentLogger,
-  })
+  const disk = noDiskChunks(await temporaryDirectory(t))
   const memory = new MemoryCache(memoryBytes)
   const table = new SeekTable()
   const windows = new MemoryWindows()

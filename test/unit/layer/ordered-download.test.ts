@@ -2,12 +2,11 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test, type TestContext } from 'node:test'
 import { ChunkCache, chunkBytes } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { downloadBytes, OrderedDownload } from '../../../src/layer/ordered-download.js'
 import { digestOf } from '../../../src/util/digest.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { MemoryBlob } from '../../support/memory-blob.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
@@ -21,13 +20,7 @@ interface Fixture {
 }
 
 async function setUp(t: TestContext): Promise<Fixture> {
-  const disk = new DiskChunkStore({
-    directory: await temporaryDirectory(t),
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    log: silentLogger,
-  })
+  const disk = diskChunks(await temporaryDirectory(t))
   await disk.scan()
   const blob = new MemoryBlob(content)
   const cache = new ChunkCache(new MemoryCache(1 << 20), disk)

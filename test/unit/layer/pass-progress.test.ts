@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { ChunkCache, chunkBytes } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import type { JournalEntry, Seal } from '../../../src/layer/journal.js'
 import { PassProgress } from '../../../src/layer/pass-progress.js'
@@ -12,7 +11,7 @@ import { passBytes } from '../../../src/layer/pass-sizes.js'
 import { MemoryWindows } from '../../../src/layer/windows.js'
 import { TarScanner } from '../../../src/tar/tar-scanner.js'
 import { Deferred } from '../../../src/util/deferred.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { layerFixture } from '../../support/layer-fixture.js'
 import { sampleData } from '../../support/sample-data.js'
 import { file, tarOf } from '../../support/tar-of.js'
@@ -78,13 +77,7 @@ test('windows of a running pass are part of the memory budget', async (t) => {
   const fixture = await layerFixture(t, text, gzipSync(text, { level: 1 }))
   const gate = new Deferred<void>()
   fixture.blob.before = async (offset) => (offset < fixture.blob.size / 2 ? undefined : gate.promise)
-  const disk = new DiskChunkStore({
-    directory: join(fixture.directory, 'chunks'),
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    log: silentLogger,
-  })
+  const disk = diskChunks(join(fixture.directory, 'chunks'))
   const memory = new MemoryCache(128 << 20)
   const layer = await fixture.open({ cache: new ChunkCache(memory, disk) })
   await layer.until(() => (memory.reservedBytes > passBytes ? true : undefined))

@@ -6,12 +6,11 @@ import { test } from 'node:test'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { ResidentSpans } from '../../../src/blob/resident-spans.js'
 import type { Layer } from '../../../src/layer/layer.js'
 import { RegistryFsError } from '../../../src/util/errors.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { makeDamagedIndex } from '../../support/damaged-index.js'
 import { FakeResidentTable } from '../../support/fake-resident-table.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
@@ -50,13 +49,7 @@ function wrongAtItsEnd(): Buffer {
 async function open(fixture: LayerFixture, memoryBytes = 128 << 20, beside?: Opened): Promise<Opened> {
   const { table, resident } = beside ?? residentSpans()
   const memory = new MemoryCache(memoryBytes, resident)
-  const disk = new DiskChunkStore({
-    directory: join(fixture.directory, 'chunks'),
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    log: silentLogger,
-  })
+  const disk = diskChunks(join(fixture.directory, 'chunks'))
   await disk.scan()
   const cache = new ChunkCache(memory, disk)
   const layer = await fixture.open({ cache })

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CachedSource } from '../../../src/blob/cached-source.js'
 import { chunkBytes, ChunkCache } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { Inflations } from '../../../src/layer/inflations.js'
 import { SeekTable } from '../../../src/layer/seek-table.js'
@@ -11,7 +10,7 @@ import { MemoryWindows } from '../../../src/layer/windows.js'
 import { ZeroMap } from '../../../src/layer/zero-map.js'
 import { digestOf } from '../../../src/util/digest.js'
 import { hasCode } from '../../../src/util/errors.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { noDiskChunks } from '../../support/disk-chunks.js'
 import { MemoryBlob } from '../../support/memory-blob.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
 
@@ -31,13 +30,7 @@ test('of a layer 64 MiB of spans are under way at most, and those that nobody wa
   }
   const blob = new MemoryBlob(Buffer.alloc(20 * chunkBytes))
   const digest = digestOf(blob.bytes)
-  const disk = new DiskChunkStore({
-    directory: await temporaryDirectory(t),
-    maximumBytes: 0,
-    freeReserveBytes: 0,
-    readOnly: true,
-    log: silentLogger,
-  })
+  const disk = noDiskChunks(await temporaryDirectory(t))
   const memory = new MemoryCache(256 << 20)
   const inflations = new Inflations()
   const source = new SpanSource({

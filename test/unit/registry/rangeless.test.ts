@@ -3,10 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { test, type TestContext } from 'node:test'
 import { CachedSource } from '../../../src/blob/cached-source.js'
 import { ChunkCache, chunkBytes } from '../../../src/blob/chunk-cache.js'
-import { DiskChunkStore } from '../../../src/blob/disk-chunk-store.js'
 import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import { PassingChunks } from '../../../src/blob/passing-chunks.js'
-import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import type { Faults } from '../../support/fake-registry-faults.js'
 import { setUp } from '../../support/fake-registry-client.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
@@ -15,13 +14,7 @@ const content = randomBytes(14 * chunkBytes + 777)
 
 async function setUpSource(t: TestContext, faults: Faults) {
   const setup = await setUp(t, { faults })
-  const disk = new DiskChunkStore({
-    directory: await temporaryDirectory(t),
-    maximumBytes: 1 << 30,
-    freeReserveBytes: 0,
-    readOnly: false,
-    log: silentLogger,
-  })
+  const disk = diskChunks(await temporaryDirectory(t))
   const cache = new ChunkCache(new MemoryCache(64 << 20), disk)
   t.after(async () => cache.settle())
   const digest = setup.registry.addBlob(content)
