@@ -24,7 +24,9 @@ export async function runMountHelper(args: readonly string[]): Promise<void> {
   const { mountArguments } = parseHelperCall(args)
   if (mountArguments === undefined) return
   const { mountCommand } = await import('./mount.js')
-  await mountCommand(['mount', ...mountArguments]).parseAsync(mountArguments, { from: 'user' })
+  // Its own refusals too end with our exit status, not with commander's.
+  const command = mountCommand(['mount', ...mountArguments]).exitOverride()
+  await command.parseAsync(mountArguments, { from: 'user' })
 }
 
 /** mount(8), "External helpers": `SOURCE MOUNTPOINT [-sfnv] [-N namespace] [-o options] [-t type.subtype]`. Throws INVALID. */

@@ -118,6 +118,9 @@ test('called as mount.fuse.registryfs it mounts as mount(8) asks', options, asyn
   const refused = await run(process.execPath, [helper, 'device', path, '-o', 'ro,bogus'])
   assert.equal(refused.code, 2)
   assert.match(refused.stderr, /^registryfs: unknown mount option "bogus"\n$/)
+  const unreadable = await run(process.execPath, [helper, 'device', path, '-o', 'cache_size=12Q'])
+  assert.equal(unreadable.code, 2)
+  assert.match(unreadable.stderr, /^error: .*'12Q' is invalid\. give bytes/)
 })
 
 test('bad arguments end with status 2', options, async (t) => {
