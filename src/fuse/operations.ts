@@ -1,19 +1,15 @@
-import { setMaxListeners } from 'node:events'
-import { LRUCache } from 'lru-cache'
 import { seekBlocks } from '../blob/block-seek.js'
 import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Image, NodeAttributes } from '../image/image.js'
-import { formatReference } from '../registry/reference.js'
 import type { BareInodes } from '../tree/bare-inodes.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
 import type { TreeLookup, TreeNode } from '../tree/node.js'
 import { nameValidMs } from '../tree/place.js'
 import type { Tree } from '../tree/tree.js'
 import { abortable, type ReadOptions } from '../util/abort.js'
-import { hasCode, RegistryFsError } from '../util/errors.js'
+import { RegistryFsError } from '../util/errors.js'
 import { fileBlockBytes } from '../util/file-block.js'
-import type { Logger } from '../util/log.js'
 import type {
   Attributes,
   Caching,
@@ -23,13 +19,11 @@ import type {
   FuseOperations,
   LookupResult,
 } from './binding.js'
-import { withProgressDeadline } from './deadline.js'
 import { explainNode, factNames, factPrefix } from './facts.js'
 import { HandleTable } from './handles.js'
 import { OpenDirectory } from './open-directory.js'
-import { RequestCounts } from './request-counts.js'
+import { Requests, type RequestsOptions } from './requests.js'
 import { attributesOfNode } from './shown-attributes.js'
-import { formatShownName } from './shown-name.js'
 
 interface Found extends TreeLookup {
   readonly attributes: NodeAttributes
@@ -45,31 +39,14 @@ interface OpenFile extends OpenNode {
   readonly source: ByteSource
 }
 
-export interface OperationsOptions {
-  /** Of each request; a running first pass that gets on extends it. */
-  readonly deadlineMs: number
-  readonly log: Logger
+export interface OperationsOptions extends RequestsOptions {
   /** What open files lie in is told to whoever answers reads from there without us. */
   readonly resident?: ResidentSpans | undefined
   /** Who has no xattrs is told to whoever answers that without us. */
   readonly bare?: BareInodes | undefined
 }
 
-/** Answers that are part of ordinary life and say nothing about the health of a node. */
-const ordinary = [
-  'NO_ATTRIBUTE',
-  'NO_DATA',
-  'ABORTED',
-  'IS_A_DIRECTORY',
-  'NOT_A_DIRECTORY',
-  'BAD_HANDLE',
-  'INVALID',
-] as const
-
-/** The same failure is logged once in so long. */
-const tellAgainMs = 10_000
-
-/** The tree, as the kernel asks for it: inode numbers, handles, deadlines, and a record of what went wrong. */
+/** The tree, as the kernel asks for it: by inode numbers and handles. */
 export class TreeOperations implements FuseOperations {
   readonly #tree: Tree
   readonly #options: OperationsOptions
@@ -77,29 +54,24 @@ export class TreeOperations implements FuseOperations {
   readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
   /** A name may lead to another image by the time that it is closed. */
   readonly #pinnedBy = new Map<FileHandle, Image>()
-  readonly #stopping = new AbortController()
-  readonly #counts: RequestCounts
-  /** What was logged lately. */
-  readonly #told = new LRUCache<string, true>({ max: 100, ttl: tellAgainMs })
+  readonly #requests: Requests
 
   constructor(tree: Tree, options: OperationsOptions) {
     this.#tree = tree
     this.#options = options
-    this.#counts = new RequestCounts(options)
+    this.#requests = new Requests(tree.errors, options)
     this.#inodes = new InodeTable(tree.root, options.bare)
-    // Each waiting request listens; a hundred of them are no leak.
-    setMaxListeners(0, this.#stopping.signal)
   }
 
   /** Gives up all requests that wait, with EINTR, and all that come. */
   stop(): void {
-    this.#stopping.abort()
+    this.#requests.stop()
     this.#options.resident?.closeAllFiles()
   }
 
   /** For status.json. */
-  status(): ReturnType<RequestCounts['status']> & { openHandles: number; inodes: number } {
-    return { ...this.#counts.status(), openHandles: this.#handles.size, inodes: this.#inodes.size }
+  status(): ReturnType<Requests['status']> & { openHandles: number; inodes: number } {
+    return { ...this.#requests.status(), openHandles: this.#handles.size, inodes: this.#inodes.size }
   }
 
   async lookup(parent: Inode, name: Buffer, options?: ReadOptions): Promise<LookupResult> {
@@ -112,7 +84,7 @@ export class TreeOperations implements FuseOperations {
         attributes: lookup.node.attributes ?? (await lookup.node.getAttributes({ signal })),
       }
     }
-    const found = await this.#run('lookup', directory, options, look, name)
+    const found = await this.#requests.run('lookup', directory, options, look, name)
     if (found === undefined) throw new RegistryFsError('NOT_FOUND', 'no such file or directory')
     const inode = this.#inodes.acquire(found.node)
     return {
@@ -123,11 +95,11 @@ export class TreeOperations implements FuseOperations {
   }
 
   peekLookup(parent: Inode, name: Buffer): LookupResult | undefined {
-    if (this.#stopping.signal.aborted) return undefined
+    if (this.#requests.isStopped) return undefined
     const found = this.#inodes.get(parent).peek?.(name)
     const attributes = found?.node.attributes
     if (found === undefined || attributes === undefined) return undefined
-    this.#counts.count('lookup')
+    this.#requests.count('lookup')
     const inode = this.#inodes.acquire(found.node)
     return { inode, attributes: attributesOfNode(inode, found.node, attributes), validMs: found.validMs }
   }
@@ -155,14 +127,14 @@ export class TreeOperations implements FuseOperations {
 
   async open(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
     const node = this.#inodes.get(inode)
-    const source = await this.#run('open', node, options, async (signal) => {
+    const source = await this.#requests.run('open', node, options, async (signal) => {
       const opened = await node.open({ signal })
       // Given up meanwhile: nobody will.
       if (signal.aborted) opened.release?.()
       return opened
     })
     const handle = this.#pinned({ inode, node, source })
-    if (source.placed !== undefined && !this.#stopping.signal.aborted)
+    if (source.placed !== undefined && !this.#requests.isStopped)
       this.#options.resident?.openFile(handle, source.placed, source.size)
     return handle
   }
@@ -175,7 +147,7 @@ export class TreeOperations implements FuseOperations {
   ): Promise<Buffer> {
     const file = this.#handles.get(handle)
     if (!('source' in file)) throw new RegistryFsError('IS_A_DIRECTORY', 'is a directory')
-    return this.#run('read', file.node, options, async (signal) =>
+    return this.#requests.run('read', file.node, options, async (signal) =>
       file.source.read(offset, length, { signal, scratch: options?.scratch }),
     )
   }
@@ -185,14 +157,16 @@ export class TreeOperations implements FuseOperations {
     if (file === undefined || !('source' in file)) return
     const { source, node } = file
     if (source.load === undefined) return
-    await this.#guard('read', node, options, async (signal) => source.load?.(offset, length, { signal }))
+    await this.#requests.guard('read', node, options, async (signal) =>
+      source.load?.(offset, length, { signal }),
+    )
   }
 
   peek(handle: FileHandle, offset: number, length: number): readonly Buffer[] | undefined {
-    if (this.#stopping.signal.aborted) return undefined
+    if (this.#requests.isStopped) return undefined
     const file = this.#handles.find(handle)
     const parts = file !== undefined && 'source' in file ? file.source.peek?.(offset, length) : undefined
-    if (parts !== undefined) this.#counts.count('read')
+    if (parts !== undefined) this.#requests.count('read')
     return parts
   }
 
@@ -201,7 +175,7 @@ export class TreeOperations implements FuseOperations {
     if (!('source' in file)) throw new RegistryFsError('INVALID', 'is a directory')
     const { source, node } = file
     if (offset < 0 || offset >= source.size) throw new RegistryFsError('NO_DATA', 'not within the file')
-    const found = await this.#run('lseek', node, options, async (signal) =>
+    const found = await this.#requests.run('lseek', node, options, async (signal) =>
       seekBlocks(source, whence, offset, { signal }),
     )
     if (whence === 'data' && found === source.size) {
@@ -223,7 +197,7 @@ export class TreeOperations implements FuseOperations {
 
   async opendir(inode: Inode, options?: ReadOptions): Promise<FileHandle> {
     const directory = this.#directoryAt(inode)
-    const node = await this.#run('opendir', directory, options, async (signal) =>
+    const node = await this.#requests.run('opendir', directory, options, async (signal) =>
       directory.resolve({ signal }),
     )
     return this.#openDirectory(inode, node)
@@ -231,8 +205,8 @@ export class TreeOperations implements FuseOperations {
 
   peekOpendir(inode: Inode): FileHandle | undefined {
     const directory = this.#directoryAt(inode)
-    if (!directory.isResolved || this.#stopping.signal.aborted) return undefined
-    this.#counts.count('opendir')
+    if (!directory.isResolved || this.#requests.isStopped) return undefined
+    this.#requests.count('opendir')
     return this.#openDirectory(inode, directory)
   }
 
@@ -244,7 +218,7 @@ export class TreeOperations implements FuseOperations {
 
   #openDirectory(inode: Inode, node: TreeNode): FileHandle {
     const open = new OpenDirectory(inode, node, this.#inodes, async (opened, closed) =>
-      this.#run('readdir', opened, { signal: closed }, async (signal) => opened.entries({ signal })),
+      this.#requests.run('readdir', opened, { signal: closed }, async (signal) => opened.entries({ signal })),
     )
     return this.#pinned(open)
   }
@@ -255,11 +229,11 @@ export class TreeOperations implements FuseOperations {
   }
 
   peekReaddir(handle: FileHandle): readonly DirectoryEntry[] | undefined {
-    if (this.#stopping.signal.aborted) return undefined
+    if (this.#requests.isStopped) return undefined
     const directory = this.#directory(handle)
     const isFirst = !directory.isListed
     const entries = directory.peek()
-    if (isFirst && entries !== undefined) this.#counts.count('readdir')
+    if (isFirst && entries !== undefined) this.#requests.count('readdir')
     return entries
   }
 
@@ -267,7 +241,7 @@ export class TreeOperations implements FuseOperations {
     const directory = this.#directory(handle)
     const attributes = directory.lookup(index)
     if (attributes === undefined) return undefined
-    this.#counts.count('lookup')
+    this.#requests.count('lookup')
     // As lookup has it: a name whose directory can move is believed as long as that.
     const isForEver = directory.node.image?.isProven === true && this.#isFixed(directory)
     const validMs = isForEver ? Infinity : nameValidMs
@@ -290,13 +264,13 @@ export class TreeOperations implements FuseOperations {
   }
 
   peekxattr(inode: Inode, name: string): Buffer | undefined {
-    this.#counts.count('getxattr')
+    this.#requests.count('getxattr')
     return this.#inodes.get(inode).xattrs.get(name)
   }
 
   async getxattr(inode: Inode, name: string, options?: ReadOptions): Promise<Buffer> {
     const node = this.#inodes.get(inode)
-    const value = await this.#run('getxattr', node, options, async (signal) => {
+    const value = await this.#requests.run('getxattr', node, options, async (signal) => {
       if (!name.startsWith(factPrefix)) return (await node.resolve({ signal })).xattrs.get(name)
       const fact = (await explainNode(this.#tree, node, { signal })).get(name.slice(factPrefix.length))
       return fact === undefined ? undefined : Buffer.from(fact)
@@ -307,7 +281,7 @@ export class TreeOperations implements FuseOperations {
 
   async listxattr(inode: Inode, options?: ReadOptions): Promise<readonly string[]> {
     const node = this.#inodes.get(inode)
-    return this.#run('listxattr', node, options, async (signal) => {
+    return this.#requests.run('listxattr', node, options, async (signal) => {
       const facts = await factNames(this.#tree, node, { signal })
       const own = await node.resolve({ signal }).then(
         (resolved) => [...resolved.xattrs.keys()],
@@ -325,10 +299,10 @@ export class TreeOperations implements FuseOperations {
 
   async #getattr(inode: Inode, node: TreeNode, options: ReadOptions | undefined): Promise<Attributes> {
     if (node.attributes !== undefined) {
-      this.#counts.count('getattr')
+      this.#requests.count('getattr')
       return attributesOfNode(inode, node, node.attributes)
     }
-    const attributes = await this.#run('getattr', node, options, async (signal) =>
+    const attributes = await this.#requests.run('getattr', node, options, async (signal) =>
       node.getAttributes({ signal }),
     )
     return attributesOfNode(inode, node, attributes)
@@ -353,48 +327,5 @@ export class TreeOperations implements FuseOperations {
     this.#tree.pins.pin(image)
     this.#pinnedBy.set(handle, image)
     return handle
-  }
-
-  async #run<T>(
-    operation: string,
-    node: TreeNode,
-    options: ReadOptions | undefined,
-    work: (signal: AbortSignal) => Promise<T>,
-    name?: Buffer,
-  ): Promise<T> {
-    this.#counts.count(operation)
-    return this.#guard(operation, node, options, work, name)
-  }
-
-  /** Gives up in time, and says what went wrong. */
-  async #guard<T>(
-    operation: string,
-    node: TreeNode,
-    options: ReadOptions | undefined,
-    work: (signal: AbortSignal) => Promise<T>,
-    name?: Buffer,
-  ): Promise<T> {
-    const outers = [this.#stopping.signal, options?.signal]
-    const what = name === undefined ? operation : `${operation} ${formatShownName(name)}`
-    const told = node.subject === undefined ? what : `${what} in ${node.subject}`
-    try {
-      return await withProgressDeadline(this.#options.deadlineMs, told, () => node.image, outers, work)
-    } catch (error) {
-      if (!hasCode(error, ...ordinary)) this.#record(what, node, error)
-      throw error
-    }
-  }
-
-  #record(operation: string, node: TreeNode, error: unknown): void {
-    const image = node.image === undefined ? undefined : formatReference(node.image.reference)
-    const placed = error instanceof RegistryFsError ? error.within({ image }) : error
-    this.#tree.errors.record(node, operation, placed)
-    // The binding logs what is not ours, with its stack.
-    if (!(placed instanceof RegistryFsError)) return
-    const message = placed.describe()
-    // The kernel reads ahead, and whoever waits is told by each of his requests.
-    if (this.#told.has(`${operation}: ${message}`)) return
-    this.#told.set(`${operation}: ${message}`, true)
-    this.#options.log.warn({ operation, code: placed.code }, message)
   }
 }

@@ -33,7 +33,7 @@ export function sniffCodec(bytes: Buffer, mediaType: string): Codec {
 }
 
 /** What is encrypted (ocicrypt) says so in its media type only. */
-export function refuseEncrypted(mediaType: string): void {
+function refuseEncrypted(mediaType: string): void {
   if (!mediaType.endsWith('+encrypted')) return
   throw new RegistryFsError('UNSUPPORTED', `the layer is encrypted (media type ${mediaType})`)
 }

@@ -2,7 +2,6 @@ import type { ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import type { DiffId } from '../util/digest.js'
-import type { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { MemberCopies } from './member-copies.js'
 import type { PassTurns } from './pass-turns.js'
@@ -25,7 +24,5 @@ export interface LayerOptions {
   readonly copies?: MemberCopies | undefined
   /** Resolves once another of this digest, whose file has gone, has ended: until then memory may have what that one made. */
   readonly replaced?: Promise<void> | undefined
-  /** Its pass has failed, and whoever asks is told so; a later one may go well. */
-  readonly onFailure?: ((failure: RegistryFsError | undefined) => void) | undefined
   readonly log: Logger
 }

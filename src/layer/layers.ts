@@ -4,7 +4,6 @@ import { PassThroughCache } from '../blob/pass-through-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { digestAlgorithm, digestHex, type Digest, type DiffId } from '../util/digest.js'
-import type { RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { mayHelp, type LayerOrigin } from './layer-origin.js'
 import { Layer } from './layer.js'
@@ -27,8 +26,6 @@ interface Known {
   readonly layer: Layer
   readonly blob: WatchedBlob
   readonly origin: LayerOrigin
-  /** Of its last pass. */
-  failure: RegistryFsError | undefined
 }
 
 /** The layers of all images, each digest once, whatever tags and images share it. */
@@ -73,11 +70,9 @@ export class Layers {
       readDeadlineMs,
       copies,
       replaced: hasBegun ? closed : undefined,
-      onFailure: (failure) => (known.failure = failure),
       log,
     })
-    const known: Known = { layer, blob: source, origin, failure: undefined }
-    this.#layers.set(descriptor.digest, known)
+    this.#layers.set(descriptor.digest, { layer, blob: source, origin })
     return layer
   }
 
@@ -93,10 +88,10 @@ export class Layers {
   }
 }
 
-function isOver({ layer, blob, origin, failure }: Known, other: LayerOrigin): boolean {
+function isOver({ layer, blob, origin }: Known, other: LayerOrigin): boolean {
   if (blob.isGone) return true
   // Whoever waits for a pass that has come anywhere is not to lose it.
   if (layer.state === 'reading' && layer.size > 0) return false
-  const error = layer.state === 'failed' ? failure : blob.failure
+  const error = layer.state === 'failed' ? layer.failure : blob.failure
   return error !== undefined && mayHelp(other, origin, error)
 }

@@ -6,7 +6,7 @@ import { RegistryFsError } from '../util/errors.js'
  *
  *   0  u32 type   4  u32 payload bytes   8  u32 CRC-32 of type, length and payload   12  payload
  */
-export const sectionHeaderBytes = 12
+const sectionHeaderBytes = 12
 
 export interface Section {
   readonly type: number

@@ -35,11 +35,6 @@ export class ZeroMap {
     return this.#count
   }
 
-  /** Nothing will be added. */
-  get isComplete(): boolean {
-    return this.#complete
-  }
-
   /** One that begins within the last run, or where it ends, makes that one longer; one before it is ignored. */
   append(offset: number, length: number): void {
     const start = Math.ceil(offset / blockBytes)

@@ -19,7 +19,7 @@ export interface IdMap {
   gid(onDisk: number): number
 }
 
-export const sameIds: IdMap = { uid: (id) => id, gid: (id) => id }
+const sameIds: IdMap = { uid: (id) => id, gid: (id) => id }
 
 interface IdRange {
   readonly start: number

@@ -60,6 +60,6 @@ export class OciLayout implements Layout {
   }
 }
 
-export function blobName(digest: Digest): string {
+function blobName(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`
 }

@@ -4,7 +4,7 @@ import { RegistryFsError } from '../util/errors.js'
 import type { Reference } from './reference.js'
 
 /** Images on this machine, in the spelling of containers-transports(5). */
-export const localTransports = ['oci', 'oci-archive', 'docker-archive', 'dir', 'containers-storage'] as const
+const localTransports = ['oci', 'oci-archive', 'docker-archive', 'dir', 'containers-storage'] as const
 export type LocalTransport = (typeof localTransports)[number]
 
 const pattern = new RegExp(`^(${localTransports.join('|')}):(.*)$`, 's')

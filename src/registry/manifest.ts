@@ -35,7 +35,7 @@ export interface IndexEntry {
 /** containerd and docker stop at 127 mounted layers; squashed artifacts and ostree images have up to some hundreds. */
 export const maxLayers = 1000
 /** The largest indexes in use (OSes times architectures) have some dozens. */
-export const maxIndexEntries = 1000
+const maxIndexEntries = 1000
 
 /**
  * `contentType`: the header as received, or a descriptor's mediaType; undefined when unknown (from a store).

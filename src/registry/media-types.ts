@@ -5,7 +5,7 @@ export const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+
 export const dockerSchema1 = 'application/vnd.docker.distribution.manifest.v1+json'
 export const dockerSchema1Signed = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
 
-export const ociConfig = 'application/vnd.oci.image.config.v1+json'
+const ociConfig = 'application/vnd.oci.image.config.v1+json'
 export const dockerConfig = 'application/vnd.docker.container.image.v1+json'
 export const dockerLayer = 'application/vnd.docker.image.rootfs.diff.tar'
 

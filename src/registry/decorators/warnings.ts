@@ -36,7 +36,7 @@ export class WarningTransport implements Transport {
 }
 
 /** Fit to be shown. */
-export function warningsOf(response: HttpResponse): readonly string[] {
+function warningsOf(response: HttpResponse): readonly string[] {
   return headersOf(response, 'warning')
     .filter((header) => header.length <= maxHeaderLength)
     .flatMap((header) => [...header.matchAll(warningPattern)])
