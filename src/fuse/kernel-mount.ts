@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { describeError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -9,16 +10,21 @@ import { unmountPath } from './unmount.js'
 /** The kernel's default is 128 KiB: one request at a time, and a short one. */
 const readAheadKiB = 1024
 
-/** The mount as the kernel has it, recognised by its number: another may come to stand at the same place. */
+/**
+ * The mount as the kernel has it, told from others that come to stand at the same place. Its number and its device are not
+ * enough, for the kernel gives both to the next mount of anybody as soon as they are free.
+ */
 export class KernelMount {
   readonly mountPoint: string
   readonly #mount: MountInfo | undefined
+  readonly #birth: number | undefined
   readonly #log: Logger
 
   constructor(mountPoint: string, log: Logger) {
     this.mountPoint = mountPoint
     this.#log = log
     this.#mount = findMount(mountPoint)
+    this.#birth = this.#mount && birthOf(this.#mount)
   }
 
   async unmount(options: { readonly lazy: boolean }): Promise<void> {
@@ -49,6 +55,14 @@ export class KernelMount {
   }
 
   #isMounted(): boolean {
-    return readMountInfo().some((mount) => mount.type === mountType && mount.id === this.#mount?.id)
+    const there = readMountInfo().find(
+      ({ id, mountPoint }) => id === this.#mount?.id && mountPoint === this.mountPoint,
+    )
+    return there?.type === mountType && there.device === this.#mount?.device && birthOf(there) === this.#birth
   }
+}
+
+/** sysfs numbers what it shows of a device anew each time; undefined where there is no sysfs. Does not touch the mount. */
+function birthOf({ device }: MountInfo): number | undefined {
+  return statSync(`/sys/class/bdi/${device}`, { throwIfNoEntry: false })?.ino
 }
