@@ -1,5 +1,6 @@
 import { RegistryFsError } from '../util/errors.js'
 import { commands } from './commands.js'
+import { exitCodes } from './exit-code.js'
 import { parseMountOptions } from './mount-options.js'
 
 export interface HelperCall {
@@ -19,12 +20,18 @@ export function isMountHelperCall(invokedAs: string, args: readonly string[]): b
   return !source.startsWith('-') && !isCommand && (option === '-o' || mountPoint.startsWith('/'))
 }
 
-/** Mounts as a daemon and returns when the mount answers, as mount(8) expects of its helpers. */
+/** mount(8), "EXIT STATUS": it ends as its helper does. */
+const mountStatus = { ok: 0, incorrectInvocation: 1, userInterrupt: 8, mountFailure: 32 } as const
+
+/** Mounts as a daemon and returns when the mount answers, as mount(8) expects of its helpers. Whatever it ends with becomes mount(8)'s. */
 export async function runMountHelper(args: readonly string[]): Promise<void> {
+  process.once('exit', (code) => {
+    process.exitCode = mountStatusOf(code)
+  })
   const { mountArguments } = parseHelperCall(args)
   if (mountArguments === undefined) return
   const { mountCommand } = await import('./mount.js')
-  // Its own refusals too end with our exit status, not with commander's.
+  // Its own refusals too end with our exit status of usage, not with commander's.
   const command = mountCommand(['mount', ...mountArguments]).exitOverride()
   await command.parseAsync(mountArguments, { from: 'user' })
 }
@@ -56,6 +63,13 @@ export function parseHelperCall(args: readonly string[]): HelperCall {
   const { flags, images } = parseMountOptions(optionTexts, { fromMount: true, sloppy })
   if (fake) return { mountArguments: undefined }
   return { mountArguments: ['--daemon', '--source', source, ...flags, '--', mountPoint, ...images] }
+}
+
+function mountStatusOf(exitCode: number): number {
+  if (exitCode === exitCodes.ok) return mountStatus.ok
+  if (exitCode === exitCodes.usage) return mountStatus.incorrectInvocation
+  if (exitCode === exitCodes.interrupted) return mountStatus.userInterrupt
+  return mountStatus.mountFailure
 }
 
 function invalid(message: string): RegistryFsError {

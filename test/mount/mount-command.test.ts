@@ -116,11 +116,15 @@ test('called as mount.fuse.registryfs it mounts as mount(8) asks', options, asyn
   assert.equal(findMount(path)?.source, 'device')
   await output('umount', path)
   const refused = await run(process.execPath, [helper, 'device', path, '-o', 'ro,bogus'])
-  assert.equal(refused.code, 2)
+  assert.equal(refused.code, 1)
   assert.match(refused.stderr, /^registryfs: unknown mount option "bogus"\n$/)
   const unreadable = await run(process.execPath, [helper, 'device', path, '-o', 'cache_size=12Q'])
-  assert.equal(unreadable.code, 2)
+  assert.equal(unreadable.code, 1)
   assert.match(unreadable.stderr, /^error: .*'12Q' is invalid\. give bytes/)
+  const missing = join(files, 'missing')
+  const nowhere = await run(process.execPath, [helper, 'device', missing, '-o', `log_file=${files}/log`])
+  assert.equal(nowhere.code, 32)
+  assert.equal(nowhere.stderr, `registryfs: mount point ${missing} does not exist\n`)
 })
 
 test('bad arguments end with status 2', options, async (t) => {
