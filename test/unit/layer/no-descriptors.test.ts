@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, rename } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import type { MemoryCache } from '../../../src/blob/memory-cache.js'
+import { CachedSource } from '../../../src/blob/cached-source.js'
+import { ChunkCache } from '../../../src/blob/chunk-cache.js'
+import { MemoryCache } from '../../../src/blob/memory-cache.js'
 import type { Demand } from '../../../src/layer/demand.js'
+import { loadIndex } from '../../../src/layer/index-file.js'
+import { Inflations } from '../../../src/layer/inflations.js'
 import { loadJournal } from '../../../src/layer/journal.js'
 import type { Layer } from '../../../src/layer/layer.js'
 import { PassTurns, type PassTurn } from '../../../src/layer/pass-turns.js'
+import { SpanSource } from '../../../src/layer/span-source.js'
+import type { FileRange } from '../../../src/layer/windows.js'
 import { digestHex } from '../../../src/util/digest.js'
 import { describeError, RegistryFsError } from '../../../src/util/errors.js'
 import { silentLogger } from '../../../src/util/log.js'
+import { diskChunks } from '../../support/disk-chunks.js'
 import { layerFixture, type LayerFixture } from '../../support/layer-fixture.js'
 import { longSpanLayer } from '../../support/long-span-layer.js'
 import { sampleData } from '../../support/sample-data.js'
@@ -23,7 +31,7 @@ const end = 11 << 20
 const mediaType = 'application/vnd.oci.image.layer.v1.tar+zstd'
 
 /** What a layer has in the cache directory: names and bytes. */
-async function kept(fixture: LayerFixture): Promise<ReadonlyMap<string, Buffer>> {
+async function kept(fixture: LayerFixture): Promise<Map<string, Buffer>> {
   const { digest } = fixture.descriptor
   const found = new Map<string, Buffer>()
   for (const folder of ['indexes', join('chunks', 'sha256', digestHex(digest))])
@@ -91,6 +99,65 @@ test('a chunk that no descriptor is there for comes from the registry, and stays
   const fetchedThen = fixture.blob.fetchedBytes
   await reads(next, 0)
   assert.equal(fixture.blob.fetchedBytes, fetchedThen)
+})
+
+test('a window that the disk does not give is told of, and neither chunks nor index are given up', async (t) => {
+  const fixture = await gzipLayer(t)
+  const { descriptor, directory, blob } = fixture
+  const { digest, size } = descriptor
+  const path = join(directory, 'indexes', 'layer.idx')
+  const loaded = await loadIndex(path, { digest, blobBytes: size }, false)
+  const { spans, windows, zeros } = loaded?.index ?? assert.fail()
+  let isFailing = true
+  const find = (index: number): Buffer | FileRange => {
+    const found = windows.find(index)
+    // Of a process nothing lies at its first addresses: reading there is EIO.
+    return Buffer.isBuffer(found) || !isFailing ? found : { ...found, path: '/proc/self/mem', offset: 0 }
+  }
+  const disk = diskChunks(join(directory, 'chunks'))
+  await disk.scan()
+  const memory = new MemoryCache(64 << 20)
+  const compressed = new CachedSource(digest, blob, new ChunkCache(memory, disk), () => undefined)
+  const source = new SpanSource({
+    digest,
+    spans,
+    windows: { find, loss: undefined },
+    zeros,
+    compressed,
+    memory,
+    inflations: new Inflations(),
+    zlib: false,
+    zstd: () => undefined,
+  })
+  const before = await kept(fixture)
+  const { fetchedBytes } = blob
+  const target = Buffer.alloc(4096)
+  await assert.rejects(source.readSome(end, target, {}), {
+    code: 'UNREADABLE',
+    message: /the index file .* cannot be read now: EIO/,
+  })
+  await isKept(fixture, before)
+  isFailing = false
+  assert.equal(await source.readSome(end, target, {}), target.length)
+  assert.ok(target.equals(tar.subarray(end, end + target.length)))
+  assert.equal(blob.fetchedBytes, fetchedBytes)
+})
+
+test('an index that is gone is missed, whether or not there are descriptors', async (t) => {
+  const fixture = await gzipLayer(t)
+  const layer = await fixture.open()
+  await layer.ready()
+  const before = await kept(fixture)
+  await rm(join(fixture.directory, 'indexes', 'layer.idx'))
+  await withoutDescriptors(async () => {
+    await assert.rejects(layer.read(end, 4096), isTold(fixture))
+  })
+  // Known to be gone: what is looked for is another one.
+  assert.equal(layer.state, 'unread')
+  await reads(layer, end)
+  await layer.ready()
+  before.delete(join('indexes', 'layer.idx'))
+  await isKept(fixture, before)
 })
 
 for (const [what, blob] of [
@@ -181,8 +248,11 @@ test('a journal that no descriptor is there for is kept, and gone on from later'
   const fixture = await layerFixture(t, content, gzipSync(content, { level: 1 }))
   const { blob, directory, descriptor } = fixture
   const path = join(directory, 'indexes', 'layer.journal')
-  blob.before = (offset: number): void => {
-    if (offset > 48 << 20) throw new RegistryFsError('UNAVAILABLE', 'broken off')
+  // Not before the first checkpoint is on disk.
+  blob.before = async (offset) => {
+    if (offset < 56 << 20) return
+    while ((await stat(path)).size < 1000) await sleep(10)
+    throw new RegistryFsError('UNAVAILABLE', 'broken off')
   }
   const first = await fixture.open()
   await assert.rejects(first.ready(), { code: 'UNAVAILABLE' })
