@@ -23,8 +23,7 @@ class SpanPool {
   ~SpanPool() { Stop(); }
 
   // inflateSpan(request, target, callback, table, space, offset): callback(null), callback(what is wrong) or
-  // callback(the errno of a file).
-  // Where there is a table the target is offered to it before.
+  // callback(the errno of a file). Where there is a table the target is offered to it before.
   void Submit(const Napi::CallbackInfo& info);
 
   // The phases of a job: made on the main thread with everything pinned; done on a pool thread, which touches

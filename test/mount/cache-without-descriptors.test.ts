@@ -44,9 +44,11 @@ test(
   async (t) => {
     const registry = await FakeRegistry.start()
     t.after(async () => registry.stop())
-    registry.addImage('disk', 'v1', { layers: [layer] })
+    const { digest } = registry.addImage('disk', 'v1', { layers: [layer] })
     const cache = join(await temporaryDirectory(t), 'cache')
-    const images = [`disk=${registry.host}/disk:v1`]
+    // Which no registry is asked for again.
+    const image = `${registry.host}/disk@${digest}`
+    const images = [`disk=${image}`]
     const first = await mountImages(t, { cache, images })
     assert.equal(await sha256sum(join(first.path, 'disk/disk/disk.img')), sha256Of(disk))
     await untilReady(first)
@@ -66,7 +68,7 @@ test(
     }
     const told = await run('getfattr', ['--only-values', '-n', 'user.registryfs.error', path])
     assert.match(told.stdout, /the index file .*\.idx cannot be read now: .*\(EMFILE\)/)
-    assert.ok(told.stdout.includes(`image ${registry.host}/disk:v1`), told.stdout)
+    assert.ok(told.stdout.includes(`image ${image}`), told.stdout)
     assert.match(told.stdout, /layer sha256:/)
     assert.deepEqual(await kept(cache), before)
     limitDescriptors(mount, 4096)
