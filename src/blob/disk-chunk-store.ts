@@ -117,13 +117,11 @@ export class DiskChunkStore {
     const unit = this.#units.get(key)
     if (unit === undefined) return undefined
     const path = this.#path(digest, index)
-    let isKept = false
     const bytes = await readUnit(path, unitHeaderBytes + payloadBytes).catch((error: unknown) => {
       if (codeOf(error) !== 'ENOENT') this.#complain('reading a cached chunk failed', error)
-      isKept = isShortage(error)
-      return undefined
+      return isShortage(error) ? ('not now' as const) : undefined
     })
-    if (isKept) return undefined
+    if (bytes === 'not now') return undefined
     const payload = bytes === undefined ? undefined : decodeUnit(bytes, digest, index, payloadBytes)
     if (payload === undefined) {
       if (bytes !== undefined) this.#options.log.warn({ path }, 'a cached chunk is damaged, dropping it')
