@@ -13,7 +13,7 @@ struct FilePart {
   size_t length;
 };
 
-// False when the file is not there, or has fewer bytes.
-bool ReadFilePart(const FilePart& part);
+// 0 when all is well, else the errno: ENODATA where the file has fewer bytes.
+int ReadFilePart(const FilePart& part);
 
 }  // namespace registryfs

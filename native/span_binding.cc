@@ -120,10 +120,10 @@ void SpanPool::Run() {
 }
 
 void SpanPool::Do(SpanInflater& inflater, Job* job) {
-  for (const FilePart& part : job->files) {
-    if (!ReadFilePart(part)) job->problem = "a part of it cannot be read";
+  for (size_t i = 0; i < job->files.size() && job->unread == 0; ++i) {
+    job->unread = ReadFilePart(job->files[i]);
   }
-  if (job->problem == nullptr) job->problem = job->work(inflater, *job);
+  if (job->unread == 0) job->problem = job->work(inflater, *job);
   completion_.NonBlockingCall(job);
 }
 
@@ -132,7 +132,9 @@ void SpanPool::Complete(Napi::Env env, Napi::Function, SpanPool* pool, Job* job)
   if (env == nullptr) return;
   if (--pool->pending_ == 0) pool->completion_.Unref(env);
   Napi::Value answer = env.Null();
-  if (job->problem != nullptr) {
+  if (job->unread != 0) {
+    answer = Napi::Number::New(env, job->unread);
+  } else if (job->problem != nullptr) {
     answer = Napi::String::New(env, job->problem);
   } else if (!job->results.empty()) {
     Napi::Array results = Napi::Array::New(env, job->results.size());

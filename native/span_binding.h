@@ -22,8 +22,8 @@ class SpanPool {
   explicit SpanPool(Napi::Env env);
   ~SpanPool() { Stop(); }
 
-  // inflateSpan(request, target, callback, table, space, offset): callback(null) or callback(what is wrong).
-  // Where there is a table the target is offered to it before.
+  // inflateSpan(request, target, callback, table, space, offset): callback(null), callback(what is wrong) or
+  // callback(the errno of a file). Where there is a table the target is offered to it before.
   void Submit(const Napi::CallbackInfo& info);
 
   // The phases of a job: made on the main thread with everything pinned; done on a pool thread, which touches
@@ -36,6 +36,8 @@ class SpanPool {
     std::vector<FilePart> files;
     Napi::FunctionReference callback;
     const char* problem = nullptr;
+    // The errno of the first file that could not be read, when there is no work.
+    int unread = 0;
     // Given to the callback in place of null.
     std::vector<double> results;
 
@@ -47,7 +49,7 @@ class SpanPool {
     void ReadFirst(const Argument& list);
   };
 
-  // callback(null), callback(results) or callback(what is wrong).
+  // callback(null), callback(results), callback(what is wrong) or callback(the errno of a file).
   void Submit(std::unique_ptr<Job> job);
 
  private:

@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { RegistryFsError } from './util/errors.js'
 import { packageRoot } from './util/package-root.js'
-import type { SpanRequest, SpanVerbs, ZstdVerbs } from './util/addon-verbs.js'
+import { isShortage, unreadable } from './util/unreadable.js'
+import type { SpanCallback, SpanRequest, SpanVerbs, ZstdVerbs } from './util/addon-verbs.js'
 import type {
   FuseChannel,
   FuseChannelEvents,
@@ -31,7 +32,7 @@ interface Addon extends SpanVerbs, ZstdVerbs, FuseVerbs {
   inflateSpan(
     request: SpanRequest,
     target: Buffer,
-    done: (problem: string | null) => void,
+    done: SpanCallback,
     table?: ResidentTable,
     space?: number,
     offset?: number,
@@ -135,7 +136,7 @@ export function openPass(options: PassOptions): InflatePass {
 
 /**
  * Inflates a span, or a piece of it, on the addon's threads, into `into` (of `lengthBytes`) where there is one. CORRUPT
- * when the bytes are not what the request says. Where they are, they are offered before this resolves (resident-spans.ts).
+ * when the bytes are not what the request says, UNREADABLE when nobody can read files now. Where they are well, they are offered before this resolves (resident-spans.ts).
  */
 export async function inflateSpan(
   request: SpanRequest,
@@ -154,12 +155,21 @@ export async function inflateSpan(
   }
   const target = into ?? Buffer.allocUnsafeSlow(lengthBytes)
   return new Promise((resolve, reject) => {
-    const done = (problem: string | null): void => {
-      if (problem === null) resolve(target)
-      else reject(new RegistryFsError('CORRUPT', `gzip: ${problem}`))
+    const done: SpanCallback = (answer) => {
+      if (answer === null) resolve(target)
+      else reject(spanFailure('gzip', answer))
     }
     load().inflateSpan(request, target, done, offer?.table, offer?.space, offer?.offset)
   })
+}
+
+/** What is wrong with a span, or the errno of a file that should have parts of it. */
+export function spanFailure(codec: 'gzip' | 'zstd', answer: string | number): RegistryFsError {
+  if (typeof answer === 'string') return new RegistryFsError('CORRUPT', `${codec}: ${answer}`)
+  const code = getSystemErrorName(-answer)
+  const cause = Object.assign(new Error(code), { code, errno: -answer })
+  if (isShortage(cause)) return unreadable(cause, `${codec}: a part of a span`)
+  return new RegistryFsError('CORRUPT', `${codec}: a part of a span is not to be had (${code})`, { cause })
 }
 
 /** What a verb says when it is done. It never rejects, nor does it answer in an environment that is going down. */

@@ -11,6 +11,7 @@ import { digestAlgorithm, digestHex, tryParseDigest, type Digest } from '../util
 import { describeError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { makeDirectories } from '../util/make-directories.js'
+import { codeOf, isShortage } from '../util/unreadable.js'
 import { temporaryPattern, writeAtomically } from './atomic-file.js'
 import { decodeUnit, encodeUnitHeader, unitHeaderBytes } from './chunk-unit.js'
 
@@ -110,17 +111,17 @@ export class DiskChunkStore {
     for (const { digest, index, bytes, usedAtMs } of found) this.#remember({ digest, index, bytes }, usedAtMs)
   }
 
-  /** Undefined: not there, or not intact. */
+  /** Undefined: not there, not intact, or not to be read now. */
   async load(digest: Digest, index: number, payloadBytes: number): Promise<Buffer | undefined> {
     const key = keyOf(digest, index)
     const unit = this.#units.get(key)
     if (unit === undefined) return undefined
     const path = this.#path(digest, index)
     const bytes = await readUnit(path, unitHeaderBytes + payloadBytes).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-        this.#complain('reading a cached chunk failed', error)
-      return undefined
+      if (codeOf(error) !== 'ENOENT') this.#complain('reading a cached chunk failed', error)
+      return isShortage(error) ? ('not now' as const) : undefined
     })
+    if (bytes === 'not now') return undefined
     const payload = bytes === undefined ? undefined : decodeUnit(bytes, digest, index, payloadBytes)
     if (payload === undefined) {
       if (bytes !== undefined) this.#options.log.warn({ path }, 'a cached chunk is damaged, dropping it')

@@ -2,6 +2,7 @@ import { open, readFile, type FileHandle } from 'node:fs/promises'
 import { crc32 } from '../native.js'
 import { throwIfAborted } from '../util/abort.js'
 import { describeError } from '../util/errors.js'
+import { codeOf, isShortage } from '../util/unreadable.js'
 import type { BufferPool } from './buffer-pool.js'
 import { blocksOf, decodeSums, sumBlockBytes, type MemberPlace } from './member-sums.js'
 
@@ -82,7 +83,7 @@ export class MemberFile {
     void opening?.then(async (handle) => handle?.close()).catch(() => undefined)
   }
 
-  /** Fills all of `target`. False: it cannot, and never will. For users. */
+  /** Fills all of `target`. False: it cannot, and will not unless what was short is there again. For users. */
   async readInto(offset: number, target: Buffer): Promise<boolean> {
     const handle = this.#handle
     if (handle === undefined || this.#isDamaged) return false
@@ -101,7 +102,7 @@ export class MemberFile {
         return isRead
       })
     } catch (error) {
-      return this.#damaged(describeError(error))
+      return !isShortage(error) && this.#damaged(describeError(error))
     } finally {
       this.release()
     }
@@ -140,7 +141,7 @@ export class MemberFile {
       return handle
     } catch (error) {
       await handle?.close().catch(() => undefined)
-      this.#damaged((error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : describeError(error))
+      if (!isShortage(error)) this.#damaged(codeOf(error) === 'ENOENT' ? undefined : describeError(error))
       return undefined
     }
   }

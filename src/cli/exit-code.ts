@@ -27,6 +27,7 @@ const byErrorCode: Readonly<Record<ErrorCode, number>> = {
   UNSUPPORTED: exitCodes.unsupported,
   GONE: exitCodes.notFound,
   READ_ONLY: exitCodes.failure,
+  UNREADABLE: exitCodes.host,
   LIMIT: exitCodes.badData,
   NAME_TOO_LONG: exitCodes.failure,
   ABORTED: exitCodes.interrupted,

@@ -17,6 +17,8 @@ const errnoByCode: Readonly<Record<ErrorCode, number>> = {
   UNSUPPORTED: errno.EOPNOTSUPP,
   GONE: errno.ESTALE,
   READ_ONLY: errno.EROFS,
+  // EMFILE would be understood as the reader's own limit.
+  UNREADABLE: errno.EIO,
   LIMIT: errno.EFBIG,
   NAME_TOO_LONG: errno.ENAMETOOLONG,
   ABORTED: errno.EINTR,

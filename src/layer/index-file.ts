@@ -16,6 +16,7 @@ import { chunkCount } from '../blob/chunk-cache.js'
 import { parseDiffId, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import { fileStamp } from '../util/file-stamp.js'
+import { isShortage, unreadable } from '../util/unreadable.js'
 import { codecs } from './codec.js'
 import type { LayerIndex } from './layer-index.js'
 import { MemberTable } from './member-table.js'
@@ -87,13 +88,21 @@ function windowsAt(
   return new FileWindows({ path, stamp, offsets, checksums: stored.map((window) => window.crc32) })
 }
 
-/** Undefined when there is none, or none that holds together; a damaged one is deleted unless `readOnly`. */
+/**
+ * Undefined when there is none, or none that holds together; a damaged one is deleted unless `readOnly`. UNREADABLE for
+ * want of descriptors or memory.
+ */
 export async function loadIndex(
   path: string,
   expected: { readonly digest: Digest; readonly blobBytes: number },
   readOnly: boolean,
 ): Promise<{ readonly index: LayerIndex; readonly fileBytes: number } | undefined> {
-  const front = await readFront(path)
+  const front = await readFront(path).catch((error: unknown) => {
+    if (isShortage(error)) throw unreadable(error, `the index file ${path}`)
+    if (error instanceof RegistryFsError) throw error
+    // What the disk does not give is replaced by what the next pass finds.
+    return undefined
+  })
   if (front === undefined) return undefined
   try {
     return { index: decodeIndex(path, front, expected), fileBytes: front.fileBytes }
@@ -110,11 +119,10 @@ interface Front {
   readonly fileBytes: number
 }
 
-async function readFront(path: string): Promise<Front | undefined> {
+async function readFront(path: string): Promise<Front> {
   // Before it is opened: one that takes its place meanwhile is another one.
   const stamp = fileStamp(path)
-  const handle = await open(path, 'r').catch(() => undefined)
-  if (handle === undefined) return undefined
+  const handle = await open(path, 'r')
   try {
     const prelude = Buffer.alloc(preludeBytes)
     await handle.read(prelude, 0, preludeBytes, 0)

@@ -1,6 +1,6 @@
 import { unlink } from 'node:fs/promises'
 import type { CacheAccess } from '../blob/cache-directory.js'
-import { describeError } from '../util/errors.js'
+import { describeError, RegistryFsError } from '../util/errors.js'
 import { removeJournal } from './journal.js'
 import type { FirstPass, FirstPassResult } from './first-pass.js'
 import { loadIndex, saveIndex } from './index-file.js'
@@ -26,9 +26,14 @@ export class IndexKeeper {
     return this.#access.readOnly ? undefined : this.#journalPath
   }
 
+  /** Undefined: there is none. Throws UNREADABLE. */
   async load(bytes: LayerBytes): Promise<LayerContents | undefined> {
     const { digest, size } = bytes.descriptor
-    const loaded = await loadIndex(this.#indexPath, { digest, blobBytes: size }, this.#access.readOnly)
+    const { readOnly } = this.#access
+    const loading = loadIndex(this.#indexPath, { digest, blobBytes: size }, readOnly)
+    const loaded = await loading.catch((error: unknown) => {
+      throw error instanceof RegistryFsError ? error.within({ layer: digest }) : error
+    })
     if (loaded === undefined) return undefined
     this.fileBytes = loaded.fileBytes
     return contentsOfIndex(loaded.index, bytes)

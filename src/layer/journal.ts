@@ -13,6 +13,7 @@ import type { Digest } from '../util/digest.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { makeDirectories } from '../util/make-directories.js'
+import { isShortage, unreadable } from '../util/unreadable.js'
 import { codecs, type Codec } from './codec.js'
 import { decodeMembers } from './member-codec.js'
 import { decodeScannerState, encodeScannerState } from './scanner-state-codec.js'
@@ -118,12 +119,15 @@ export interface LoadedJournal {
   readonly keepBytes: number
 }
 
-/** Undefined when there is nothing to continue from. */
+/** Undefined when there is nothing to continue from. UNREADABLE for want of descriptors or memory: a new one would take its place. */
 export async function loadJournal(
   path: string,
   identity: { readonly digest: Digest; readonly blobBytes: number },
 ): Promise<LoadedJournal | undefined> {
-  const bytes = await readFile(path).catch(() => undefined)
+  const bytes = await readFile(path).catch((error: unknown) => {
+    if (isShortage(error)) throw unreadable(error, `the journal ${path}`)
+    return undefined
+  })
   if (bytes === undefined) return undefined
   try {
     return decodeJournal(bytes, identity)

@@ -62,9 +62,12 @@ export class LayerOpener {
     return this.#starting
   }
 
-  /** Where nobody has asked for more yet. */
+  /** Where nobody has asked for more yet. One that cannot be read now is told of to who needs it. */
   async findIndex(): Promise<void> {
-    if (this.#known.state === 'unread' && this.#starting === undefined) await this.#loadIndex()
+    if (this.#known.state !== 'unread' || this.#starting !== undefined) return
+    await this.#loadIndex().catch((error: unknown) => {
+      if (!hasCode(error, 'UNREADABLE')) throw error
+    })
   }
 
   /** Reads all of a layer that is known without that. */
@@ -120,6 +123,9 @@ export class LayerOpener {
       onReading()
       await this.#run(pass, turn.signal)
     } catch (error) {
+      // Nothing was begun, nor has the layer failed: whoever asks next may have it.
+      if (error instanceof RegistryFsError && error.code === 'UNREADABLE' && this.#known.pass === undefined)
+        throw error.within({ layer: this.bytes.descriptor.digest })
       if (!turn.isStopped || !hasCode(error, 'ABORTED')) throw this.#fail(error)
       this.#giveWay()
     }
@@ -157,6 +163,7 @@ export class LayerOpener {
     })
   }
 
+  /** Throws UNREADABLE: there may be one. */
   async #loadIndex(): Promise<boolean> {
     await this.#purging
     if (this.#known.contents !== undefined) return true

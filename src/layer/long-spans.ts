@@ -3,8 +3,6 @@
  * forward through them, piece by piece, and waits where it stopped for whoever reads on. Who waits holds nothing, and is
  * served in the order of the tar: any number of readers take one way through a span. Who has given up is forgotten.
  */
-import { open } from 'node:fs/promises'
-import { crc32 } from 'node:zlib'
 import type { Lease } from '../blob/buffer-pool.js'
 import { chunkBytes } from '../blob/chunk-cache.js'
 import { Reservation } from '../blob/reservation.js'
@@ -14,10 +12,10 @@ import { Deferred } from '../util/deferred.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { Semaphore } from '../util/semaphore.js'
 import { spanKey } from './kept-spans.js'
+import { readWindow } from './read-window.js'
 import type { Span } from './seek-table.js'
 import type { SpanSourceOptions } from './span-source.js'
 import { SpanStream } from './span-stream.js'
-import type { FileRange } from './windows.js'
 
 const longestPieceBytes = 8 << 20
 /** Passed on the way to what is wanted no further ahead, a piece is kept: the reads of one reader come in any order. */
@@ -159,9 +157,9 @@ export class LongSpans {
     try {
       return await this.#goTo(wanted)
     } catch (error) {
-      if (!hasCode(error, 'CORRUPT')) throw error
+      if (!hasCode(error, 'CORRUPT', 'UNREADABLE')) throw error
       this.#checkIndexFile(wanted.index)
-      // It is the window that is wrong, not the blob.
+      // It is the window that is wrong or not to be had, not the blob.
       if (this.#decoder === undefined) throw error
       this.#close()
       // The cache may be wrong, never the reader's problem.
@@ -194,6 +192,7 @@ export class LongSpans {
     const { spans, windows, inflations, zlib } = this.#options
     const span = spans.get(index)
     const known = span.windowLength === 0 ? nothing : windows.find(index)
+    // Checked at once: what is made with it is handed on long before the span's end, which would tell.
     const window = Buffer.isBuffer(known) ? known : await readWindow(known, span)
     const stream = new SpanStream()
     const offset = Math.floor(span.compressedBitOffset / 8)
@@ -256,17 +255,6 @@ export class LongSpans {
     const key = spanKey(digest, spans.get(index).uncompressedOffset)
     return piece === 0 ? key : `${key}:${String(piece)}`
   }
-}
-
-/** Checked at once: what is made with it is handed on long before the span's end, which would tell. */
-async function readWindow({ path, offset, length, crc32: expected }: FileRange, span: Span): Promise<Buffer> {
-  const window = Buffer.allocUnsafeSlow(length)
-  const file = await open(path, 'r').catch(() => undefined)
-  const read = await file?.read(window, 0, length, offset).catch(() => undefined)
-  await file?.close()
-  if (read?.bytesRead !== length || crc32(window) !== expected)
-    throw corrupt('the window of a span is damaged', span)
-  return window
 }
 
 function corrupt(reason: string, { uncompressedOffset }: Span): RegistryFsError {

@@ -17,11 +17,12 @@ import { WeightedSemaphore } from '../util/weighted-semaphore.js'
 import type { Inflations } from './inflations.js'
 import { keepSpan, spanKey } from './kept-spans.js'
 import { LongSpans } from './long-spans.js'
+import { readWindow } from './read-window.js'
 import type { SeekTable, Span } from './seek-table.js'
 import { longestKeptSpanBytes } from './span-builder.js'
 import type { TarSource } from './tar-source.js'
 import { mostUnderWayBytes } from './under-way.js'
-import type { Windows } from './windows.js'
+import type { FileRange, Windows } from './windows.js'
 import type { ZeroMap } from './zero-map.js'
 import type { ZstdSpans } from './zstd-spans.js'
 
@@ -195,16 +196,21 @@ export class SpanSource implements TarSource {
     return this.#inflating.run(key, work, options)
   }
 
-  /** Once more with fetched bytes when those from the cache do not inflate: the cache may be wrong, never the reader's problem. */
+  /**
+   * Once more when bytes from the cache cannot be read or do not inflate, with fetched ones where they are wrong: the cache
+   * may be broken, never the reader's problem. Nobody else has the window: without it no chunk is doubted or fetched.
+   */
   async #inflateTrusted(index: number, span: Span, signal: AbortSignal): Promise<Lease> {
     try {
       return await this.#inflateInTurn(index, span, signal)
     } catch (error) {
-      if (!hasCode(error, 'CORRUPT')) throw error
+      if (!hasCode(error, 'CORRUPT', 'UNREADABLE')) throw error
       this.#checkIndexFile(index)
+      const known = this.#windowOf(index, span)
+      const window = Buffer.isBuffer(known) ? known : await readWindow(known, span)
       const { offset, length } = compressedRange(span)
-      await this.#options.compressed.discard(offset, length)
-      return this.#inflateInTurn(index, span, signal, true)
+      if (hasCode(error, 'CORRUPT')) await this.#options.compressed.discard(offset, length)
+      return this.#inflateInTurn(index, span, signal, window)
     }
   }
 
@@ -216,28 +222,35 @@ export class SpanSource implements TarSource {
     throw new RegistryFsError('GONE', windows.loss)
   }
 
-  async #inflateInTurn(index: number, span: Span, signal: AbortSignal, isCareful = false): Promise<Lease> {
+  #windowOf(index: number, span: Span): Buffer | FileRange {
+    return span.windowLength === 0 ? noWindow : this.#options.windows.find(index)
+  }
+
+  async #inflateInTurn(index: number, span: Span, signal: AbortSignal, checked?: Buffer): Promise<Lease> {
     const zstd = this.#options.zstd()
     const inflate = async (): Promise<Lease> => {
       this.#options.inflations.add(index)
-      return zstd === undefined ? this.#inflate(index, span, signal, isCareful) : zstd.take(index, span)
+      return zstd === undefined
+        ? this.#inflate(index, span, signal, checked)
+        : zstd.take(index, span, checked !== undefined)
     }
     // These take turns, and hold nothing until then.
     if (zstd !== undefined && !span.atHeader) return inflate()
     return this.#underWay.run(span.uncompressedLength + compressedRange(span).length, signal, inflate)
   }
 
-  /** `isCareful`: without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
-  async #inflate(index: number, span: Span, signal: AbortSignal, isCareful: boolean): Promise<Lease> {
-    const { windows, compressed, memory } = this.#options
+  /** `checked`: its window; then it is without files, from which the cache may evict a chunk before it is read, in a small one again and again. */
+  async #inflate(index: number, span: Span, signal: AbortSignal, checked?: Buffer): Promise<Lease> {
+    const { compressed, memory } = this.#options
     const lengthBytes = span.uncompressedLength
     const { offset, length } = compressedRange(span)
     return memory.pool.lend(length, async (input) => {
-      const files = isCareful
-        ? await fillFrom(compressed, offset, input)
-        : await compressed.fillUnchecked(offset, input)
+      const files =
+        checked === undefined
+          ? await compressed.fillUnchecked(offset, input)
+          : await fillFrom(compressed, offset, input)
       throwIfAborted(signal)
-      const known = span.windowLength === 0 ? noWindow : windows.find(index)
+      const known = checked ?? this.#windowOf(index, span)
       const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafe(known.length)
       const request = {
         input,

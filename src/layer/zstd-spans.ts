@@ -62,11 +62,13 @@ export class ZstdSpans {
     this.#decoded = decoded
   }
 
-  /** Span `index`, which the caller holds. CORRUPT when the blob does not have it. */
-  async take(index: number, span: Span): Promise<Lease> {
+  /** Span `index`, which the caller holds. CORRUPT when the blob does not have it. `isCareful`: as SpanSource is without files. */
+  async take(index: number, span: Span, isCareful: boolean): Promise<Lease> {
     const { pool } = this.#memory
     if (span.atHeader)
-      return pool.filled(span.uncompressedLength, async (lease) => this.#fillFromFrame(span, lease))
+      return pool.filled(span.uncompressedLength, async (lease) =>
+        this.#fillFromFrame(span, lease, isCareful),
+      )
     const kept = await this.#takeKept(index, span)
     if (kept !== undefined) return kept
     const before = this.#turn
@@ -85,10 +87,11 @@ export class ZstdSpans {
     return undefined
   }
 
-  async #fillFromFrame(span: Span, lease: Lease): Promise<void> {
+  async #fillFromFrame(span: Span, lease: Lease, isCareful: boolean): Promise<void> {
     const offset = span.compressedBitOffset / 8
     await this.#memory.pool.lend(span.compressedBitEnd / 8 - offset, async (input) => {
-      const files = await this.#compressed.fillUnchecked(offset, input)
+      const files = isCareful ? [] : await this.#compressed.fillUnchecked(offset, input)
+      if (isCareful) (await this.#compressed.read(offset, input.length)).copy(input)
       await decodeZstdSpan({ input, files, skipBytes: 0, crc32: span.crc32 }, lease.bytes)
     })
   }

@@ -1,6 +1,9 @@
 /** Null when all is well, else what is wrong, or what the verb gives. */
 type VerbCallback = (answer: string | readonly number[] | null) => void
 
+/** Null when all is well, else what is wrong, or the errno of a file that could not be read: ENODATA where it is too short. */
+export type SpanCallback = (answer: string | number | null) => void
+
 /** Bytes that the addon reads from a file, all of `target`, before it looks at them. */
 export interface FilePart {
   readonly path: string
@@ -53,7 +56,7 @@ export interface SpanVerbs {
 
 /** The addon's (native/zstd_binding.h); src/zstd is their TypeScript face. */
 export interface ZstdVerbs {
-  decodeZstdSpan(request: ZstdSpanRequest, target: Buffer, done: VerbCallback): void
+  decodeZstdSpan(request: ZstdSpanRequest, target: Buffer, done: SpanCallback): void
   compressZstd(input: Buffer, target: Buffer, done: VerbCallback): void
   openZstdStream(): {
     decode(input: Buffer, target: Buffer, done: VerbCallback): void

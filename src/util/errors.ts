@@ -17,6 +17,8 @@ export const errorCodes = [
   /** What a handle or inode named is no longer there. */
   'GONE',
   'READ_ONLY',
+  /** A file of our own cannot be read at the moment, for want of descriptors or memory or for the disk fails. */
+  'UNREADABLE',
   /** A deliberate limit of ours (size, count, depth) was exceeded. */
   'LIMIT',
   'NAME_TOO_LONG',

@@ -1,11 +1,13 @@
 import { statSync } from 'node:fs'
+import { isShortage, unreadable } from './unreadable.js'
 
-/** Another text whenever a file or the names in a directory may have changed; empty where there is nothing. */
+/** Another text whenever a file or the names in a directory may have changed; empty where there is nothing. Throws UNREADABLE. */
 export function fileStamp(path: string): string {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true })
     return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
-  } catch {
+  } catch (error) {
+    if (isShortage(error)) throw unreadable(error, path)
     return ''
   }
 }

@@ -1,19 +1,19 @@
 /** libzstd in the addon, on its threads. */
-import { zstdVerbs } from '../native.js'
+import { spanFailure, zstdVerbs } from '../native.js'
 import type { ZstdSpanRequest } from '../util/addon-verbs.js'
 import { RegistryFsError } from '../util/errors.js'
 
 /**
  * Fills `target` with what begins `skipBytes` behind the start of the frame that `input` begins with. CORRUPT when the
- * bytes are not what the request says.
+ * bytes are not what the request says, UNREADABLE when nobody can read files now.
  */
 export async function decodeZstdSpan(request: ZstdSpanRequest, target: Buffer): Promise<void> {
   if (!Number.isSafeInteger(request.skipBytes) || request.skipBytes < 0)
     throw new RegistryFsError('INVALID', 'a span request is out of range')
   return new Promise((resolve, reject) => {
     zstdVerbs().decodeZstdSpan(request, target, (answer) => {
-      if (typeof answer === 'string') reject(corrupt(answer))
-      else resolve()
+      if (answer === null) resolve()
+      else reject(spanFailure('zstd', answer))
     })
   })
 }

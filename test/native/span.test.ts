@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
@@ -7,6 +9,10 @@ import { spanRequest } from '../support/span-request.js'
 import { hasCode } from '../../src/util/errors.js'
 import { runPass } from '../support/run-pass.js'
 import { sampleData } from '../support/sample-data.js'
+import { temporaryDirectory } from '../support/temporary-directory.js'
+import { withoutDescriptors } from '../support/without-descriptors.js'
+import { decodeZstdSpan } from '../../src/zstd/zstd.js'
+import { zstdFrame } from '../support/zstd-frames.js'
 import { packedWindow, unpackedWindow } from '../support/sparse-window.js'
 
 const source = sampleData('mixed', 3_000_000)
@@ -84,3 +90,33 @@ test('a window keeps no byte that the span does not refer to', async () => {
   }
   assert.ok(kept > 1000, String(kept))
 })
+
+for (const codec of ['gzip', 'zstd'] as const)
+  test(`what ${codec} is to read from a file says why it cannot be had, and is read when it can`, async (t) => {
+    const { input, ...rest } = requestOf(spanWithWindow)
+    const bytes = codec === 'gzip' ? input : zstdFrame(source)
+    const expected = codec === 'gzip' ? await inflateSpan({ ...rest, input }) : source
+    const path = join(await temporaryDirectory(t), 'part')
+    await writeFile(path, bytes)
+    const read = async (change: { readonly path?: string; readonly offset?: number } = {}): Promise<void> => {
+      const target = Buffer.alloc(bytes.length)
+      const files = [{ path, offset: 0, target, ...change }]
+      const out = Buffer.alloc(expected.length)
+      if (codec === 'gzip') await inflateSpan({ ...rest, input: target, files }, out)
+      else await decodeZstdSpan({ input: target, files, skipBytes: 0, crc32: undefined }, out)
+      assert.ok(out.equals(expected))
+    }
+    await read()
+    await withoutDescriptors(async () => {
+      await assert.rejects(read(), { code: 'UNREADABLE', message: new RegExp(`^${codec}: .*EMFILE`) })
+    })
+    await read()
+    const reason = (code: string): object => ({
+      code: 'CORRUPT',
+      message: new RegExp(`^${codec}: .*${code}`),
+    })
+    await assert.rejects(read({ path: `${path}.other` }), reason('ENOENT'))
+    await assert.rejects(read({ offset: 1 }), reason('ENODATA'))
+    // Of a process nothing lies at its first addresses: reading there is EIO.
+    await assert.rejects(read({ path: '/proc/self/mem' }), reason('EIO'))
+  })

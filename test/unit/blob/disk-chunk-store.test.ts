@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { DiskChunkStore, type DiskChunkStoreOptions } from '../../../src/blob/disk-chunk-store.js'
 import { digestHex, digestOf } from '../../../src/util/digest.js'
 import { silentLogger } from '../../../src/util/log.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
+import { withoutDescriptors } from '../../support/without-descriptors.js'
 
 const digest = digestOf(Buffer.from('a blob'))
 const other = digestOf(Buffer.from('another blob'))
@@ -63,6 +64,30 @@ for (const [what, damage] of [
     assert.equal(store.usedBytes, 0)
   })
 }
+
+test('a unit that no descriptor is there for is a miss, and there as soon as there is one', async (t) => {
+  const store = await newStore(t)
+  const chunk = randomBytes(5000)
+  await store.save(digest, 3, chunk)
+  const { usedBytes } = store
+  assert.equal(await withoutDescriptors(async () => store.load(digest, 3, 5000)), undefined)
+  assert.match(store.lastError ?? '', /EMFILE/)
+  assert.equal(store.usedBytes, usedBytes)
+  assert.deepEqual(await store.load(digest, 3, 5000), chunk)
+})
+
+test('a unit that the disk does not give is a miss and is deleted', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const store = await newStore(t, { directory })
+  await store.save(digest, 3, randomBytes(5000))
+  await rm(unitPath(directory, 3))
+  // Of a process nothing lies at its first addresses: reading there is EIO.
+  await symlink('/proc/self/mem', unitPath(directory, 3))
+  assert.equal(await store.load(digest, 3, 5000), undefined)
+  assert.match(store.lastError ?? '', /EIO/)
+  assert.equal(store.usedBytes, 0)
+  await assert.rejects(stat(unitPath(directory, 3)))
+})
 
 test('the cap is kept and the least recently used chunk goes first', async (t) => {
   const store = await newStore(t, { maximumBytes: 3 * 1100 })

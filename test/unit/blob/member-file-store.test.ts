@@ -9,6 +9,7 @@ import { digestHex, digestOf } from '../../../src/util/digest.js'
 import { sampleData } from '../../support/sample-data.js'
 import { memberStore } from '../../support/member-store.js'
 import { temporaryDirectory } from '../../support/temporary-directory.js'
+import { withoutDescriptors } from '../../support/without-descriptors.js'
 
 const layer = digestOf(Buffer.from('a layer'))
 /** Not whole blocks. */
@@ -93,6 +94,16 @@ test('what is not written is a hole, on disk too, and reads as zeros', async (t)
   assert.ok(blocks * 512 < 2 << 20, `${String(blocks * 512)} bytes on disk`)
   const expected = Buffer.concat([Buffer.alloc(4 << 20), piece, Buffer.alloc(32 << 20)])
   assert.ok((await read(await newStore(t, { directory }), place))?.equals(expected))
+})
+
+test('a file that no descriptor is there for is not used, is kept, and is used later', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const place = placeOf(0)
+  await keep(await newStore(t, { directory }), place)
+  const store = await newStore(t, { directory })
+  assert.equal(await withoutDescriptors(async () => store.acquire(place)), undefined)
+  assert.equal(store.count, 1)
+  assert.ok((await read(store, place))?.equals(content))
 })
 
 test('the kernel may read a file once all of it was checked in this process, or written by it', async (t) => {

@@ -14,6 +14,7 @@ const expected: Partial<Record<ErrorCode, keyof typeof constants.errno>> = {
   UNSUPPORTED: 'EOPNOTSUPP',
   GONE: 'ESTALE',
   READ_ONLY: 'EROFS',
+  UNREADABLE: 'EIO',
   LIMIT: 'EFBIG',
   ABORTED: 'EINTR',
   NO_ATTRIBUTE: 'ENODATA',
