@@ -60,20 +60,19 @@ export async function fetchMissing(
   const room = await disk.makeRoomBeside(new Set([...kept, ...digests]), wanted)
   const ranges = rangesOf(each, disk, room.bytes)
   const atFirst = keptBytes()
-  let doneBytes = 0
-  let isRefused = false
+  const run = { doneBytes: 0, isRefused: false }
   const fetchNext = async (): Promise<boolean> => {
     throwIfAborted(signal)
     const range = ranges.next()
     if (range.done === true) return false
     const bytes = await fetchRange(range.value, signal)
     await cache.settle()
-    doneBytes += bytes
-    onProgress?.(doneBytes, before.bytes)
+    run.doneBytes += bytes
+    onProgress?.(run.doneBytes, before.bytes)
     // The disk takes no more, or somebody else fills it, and what was there makes room for what comes.
-    isRefused ||= keptBytes() < atFirst + doneBytes
-    if (isRefused) ranges.return()
-    return !isRefused
+    run.isRefused ||= keptBytes() < atFirst + run.doneBytes
+    if (run.isRefused) ranges.return()
+    return !run.isRefused
   }
   const fetchAll = async (): Promise<void> => {
     try {
@@ -88,7 +87,7 @@ export async function fetchMissing(
     for (const end of ended) if (end.status === 'rejected') throw end.reason as Error
   }
   const { bytes } = missingOf(each, disk)
-  return bytes === 0 ? undefined : { bytes, bound: isRefused ? 'refused' : (room.bound ?? 'refused') }
+  return bytes === 0 ? undefined : { bytes, bound: run.isRefused ? 'refused' : (room.bound ?? 'refused') }
 }
 
 /** Resolves to how many bytes it has. */
@@ -127,8 +126,8 @@ function* rangesOf(
   for (const of of blobs) {
     const { size } = of.blob
     const count = chunkCount(size)
-    for (let first = 0, end = 0; first < count; first = Math.max(end, first + 1)) {
-      end = first
+    for (let first = 0; first < count;) {
+      let end = first
       while (end < count && end - first < rangeChunks && !disk.has(of.digest, end)) {
         left -= unitHeaderBytes + chunkLength(size, end)
         if (left < 0) break
@@ -136,6 +135,7 @@ function* rangesOf(
       }
       if (end > first) yield { of, first, end }
       if (left < 0) return
+      first = Math.max(end, first + 1)
     }
   }
 }

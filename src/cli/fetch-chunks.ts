@@ -21,7 +21,10 @@ export async function fetchChunks(
   const progress = await startProgress(name)
   let unkept: Unkept | undefined
   try {
-    unkept = await image.fetchMissing({ kept, signal, onProgress: progress.update })
+    const onProgress = (doneBytes: number, totalBytes: number): void => {
+      progress.update(doneBytes, totalBytes)
+    }
+    unkept = await image.fetchMissing({ kept, signal, onProgress })
   } finally {
     progress.stop()
   }

@@ -95,8 +95,7 @@ test(
 const type = 'application/vnd.oci.image.layer.v1.tar'
 const diffId = diffIdOf(tar)
 const forms: Readonly<Record<string, () => Promise<Layer>>> = {
-  'one zstd frame': async () =>
-    Promise.resolve({ bytes: zstdFrame(tar), mediaType: `${type}+zstd`, diffId }),
+  'one zstd frame': async () => Promise.resolve({ bytes: zstdFrame(tar), mediaType: `${type}+zstd`, diffId }),
   'no compression': async () => Promise.resolve(tarLayer(tar)),
   eStargz: async () => {
     const { blob, annotations } = await estargzOf(tar)
