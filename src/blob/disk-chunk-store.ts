@@ -30,6 +30,12 @@ export interface FilePlace {
   readonly offset: number
 }
 
+/** Room that was made, and what there is no more for: the cap, the free-space reserve, or a disk that refuses. */
+export interface Room {
+  readonly bytes: number
+  readonly bound: 'cap' | 'reserve' | 'refused' | undefined
+}
+
 interface Unit {
   readonly digest: Digest
   readonly index: number
@@ -188,20 +194,34 @@ export class DiskChunkStore {
       await rm(this.#blobDirectory(digest), { recursive: true, force: true }).catch(() => undefined)
   }
 
+  /** For as many of `bytes`, of files, as there can be room for without throwing out anything of `kept`. */
+  async makeRoomBeside(kept: ReadonlySet<Digest>, bytes: number): Promise<Room> {
+    const { maximumBytes, freeReserveBytes, readOnly } = this.#options
+    if (readOnly || Date.now() < this.#refusedUntil) return { bytes: 0, bound: 'refused' }
+    try {
+      await this.#lookForSpace(true)
+    } catch (error) {
+      this.#complain('the chunk cache cannot be looked at', error)
+      return { bytes: 0, bound: 'refused' }
+    }
+    const others = [...this.#units.values()].filter(({ digest }) => !kept.has(digest))
+    const otherBytes = others.reduce((sum, unit) => sum + unit.bytes, 0)
+    const belowCap = maximumBytes - this.#usedBytes + otherBytes
+    const aboveReserve = this.#freeBytes - freeReserveBytes + otherBytes
+    const room = Math.max(0, Math.min(bytes, belowCap, aboveReserve))
+    for (const unit of others) {
+      if (this.#missingFor(room) <= 0) break
+      await this.#throwOut(unit)
+    }
+    if (room === bytes) return { bytes, bound: undefined }
+    return { bytes: room, bound: belowCap <= aboveReserve ? 'cap' : 'reserve' }
+  }
+
   /** False when the unit does not fit: larger than the cap, or the reserve cannot be kept. */
   async #makeRoom(bytes: number): Promise<boolean> {
     if (bytes > this.#options.maximumBytes) return false
-    if (this.#writtenSinceCheck >= freeCheckBytes) {
-      const status = await statfs(this.#options.directory)
-      this.#freeBytes = status.bavail * status.bsize
-      this.#writtenSinceCheck = 0
-    }
-    const missing = (): number =>
-      Math.max(
-        this.#usedBytes + bytes - this.#options.maximumBytes,
-        this.#options.freeReserveBytes + this.#writtenSinceCheck + bytes - this.#freeBytes,
-      )
-    while (missing() > 0) {
+    await this.#lookForSpace(this.#writtenSinceCheck >= freeCheckBytes)
+    while (this.#missingFor(bytes) > 0) {
       const oldest = this.#units.values().next().value
       if (oldest === undefined) {
         this.#complain(
@@ -211,10 +231,30 @@ export class DiskChunkStore {
         this.#writtenSinceCheck = Number.POSITIVE_INFINITY
         return false
       }
-      await this.remove(oldest.digest, oldest.index)
-      this.#freeBytes += oldest.bytes
+      await this.#throwOut(oldest)
     }
     return true
+  }
+
+  async #lookForSpace(isDue: boolean): Promise<void> {
+    if (!isDue) return
+    const status = await statfs(this.#options.directory)
+    this.#freeBytes = status.bavail * status.bsize
+    this.#writtenSinceCheck = 0
+  }
+
+  /** How many bytes must go before so many more are within both bounds. */
+  #missingFor(bytes: number): number {
+    const { maximumBytes, freeReserveBytes } = this.#options
+    return Math.max(
+      this.#usedBytes + bytes - maximumBytes,
+      freeReserveBytes + this.#writtenSinceCheck + bytes - this.#freeBytes,
+    )
+  }
+
+  async #throwOut({ digest, index, bytes }: Unit): Promise<void> {
+    await this.remove(digest, index)
+    this.#freeBytes += bytes
   }
 
   #remember(unit: Unit, usedAtMs: number): void {

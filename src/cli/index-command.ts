@@ -1,21 +1,24 @@
 import { Command } from 'commander'
 import type { Image, LayerStatus } from '../image/image.js'
 import { formatReference } from '../registry/reference.js'
+import type { Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import { formatBytes } from '../util/range.js'
 import { coreOptions, withCore, type CommandCore, type CoreFlags } from './core-options.js'
+import { fetchChunks } from './fetch-chunks.js'
 import { writeOut } from './output.js'
 import { startProgress } from './progress.js'
 import { reportFailure } from './report-failure.js'
 
 export function indexCommand(): Command {
   const command = new Command('index')
-    .description('run the first pass of images ahead of time, so that the first mount finds index and chunks')
+    .description('run the first pass of images ahead of time, so that the next mount finds index and chunks')
     .argument('<reference...>', 'the images: [registry/]repository[:tag][@digest], oci:DIR[:ref], …')
     .addHelpText(
       'after',
       `
-Shows a progress bar on a terminal. An interrupted run continues where it stopped.
+Where the index is there already, chunks that the cache lacks are fetched. What --cache-size or --free-reserve have no
+room for is not fetched, and told of. Shows a progress bar on a terminal. An interrupted run continues where it stopped.
 
 Example:
   registryfs index quay.io/containerdisks/fedora:latest`,
@@ -26,9 +29,10 @@ Example:
         throw new RegistryFsError('HOST', `an index has nowhere to go: ${core.readOnlyReason}`)
       }
       let status: typeof process.exitCode
+      const kept = new Set<Digest>()
       for (const reference of references.map((text) => core.parseReference(text))) {
         try {
-          await indexImage(core, await core.openImage(reference, { signal }), signal)
+          await indexImage(core, await core.openImage(reference, { signal }), kept, signal)
         } catch (error) {
           if (signal.aborted) throw error
           reportFailure(error, formatReference(reference))
@@ -40,10 +44,14 @@ Example:
   )
 }
 
-/** HOST when an index could not be kept. */
-async function indexImage(core: CommandCore, image: Image, signal: AbortSignal): Promise<void> {
+/** HOST when an index could not be kept. `kept`: as of fetchChunks. */
+async function indexImage(
+  core: CommandCore,
+  image: Image,
+  kept: Set<Digest>,
+  signal: AbortSignal,
+): Promise<void> {
   const name = formatReference(image.reference)
-  const before = new Set((await image.layerStatus()).filter(isIndexed).map(({ digest }) => digest))
   const progress = await startProgress(name)
   const timer = setInterval(() => {
     const show = (layers: readonly LayerStatus[]): void => {
@@ -68,6 +76,7 @@ async function indexImage(core: CommandCore, image: Image, signal: AbortSignal):
     if (indexError === undefined) continue
     throw new RegistryFsError('HOST', `the index is not kept: ${indexError}`, { layer, image: name })
   }
+  await fetchChunks(core, image, kept, signal)
   const indexBytes = layers.reduce((sum, layer) => sum + layer.indexBytes, 0)
   const tarBytes = layers.reduce((sum, layer) => sum + layer.frontierUncompressed, 0)
   const seconds = (performance.now() - started) / 1000
@@ -75,31 +84,6 @@ async function indexImage(core: CommandCore, image: Image, signal: AbortSignal):
     `${name}: ${String(layers.length)} ${layers.length === 1 ? 'layer' : 'layers'}, ${formatBytes(total(image))} of blobs, ` +
       `${formatBytes(tarBytes)} of tar, index ${formatBytes(indexBytes)}, ${seconds.toFixed(2)} s\n`,
   )
-  if (image.reference.transport !== undefined) return
-  const indexed = layers.filter(isIndexed)
-  const unfetched = missingBytes(indexed.filter(({ digest }) => before.has(digest)))
-  if (unfetched > 0)
-    tell(
-      `${name}: ${formatBytes(unfetched)} of its chunks are not cached: the index was there already, who reads fetches them`,
-    )
-  const unkept = missingBytes(indexed.filter(({ digest }) => !before.has(digest)))
-  if (unkept === 0) return
-  const { cache } = await core.status()
-  const reason = cache.diskError ?? 'there was no room for them (--cache-size)'
-  tell(`${name}: ${formatBytes(unkept)} of its chunks are not kept: ${reason}`)
-}
-
-function isIndexed({ indexBytes }: LayerStatus): boolean {
-  return indexBytes > 0
-}
-
-/** Of the compressed ones, those that are not in the disk cache. */
-function missingBytes(layers: readonly LayerStatus[]): number {
-  return layers.reduce((sum, layer) => sum + Math.max(0, layer.size - layer.cachedBytes), 0)
-}
-
-function tell(line: string): void {
-  process.stderr.write(`registryfs: ${line}\n`)
 }
 
 function total(image: Image): number {

@@ -194,10 +194,10 @@ async function mount(
 
 async function fail(error: unknown, flags: MountFlags): Promise<never> {
   if (isDaemonChild()) {
-    await reportFailed(error)
-    // Its stderr is the log, which may be one of JSON.
+    // Its stderr is the log, which may be one of JSON. It is complete when the parent ends.
     const log = await createLogger({ level: flags.logLevel, format: flags.logFormat, file: 2 })
     log.error(error instanceof RegistryFsError ? {} : { err: error }, describeError(error))
+    await reportFailed(error)
     process.exit(exitCodeOf(error))
   }
   if (error instanceof DaemonFailure) {

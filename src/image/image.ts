@@ -1,3 +1,4 @@
+import type { FetchOptions, Unkept } from '../blob/missing-chunks.js'
 import type { ByteSource } from '../blob/source.js'
 import type { LayerStatus } from '../layer/layer-status.js'
 import type { ImageManifest } from '../registry/registry.js'
@@ -118,6 +119,8 @@ export interface Image {
   hold(): () => void
   /** Waits until every layer was read and proven. */
   index(options?: ReadOptions): Promise<void>
+  /** What the disk lacks of its layers' blobs, once they were read: missing-chunks.ts. Nothing of images of this machine. */
+  fetchMissing(options: FetchOptions): Promise<Unkept | undefined>
 }
 
 /** Opens images, each once. */

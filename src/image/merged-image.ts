@@ -1,3 +1,4 @@
+import { fetchMissing, type FetchOptions, type Unkept } from '../blob/missing-chunks.js'
 import type { Layer } from '../layer/layer.js'
 import type { LayerStatus } from '../layer/layer-status.js'
 import type { ImageConfig } from '../registry/image-config.js'
@@ -72,5 +73,12 @@ export class MergedImage implements Image {
 
   async index(options: ReadOptions = {}): Promise<void> {
     await Promise.all(this.#layers.map(async (layer) => layer.prove(options)))
+  }
+
+  async fetchMissing(options: FetchOptions): Promise<Unkept | undefined> {
+    return fetchMissing(
+      this.#layers.flatMap(({ chunked }) => chunked ?? []),
+      options,
+    )
   }
 }

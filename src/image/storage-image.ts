@@ -74,4 +74,8 @@ export class StorageImage implements Image {
   async index(): Promise<void> {
     return Promise.resolve()
   }
+
+  async fetchMissing(): Promise<undefined> {
+    return Promise.resolve(undefined)
+  }
 }

@@ -1,6 +1,7 @@
 import { unlink } from 'node:fs/promises'
 import type { CacheAccess } from '../blob/cache-directory.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
+import { fileStamp } from '../util/file-stamp.js'
 import { removeJournal } from './journal.js'
 import type { FirstPass, FirstPassResult } from './first-pass.js'
 import { loadIndex, saveIndex } from './index-file.js'
@@ -15,6 +16,10 @@ export class IndexKeeper {
   fileBytes = 0
   /** Why it could not be saved. */
   problem: string | undefined
+  /** Of the file that was loaded or saved last. */
+  #loadedStamp = ''
+  /** Of one that turned out to be damaged, and may not be removed: it is as good as none until it is another one. */
+  #uselessStamp: string | undefined
 
   constructor(path: string, access: CacheAccess) {
     this.#path = path
@@ -29,13 +34,16 @@ export class IndexKeeper {
   /** Undefined: there is none. Throws UNREADABLE. */
   async load(bytes: LayerBytes): Promise<LayerContents | undefined> {
     const { digest, size } = bytes.descriptor
-    const { readOnly } = this.#access
-    const loading = loadIndex(this.#indexPath, { digest, blobBytes: size }, readOnly)
+    // Before it is read: one that takes its place meanwhile is another one.
+    const stamp = fileStamp(this.#indexPath)
+    if (stamp === this.#uselessStamp) return undefined
+    const loading = loadIndex(this.#indexPath, { digest, blobBytes: size }, this.#access.readOnly)
     const loaded = await loading.catch((error: unknown) => {
       throw error instanceof RegistryFsError ? error.within({ layer: digest }) : error
     })
     if (loaded === undefined) return undefined
     this.fileBytes = loaded.fileBytes
+    this.#loadedStamp = stamp
     return contentsOfIndex(loaded.index, bytes)
   }
 
@@ -61,10 +69,14 @@ export class IndexKeeper {
     })
     this.problem = undefined
     this.fileBytes = saved.fileBytes
+    this.#loadedStamp = fileStamp(this.#indexPath)
     return saved.windows
   }
 
+  /** That was loaded or saved; where the file stays, it is not loaded again. */
   async removeIndex(): Promise<void> {
+    this.fileBytes = 0
+    this.#uselessStamp = this.#loadedStamp
     if (!this.#access.readOnly) await unlink(this.#indexPath).catch(() => undefined)
   }
 

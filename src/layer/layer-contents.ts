@@ -30,6 +30,8 @@ export interface LayerContents {
   readonly seekPoints: number
   /** Whatever can be read of it is held against a digest of the manifest: all of it was, or each piece will be. */
   readonly isProven: boolean
+  /** Absent where nobody has hashed the blob, as with a table of contents. */
+  readonly sealOf?: SealOf
 }
 
 /** What sources are made of. */
@@ -50,7 +52,7 @@ export function contentsOfIndex(index: LayerIndex, bytes: LayerBytes): LayerCont
   const tree = LayerTree.of(index.members)
   const sealOf: SealOf = (i) => seals.subarray(i * 32, i * 32 + 32)
   const source = sourceOf({ ...index, codec: () => index.codec, sealOf }, bytes)
-  return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true }
+  return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true, sealOf }
 }
 
 /** `windows`: where they are by now. */
@@ -62,7 +64,8 @@ export function contentsOfPass(
 ): LayerContents {
   const { tree, spans, zeros } = progress
   const source = sourceOfPass(progress, bytes, windows)
-  return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true }
+  const sealOf: SealOf = (index) => progress.sealOf(index)
+  return { tree, source, zeros, tarBytes, seekPoints: spans.count, isProven: true, sealOf }
 }
 
 export function sourceOfPass(

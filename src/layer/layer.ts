@@ -2,6 +2,7 @@
  * A layer of however many images: unread, then read by a first pass (or loaded from its index file), then ready. Who needs it first starts the pass, all share it: names that were
  * seen and bytes below the frontier can be had while it runs, the rest waits as long as it makes progress (or waits for its turn) and fails with it; the next who asks tries again.
  */
+import type { ChunkedBlob } from '../blob/missing-chunks.js'
 import type { ByteSource, Placed, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
 import { abortable, throwIfAborted, type ReadOptions } from '../util/abort.js'
@@ -76,6 +77,18 @@ export class Layer implements ByteSource {
 
   get copies(): LayerOptions['copies'] {
     return this.#options.copies
+  }
+
+  /** Of what it is fetched, and where that is kept; undefined where it lies on this machine. */
+  get chunked(): ChunkedBlob | undefined {
+    const { descriptor, blob, cache } = this.#options
+    if (blob.isLocal === true) return undefined
+    return {
+      digest: descriptor.digest,
+      blob,
+      cache,
+      sealOf: (index) => this.#known.contents?.sealOf?.(index),
+    }
   }
 
   /** Waits until all members are known. */

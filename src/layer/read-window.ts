@@ -1,13 +1,13 @@
 import { open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { RegistryFsError } from '../util/errors.js'
-import { codeOf, isShortage, unreadable } from '../util/unreadable.js'
+import { isShortage, unreadable } from '../util/unreadable.js'
 import type { Span } from './seek-table.js'
 import type { FileRange } from './windows.js'
 
 /**
- * The window of a span from its index file. UNREADABLE where descriptors or memory are short or the disk fails, which is
- * no reason to give up an index that took a pass; CORRUPT where it is not there or not what was written.
+ * The window of a span from its index file. UNREADABLE where descriptors or memory are short, which is no reason to give up
+ * an index that took a pass; CORRUPT where the disk does not give it, or not what was written: a new index lies elsewhere.
  */
 export async function readWindow(
   { path, offset, length, crc32: expected }: FileRange,
@@ -15,7 +15,7 @@ export async function readWindow(
 ): Promise<Buffer> {
   const window = Buffer.allocUnsafeSlow(length)
   const bytes = await readPart(path, offset, window).catch((error: unknown) => {
-    if (isShortage(error) || codeOf(error) === 'EIO') throw unreadable(error, `the index file ${path}`)
+    if (isShortage(error)) throw unreadable(error, `the index file ${path}`)
     return 0
   })
   if (bytes === length && crc32(window) === expected) return window

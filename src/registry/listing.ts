@@ -63,8 +63,10 @@ export class Listing {
       let path: string | undefined = first.path
       for (let page = 0; path !== undefined && page < maxPages; page++) {
         const request = { ...first, path, kind: 'list', accept: 'application/json' } as const
-        const { bytes, response } = await this.#api.getDocument(request, pageBytes, signal)
-        const listed = parseObject(bytes, first.what)[field] ?? []
+        const { listed, response } = await this.#api.getDocument(request, pageBytes, signal, (document) => ({
+          listed: parseObject(document.bytes, first.what)[field] ?? [],
+          response: document.response,
+        }))
         for (const name of Array.isArray(listed) ? (listed as unknown[]) : []) {
           if (names.size < maxNames && typeof name === 'string' && isShown(name)) names.add(name)
         }

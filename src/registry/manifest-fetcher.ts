@@ -9,7 +9,7 @@ import { manifestAccept } from './media-types.js'
 import { narrowManifest, type FoundManifest } from './narrow-manifest.js'
 import type { Platform } from './platform.js'
 import type { Reference, Repository } from './reference.js'
-import { pullScope, type ApiRequest, type RegistryApi } from './registry-api.js'
+import { pullScope, type ApiDocument, type ApiRequest, type RegistryApi } from './registry-api.js'
 import type { ImageManifest } from './registry.js'
 import { payloadOf } from './schema1.js'
 import { statusError } from './status-check.js'
@@ -96,13 +96,15 @@ export class ManifestFetcher {
     signal: AbortSignal,
   ): Promise<FoundManifest> {
     const request = manifestRequest('GET', repository, name)
-    const { bytes: body, response } = await this.#api.getDocument(request, manifestBytes, signal)
-    // What has the digest, and so what is kept: for a signed one the document without its signatures.
-    const bytes = payloadOf(body, request.what)
-    const digest = expected ?? contentDigest(response) ?? digestOf(bytes)
-    verifyDigest(bytes, digest, request.what)
-    const contentType = descriptor?.mediaType ?? headerOf(response, 'content-type')
-    const manifest = parseManifest(bytes, contentType, request.what)
+    const verified = (document: ApiDocument) => {
+      // What has the digest, and so what is kept: for a signed one the document without its signatures.
+      const bytes = payloadOf(document.bytes, request.what)
+      const digest = expected ?? contentDigest(document.response) ?? digestOf(bytes)
+      verifyDigest(bytes, digest, request.what)
+      return { bytes, digest, contentType: headerOf(document.response, 'content-type') }
+    }
+    const { bytes, digest, contentType } = await this.#api.getDocument(request, manifestBytes, signal, verified)
+    const manifest = parseManifest(bytes, descriptor?.mediaType ?? contentType, request.what)
     try {
       await this.#documents.save(digest, bytes)
     } catch (error) {

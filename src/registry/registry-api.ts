@@ -1,3 +1,4 @@
+import { hasCode } from '../util/errors.js'
 import { checkEncoding } from './content-encoding.js'
 import type { InsecureHosts } from './insecure-hosts.js'
 import type { Lifetime } from './lifetime.js'
@@ -7,7 +8,7 @@ import { readBody } from './read-body.js'
 import { apiHost, type Repository } from './reference.js'
 import { isStaleStatus } from './stale-status.js'
 import { checkStatus } from './status-check.js'
-import type { HttpRequest, HttpResponse, Transport } from './transport.js'
+import { headerOf, type HttpRequest, type HttpResponse, type Transport } from './transport.js'
 
 export interface ApiRequest {
   readonly method?: 'GET' | 'HEAD'
@@ -36,7 +37,7 @@ export interface RegistryApiOptions {
   readonly deadlineMs: number
 }
 
-/** A document whose body breaks off is asked for again, so many times in all. */
+/** A document whose body breaks off, or may have, is asked for again, so many times in all. */
 const bodyAttempts = 3
 
 export function pullScope(repository: Repository): string {
@@ -83,8 +84,16 @@ export class RegistryApi {
     return this.transport.send(this.#requestOf(request, signal))
   }
 
-  /** A whole body with status 200; LIMIT when longer, other statuses throw as status-check.ts says. */
-  async getDocument(request: ApiRequest, limitBytes: number, signal: AbortSignal): Promise<ApiDocument> {
+  /**
+   * What `take` makes of a whole body with status 200; LIMIT when longer, other statuses throw as status-check.ts says.
+   * DIGEST_MISMATCH from `take` can mean that it was cut off, where nothing says how long it is.
+   */
+  async getDocument<T>(
+    request: ApiRequest,
+    limitBytes: number,
+    signal: AbortSignal,
+    take: (document: ApiDocument) => T,
+  ): Promise<T> {
     let askedAgain = false
     for (let attempt = 1; ; attempt++) {
       const response = await this.send(request, signal)
@@ -97,10 +106,11 @@ export class RegistryApi {
       await checkStatus(response, request, [200])
       try {
         checkEncoding(response, request.what)
-        return { bytes: await readBody(response, limitBytes, request.what), response }
+        return take({ bytes: await readBody(response, limitBytes, request.what), response })
       } catch (error) {
         response.body.discard()
-        if (signal.aborted || !isTransient(error) || attempt === bodyAttempts) throw error
+        const isCutOff = hasCode(error, 'DIGEST_MISMATCH') && headerOf(response, 'content-length') === undefined
+        if (signal.aborted || !(isTransient(error) || isCutOff) || attempt === bodyAttempts) throw error
       }
     }
   }

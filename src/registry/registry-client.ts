@@ -347,14 +347,16 @@ export class RegistryClient implements Registry {
     } as const
     const bytes = await api.run(what, async (signal) => {
       try {
-        return (await api.getDocument(request, size, signal)).bytes
+        return await api.getDocument(request, size, signal, (document) => {
+          verifyDigest(document.bytes, digest, what)
+          return document.bytes
+        })
       } catch (error) {
         if (!hasCode(error, 'NOT_FOUND')) throw error
         throw new RegistryFsError('GONE', `${host}: blob ${digest} of ${path} is no longer in the registry`)
       }
     })
     this.counters.blobBytes += bytes.length
-    verifyDigest(bytes, digest, what)
     try {
       await this.#options.documents.save(digest, bytes)
     } catch (error) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { FakeRegistry } from '../support/fake-registry.js'
@@ -87,20 +87,6 @@ test('index fails where the index cannot be kept, and tells of chunks that are n
     assert.match(ran.stderr, /^registryfs: \S+disk:v1: [0-9.]+ MiB of its chunks are not kept: [^\n]+\n$/)
     assert.match(ran.stderr, reason)
   }
-})
-
-test('index says where it found the index and fetched no chunks', options, async (t) => {
-  const { registry, cache } = await setUp(t, 'disk')
-  const reference = `${registry.host}/disk:v1`
-  assert.equal((await registryfs({ cache }, 'index', reference)).stderr, '')
-  assert.equal((await registryfs({ cache }, 'index', reference)).stderr, '')
-  await rm(join(cache, 'chunks'), { recursive: true })
-  const { code, stderr } = await registryfs({ cache }, 'index', reference)
-  assert.equal(code, 0)
-  assert.match(
-    stderr,
-    /^registryfs: \S+disk:v1: [0-9.]+ MiB of its chunks are not cached: the index was there already, [^\n]+\n$/,
-  )
 })
 
 test('ls prints names that cat and ls take back, and JSON the real ones', options, async (t) => {

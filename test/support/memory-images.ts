@@ -232,6 +232,10 @@ class MemoryImage implements Image {
   async index(): Promise<void> {
     return Promise.resolve()
   }
+
+  async fetchMissing(): Promise<undefined> {
+    return Promise.resolve(undefined)
+  }
 }
 
 /** Images made of JavaScript objects, and a registry that lists them. No TTL: a tag moves at once, unless it is pinned. */

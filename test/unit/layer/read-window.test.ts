@@ -36,6 +36,8 @@ for (const [what, change] of [
   ['damaged', { crc32: 1 }],
   ['cut off', { offset: 101 }],
   ['in a file that is not there', { path: '/nowhere/layer.idx' }],
+  // Of a process nothing lies at its first addresses: reading there is EIO.
+  ['where the disk fails', { path: '/proc/self/mem', offset: 0 }],
 ] as const)
   test(`a window that is ${what} is CORRUPT, with the place of its span`, async (t) => {
     await assert.rejects(readWindow({ ...(await written(t)), ...change }, span), (error: unknown) => {
@@ -45,13 +47,10 @@ for (const [what, change] of [
     })
   })
 
-test('a window is UNREADABLE where there is no descriptor, or the disk fails', async (t) => {
+test('a window is UNREADABLE where there is no descriptor', async (t) => {
   const place = await written(t)
   await withoutDescriptors(async () => {
     await assert.rejects(readWindow(place, span), { code: 'UNREADABLE', message: /layer\.idx .*EMFILE/ })
   })
-  // Of a process nothing lies at its first addresses: reading there is EIO.
-  const failing = { ...place, path: '/proc/self/mem', offset: 0 }
-  await assert.rejects(readWindow(failing, span), { code: 'UNREADABLE', message: /\/proc\/self\/mem .*EIO/ })
   assert.deepEqual(await readWindow(place, span), window)
 })
