@@ -56,10 +56,15 @@ export class DiskChunkStore {
   #complainedAt = 0
   /** Set when the disk refused a write; a new try is made after a while. */
   #refusedUntil = 0
-  lastError: string | undefined
+  #lastError: string | undefined
 
   constructor(options: DiskChunkStoreOptions) {
     this.#options = options
+  }
+
+  /** Undefined once a chunk was kept since. */
+  get lastError(): string | undefined {
+    return this.#lastError
   }
 
   get usedBytes(): number {
@@ -168,6 +173,7 @@ export class DiskChunkStore {
     }
     if (!this.#units.has(key)) this.#remember({ digest, index, bytes }, Date.now())
     this.#writtenSinceCheck += bytes
+    this.#lastError = undefined
     return true
   }
 
@@ -251,7 +257,7 @@ export class DiskChunkStore {
   }
 
   #complain(what: string, error: unknown): void {
-    this.lastError = `${what}: ${describeError(error)}`
+    this.#lastError = `${what}: ${describeError(error)}`
     const now = Date.now()
     if (now - this.#complainedAt < complainEveryMs) return
     this.#complainedAt = now
