@@ -7,6 +7,7 @@ import { coreOptions, withCore, type CommandCore, type CoreFlags } from './core-
 import { writeOut } from './output.js'
 import { startProgress } from './progress.js'
 import { reportFailure } from './report-failure.js'
+import { tell } from './tell.js'
 
 export function indexCommand(): Command {
   const command = new Command('index')
@@ -96,10 +97,6 @@ function isIndexed({ indexBytes }: LayerStatus): boolean {
 /** Of the compressed ones, those that are not in the disk cache. */
 function missingBytes(layers: readonly LayerStatus[]): number {
   return layers.reduce((sum, layer) => sum + Math.max(0, layer.size - layer.cachedBytes), 0)
-}
-
-function tell(line: string): void {
-  process.stderr.write(`registryfs: ${line}\n`)
 }
 
 function total(image: Image): number {
