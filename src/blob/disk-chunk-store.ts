@@ -51,8 +51,10 @@ export class DiskChunkStore {
   /** Being written; what is thrown away meanwhile is not wanted when it comes. */
   readonly #writing = new Set<{ readonly digest: Digest; readonly index: number; isWanted: boolean }>()
   #usedBytes = 0
-  #writtenSinceCheck = Number.POSITIVE_INFINITY
+  #writtenSinceCheck = 0
   #freeBytes = 0
+  /** False when it is to be looked at before the next write, whatever was written; who makes room goes on with what it knows. */
+  #isFreeKnown = false
   #complainedAt = 0
   /** Set when the disk refused a write; a new try is made after a while. */
   #refusedUntil = 0
@@ -161,7 +163,7 @@ export class DiskChunkStore {
       // A directory that was thrown away in the middle is no broken disk.
       if (!writing.isWanted) return false
       this.#refusedUntil = Date.now() + 10_000
-      this.#writtenSinceCheck = Number.POSITIVE_INFINITY
+      this.#isFreeKnown = false
       this.#complain('the chunk cache cannot be written, going on without it', error)
       return false
     } finally {
@@ -196,10 +198,11 @@ export class DiskChunkStore {
   /** False when the unit does not fit: larger than the cap, or the reserve cannot be kept. */
   async #makeRoom(bytes: number): Promise<boolean> {
     if (bytes > this.#options.maximumBytes) return false
-    if (this.#writtenSinceCheck >= freeCheckBytes) {
+    if (!this.#isFreeKnown || this.#writtenSinceCheck >= freeCheckBytes) {
       const status = await statfs(this.#options.directory)
       this.#freeBytes = status.bavail * status.bsize
       this.#writtenSinceCheck = 0
+      this.#isFreeKnown = true
     }
     const missing = (): number =>
       Math.max(
@@ -213,7 +216,7 @@ export class DiskChunkStore {
           'no chunk can be cached',
           new Error('the disk has no more free space than the reserve'),
         )
-        this.#writtenSinceCheck = Number.POSITIVE_INFINITY
+        this.#isFreeKnown = false
         return false
       }
       await this.remove(oldest.digest, oldest.index)
