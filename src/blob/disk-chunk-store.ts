@@ -58,15 +58,22 @@ export class DiskChunkStore {
   /** Being written; what is thrown away meanwhile is not wanted when it comes. */
   readonly #writing = new Set<{ readonly digest: Digest; readonly index: number; isWanted: boolean }>()
   #usedBytes = 0
-  #writtenSinceCheck = Number.POSITIVE_INFINITY
+  #writtenSinceCheck = 0
   #freeBytes = 0
+  /** False when it is to be looked at before the next write, whatever was written; who makes room goes on with what it knows. */
+  #isFreeKnown = false
   #complainedAt = 0
   /** Set when the disk refused a write; a new try is made after a while. */
   #refusedUntil = 0
-  lastError: string | undefined
+  #lastError: string | undefined
 
   constructor(options: DiskChunkStoreOptions) {
     this.#options = options
+  }
+
+  /** Undefined once a chunk was kept since. */
+  get lastError(): string | undefined {
+    return this.#lastError
   }
 
   get usedBytes(): number {
@@ -163,7 +170,7 @@ export class DiskChunkStore {
       // A directory that was thrown away in the middle is no broken disk.
       if (!writing.isWanted) return false
       this.#refusedUntil = Date.now() + 10_000
-      this.#writtenSinceCheck = Number.POSITIVE_INFINITY
+      this.#isFreeKnown = false
       this.#complain('the chunk cache cannot be written, going on without it', error)
       return false
     } finally {
@@ -175,6 +182,7 @@ export class DiskChunkStore {
     }
     if (!this.#units.has(key)) this.#remember({ digest, index, bytes }, Date.now())
     this.#writtenSinceCheck += bytes
+    this.#lastError = undefined
     return true
   }
 
@@ -220,7 +228,7 @@ export class DiskChunkStore {
   /** False when the unit does not fit: larger than the cap, or the reserve cannot be kept. */
   async #makeRoom(bytes: number): Promise<boolean> {
     if (bytes > this.#options.maximumBytes) return false
-    await this.#lookForSpace(this.#writtenSinceCheck >= freeCheckBytes)
+    await this.#lookForSpace(!this.#isFreeKnown || this.#writtenSinceCheck >= freeCheckBytes)
     while (this.#missingFor(bytes) > 0) {
       const oldest = this.#units.values().next().value
       if (oldest === undefined) {
@@ -228,7 +236,7 @@ export class DiskChunkStore {
           'no chunk can be cached',
           new Error('the disk has no more free space than the reserve'),
         )
-        this.#writtenSinceCheck = Number.POSITIVE_INFINITY
+        this.#isFreeKnown = false
         return false
       }
       await this.#throwOut(oldest)
@@ -241,6 +249,7 @@ export class DiskChunkStore {
     const status = await statfs(this.#options.directory)
     this.#freeBytes = status.bavail * status.bsize
     this.#writtenSinceCheck = 0
+    this.#isFreeKnown = true
   }
 
   /** How many bytes must go before so many more are within both bounds. */
@@ -292,7 +301,7 @@ export class DiskChunkStore {
   }
 
   #complain(what: string, error: unknown): void {
-    this.lastError = `${what}: ${describeError(error)}`
+    this.#lastError = `${what}: ${describeError(error)}`
     const now = Date.now()
     if (now - this.#complainedAt < complainEveryMs) return
     this.#complainedAt = now

@@ -41,10 +41,15 @@ export class MemberFileStore {
   #refusedUntil = 0
   /** Of files that were dropped: none of theirs may go that was written again meanwhile. */
   #deleting: Promise<void> = Promise.resolve()
-  lastError: string | undefined
+  #lastError: string | undefined
 
   constructor(options: MemberFileStoreOptions) {
     this.#options = options
+  }
+
+  /** Undefined once a member was kept since. */
+  get lastError(): string | undefined {
+    return this.#lastError
   }
 
   get usedBytes(): number {
@@ -122,6 +127,7 @@ export class MemberFileStore {
   /** What `create` gave is whole now. */
   async finish(place: MemberPlace, writer: MemberFileWriter): Promise<void> {
     const bytes = await writer.finish()
+    this.#lastError = undefined
     this.#remember(this.#fileOf(place, bytes, true), Date.now())
     await this.#evict(0)
   }
@@ -203,7 +209,7 @@ export class MemberFileStore {
   }
 
   #complain(what: string, error: unknown): void {
-    this.lastError = `${what}: ${describeError(error)}`
+    this.#lastError = `${what}: ${describeError(error)}`
     this.#options.log.warn({ reason: describeError(error) }, what)
   }
 

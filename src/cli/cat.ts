@@ -3,7 +3,7 @@ import { clampLength } from '../blob/source.js'
 import { RegistryFsError } from '../util/errors.js'
 import { coreOptions, withCore, type CoreFlags } from './core-options.js'
 import { parseSize } from './sizes.js'
-import { resolvePath } from './resolve-path.js'
+import { resolveFile } from './resolve-path.js'
 import { writeOut } from './output.js'
 
 interface CatFlags extends CoreFlags {
@@ -30,11 +30,7 @@ Example:
   return coreOptions(command).action(async (reference: string, path: string, flags: CatFlags) =>
     withCore(flags, async (core, signal) => {
       const image = await core.openImage(reference, { signal })
-      const node = await resolvePath(image, path, { signal })
-      if (node.attributes.type === 'directory')
-        throw new RegistryFsError('IS_A_DIRECTORY', `${path} is a directory`)
-      if (node.attributes.type !== 'file')
-        throw new RegistryFsError('NOT_A_FILE', `${path} is a ${node.attributes.type}, not a file`)
+      const node = await resolveFile(image, path, { signal })
       const source = node.open()
       const end =
         flags.offset + clampLength(source.size, flags.offset, flags.length ?? Number.MAX_SAFE_INTEGER)

@@ -13,6 +13,7 @@ import { checkOptions } from './check-options.js'
 import { createLogger, logFormats, logLevels } from './logger.js'
 import { reportFailure } from './report-failure.js'
 import { parseDuration, parseSize } from './sizes.js'
+import { tell } from './tell.js'
 
 /** What every command that touches images takes. */
 export interface CoreFlags {
@@ -156,8 +157,7 @@ export async function withCore(
     let readOnlyReason = core.isCacheInUse || hasLog(flags) ? undefined : core.readOnlyReason
     const openImage: CommandCore['openImage'] = async (reference, options) => {
       const parsed = typeof reference === 'string' ? parse(reference) : reference
-      if (readOnlyReason !== undefined)
-        process.stderr.write(`registryfs: nothing new is cached: ${readOnlyReason}\n`)
+      if (readOnlyReason !== undefined) tell(`nothing new is cached: ${readOnlyReason}`)
       readOnlyReason = undefined
       const image = await images.open(parsed, options)
       // Two tags of one image are two names of it.
@@ -180,5 +180,5 @@ function hasLog({ logLevel }: CoreFlags): boolean {
 
 function tellUnchecked({ reference, reason, since }: UncheckedTag): void {
   const when = since === undefined ? 'before' : `at ${since.toISOString()}`
-  process.stderr.write(`registryfs: ${reference}: using the tag as it was ${when}: ${reason}\n`)
+  tell(`${reference}: using the tag as it was ${when}: ${reason}`)
 }

@@ -5,6 +5,7 @@ import type { Digest } from '../util/digest.js'
 import { formatBytes } from '../util/range.js'
 import type { CommandCore } from './core-options.js'
 import { startProgress } from './progress.js'
+import { tell } from './tell.js'
 
 /**
  * Fetches what the disk lacks of an image that was read, and says on stderr where not all of it can be kept. `kept`: what
@@ -30,9 +31,7 @@ export async function fetchChunks(
   }
   if (unkept === undefined) return
   const reason = await reasonOf(core, unkept)
-  process.stderr.write(
-    `registryfs: ${name}: ${formatBytes(unkept.bytes)} of its chunks are not kept: ${reason}\n`,
-  )
+  tell(`${name}: ${formatBytes(unkept.bytes)} of its chunks are not kept: ${reason}`)
 }
 
 async function reasonOf(core: CommandCore, { bound }: Unkept): Promise<string> {

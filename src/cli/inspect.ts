@@ -7,7 +7,7 @@ import { checkQcow2 } from './check-qcow2.js'
 import { coreOptions, withCore, type CommandCore, type CoreFlags } from './core-options.js'
 import { writeOut } from './output.js'
 import { qemuFormats, qemuJson, type QemuFormat } from './qemu-json.js'
-import { resolvePath } from './resolve-path.js'
+import { resolveFile } from './resolve-path.js'
 
 interface InspectFlags extends CoreFlags {
   readonly json?: boolean
@@ -104,9 +104,7 @@ async function printMember(
   format: QemuFormat,
   signal: AbortSignal,
 ): Promise<void> {
-  const node = await resolvePath(image, path, { signal })
-  if (node.attributes.type !== 'file')
-    throw new RegistryFsError('NOT_A_FILE', `${path} is a ${node.attributes.type}, not a file`)
+  const node = await resolveFile(image, path, { signal })
   const { localPlaceOf } = await import('../image/local-place.js')
   try {
     const place = await localPlaceOf(

@@ -12,6 +12,7 @@ import { createLogger } from './logger.js'
 import { parseMountOptions } from './mount-options.js'
 import { reportFailure } from './report-failure.js'
 import { parseSize } from './sizes.js'
+import { tell } from './tell.js'
 
 interface MountFlags extends CoreFlags {
   readonly materialize?: number
@@ -201,15 +202,11 @@ async function fail(error: unknown, flags: MountFlags): Promise<never> {
     process.exit(exitCodeOf(error))
   }
   if (error instanceof DaemonFailure) {
-    process.stderr.write(`registryfs: ${error.message}\n`)
+    tell(error.message)
     process.exit(error.exitCode)
   }
   reportFailure(error)
   process.exit(exitCodeOf(error))
-}
-
-function tell(line: string): void {
-  process.stderr.write(`registryfs: ${line}\n`)
 }
 
 function openLog({ logFile }: MountFlags): LogFile | undefined {

@@ -77,3 +77,12 @@ export async function resolvePath(
   }
   return trail.at(-1) as ImageNode
 }
+
+/** The file at PATH. Throws IS_A_DIRECTORY, NOT_A_FILE, and what `resolvePath` throws. */
+export async function resolveFile(image: Image, path: string, options: ReadOptions): Promise<ImageNode> {
+  const node = await resolvePath(image, path, options)
+  const { type } = node.attributes
+  if (type === 'directory') throw new RegistryFsError('IS_A_DIRECTORY', `${path} is a directory`)
+  if (type !== 'file') throw new RegistryFsError('NOT_A_FILE', `${path} is a ${type}, not a file`)
+  return node
+}

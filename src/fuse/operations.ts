@@ -1,8 +1,6 @@
 import { seekBlocks } from '../blob/block-seek.js'
-import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { BackingFile, ByteSource, SourceReadOptions, Whence } from '../blob/source.js'
 import type { Image, NodeAttributes } from '../image/image.js'
-import type { BareInodes } from '../tree/bare-inodes.js'
 import { InodeTable, type Inode } from '../tree/inode-table.js'
 import type { TreeLookup, TreeNode } from '../tree/node.js'
 import { nameValidMs } from '../tree/place.js'
@@ -39,24 +37,17 @@ interface OpenFile extends OpenNode {
   readonly source: ByteSource
 }
 
-export interface OperationsOptions extends RequestsOptions {
-  /** What open files lie in is told to whoever answers reads from there without us. */
-  readonly resident?: ResidentSpans | undefined
-  /** Who has no xattrs is told to whoever answers that without us. */
-  readonly bare?: BareInodes | undefined
-}
-
 /** The tree, as the kernel asks for it: by inode numbers and handles. */
 export class TreeOperations implements FuseOperations {
   readonly #tree: Tree
-  readonly #options: OperationsOptions
+  readonly #options: RequestsOptions
   readonly #inodes: InodeTable
   readonly #handles = new HandleTable<OpenFile | OpenDirectory>()
   /** A name may lead to another image by the time that it is closed. */
   readonly #pinnedBy = new Map<FileHandle, Image>()
   readonly #requests: Requests
 
-  constructor(tree: Tree, options: OperationsOptions) {
+  constructor(tree: Tree, options: RequestsOptions) {
     this.#tree = tree
     this.#options = options
     this.#requests = new Requests(tree.errors, options)

@@ -2,7 +2,9 @@ import type { ResidentSpans } from '../blob/resident-spans.js'
 import type { BareInodes } from '../tree/bare-inodes.js'
 
 export interface RequestCountsOptions {
+  /** What open files lie in is told to whoever answers reads from there without us. */
   readonly resident?: ResidentSpans | undefined
+  /** Who has no xattrs is told to whoever answers that without us. */
   readonly bare?: BareInodes | undefined
 }
 

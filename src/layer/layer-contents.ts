@@ -2,8 +2,7 @@ import { CachedSource, type ArrivingChunks } from '../blob/cached-source.js'
 import type { ChunkCache } from '../blob/chunk-cache.js'
 import type { BlobSource } from '../blob/source.js'
 import type { Descriptor } from '../registry/descriptor.js'
-import { digestAlgorithm, digestOf } from '../util/digest.js'
-import { RegistryFsError } from '../util/errors.js'
+import type { Digest, DiffId } from '../util/digest.js'
 import type { Codec } from './codec.js'
 import type { DecodedSpans } from './decoded-spans.js'
 import type { Inflations } from './inflations.js'
@@ -11,6 +10,7 @@ import type { LayerIndex } from './layer-index.js'
 import { LayerTree } from './layer-tree.js'
 import type { PassProgress } from './pass-progress.js'
 import { PlainSource } from './plain-source.js'
+import { proveEmpty } from './proof.js'
 import type { SeekTable } from './seek-table.js'
 import { SpanSource } from './span-source.js'
 import type { TarSource } from './tar-source.js'
@@ -79,9 +79,8 @@ export function sourceOfPass(
 }
 
 /** Blobs of no bytes are served as layers by some registries, and mean that nothing changed. */
-export function emptyContents({ digest }: Descriptor): LayerContents {
-  if (digest !== digestOf(Buffer.alloc(0), digestAlgorithm(digest)))
-    throw new RegistryFsError('DIGEST_MISMATCH', 'the layer has no bytes, but not their digest')
+export function emptyContents(digest: Digest, diffId: DiffId | undefined): LayerContents {
+  proveEmpty(digest, diffId)
   const zeros = new ZeroMap()
   zeros.complete()
   const source: TarSource = {

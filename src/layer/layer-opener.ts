@@ -97,9 +97,9 @@ export class LayerOpener {
     if (this.isClosed) throw new RegistryFsError('ABORTED', 'registryfs is stopping')
     if (await this.#loadIndex()) return
     const { signal } = this.#closing
-    const { passes, cache, log } = this.#options
+    const { passes, cache, diffId, log } = this.#options
     const { isTold } = this.#known
-    const opened = await openWithoutPass(this.bytes, isTold, signal, log).catch((error: unknown) => {
+    const opened = await openWithoutPass(this.bytes, diffId, isTold, signal, log).catch((error: unknown) => {
       throw this.#fail(error)
     })
     if (opened !== undefined) {

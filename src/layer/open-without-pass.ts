@@ -1,3 +1,4 @@
+import type { DiffId } from '../util/digest.js'
 import type { Logger } from '../util/log.js'
 import { promisesCompression } from './codec.js'
 import type { HeaderWalk } from './header-walk.js'
@@ -11,12 +12,13 @@ import { openTableOfContents } from './table-of-contents.js'
  */
 export async function openWithoutPass(
   bytes: LayerBytes,
+  diffId: () => Promise<DiffId | undefined>,
   isTar: boolean,
   signal: AbortSignal,
   log: Logger,
 ): Promise<HeaderWalk | LayerContents | undefined> {
   const { descriptor } = bytes
-  if (descriptor.size === 0) return emptyContents(descriptor)
+  if (descriptor.size === 0) return emptyContents(descriptor.digest, await diffId())
   const listed = isTar ? undefined : await openTableOfContents(bytes, signal, log)
   if (listed !== undefined || promisesCompression(descriptor.mediaType)) return listed
   return openPlain(bytes, signal)

@@ -73,15 +73,22 @@ export class CredentialStore {
       return this.#problem(error)
     }
     if (content === undefined) return {}
-    const keys = keysOf(repository)
-    for (const key of keys) {
+    const problems: string[] = []
+    const withProblems = (found: FoundCredential): FoundCredential => {
+      if (found.credential !== undefined || problems.length === 0) return found
+      return { problem: [...problems, ...(found.problem === undefined ? [] : [found.problem])].join('; ') }
+    }
+    for (const key of keysOf(repository)) {
       const helper = content.helpers.get(key)
-      if (helper !== undefined) return this.#ask(helper, serverOf(key, repository), options)
+      if (helper !== undefined)
+        return withProblems(await this.#ask(helper, serverOf(key, repository), options))
       const credential: Credential | undefined = content.credentials.get(key)
       if (credential !== undefined) return { credential }
+      const problem = content.broken.get(key)
+      if (problem !== undefined) problems.push(this.#tell(problem))
     }
-    if (content.store === undefined) return {}
-    return this.#ask(content.store, helperServer(repository.host), options)
+    if (content.store === undefined) return withProblems({})
+    return withProblems(await this.#ask(content.store, helperServer(repository.host), options))
   }
 
   async #ask(name: string, server: string, { isFresh }: FindCredentialOptions): Promise<FoundCredential> {
@@ -101,10 +108,13 @@ export class CredentialStore {
 
   #problem(error: unknown): FoundCredential {
     if (!(error instanceof RegistryFsError)) throw error
-    const problem = describeError(error)
+    return { problem: this.#tell(describeError(error)) }
+  }
+
+  #tell(problem: string): string {
     if (!this.#told.has(problem)) this.#log.warn({ reason: problem }, 'credentials cannot be had')
     this.#told.set(problem, true)
-    return { problem }
+    return problem
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { DiskChunkStore, type DiskChunkStoreOptions } from '../../../src/blob/disk-chunk-store.js'
@@ -137,6 +137,35 @@ test('a directory that cannot be written to costs the caching only, and says why
   const store = await newStore(t, { directory })
   assert.equal(await store.save(digest, 0, Buffer.alloc(1000)), false)
   assert.match(store.lastError ?? '', /cannot be written/)
+})
+
+test('a write that fails while room is made for another one costs no other chunks', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const store = await newStore(t, { directory, maximumBytes: 200 * 1032 })
+  for (let index = 0; index < 200; index++) await store.save(digest, index, Buffer.alloc(1000))
+  const before = store.bytesOf(digest)
+  assert.ok(before > 190_000, String(before))
+  await writeFile(join(directory, 'sha256', digestHex(other)), 'not a directory')
+  const saving = [store.save(digest, 1000, Buffer.alloc(100_000)), store.save(other, 0, Buffer.alloc(10))]
+  assert.deepEqual(await Promise.all(saving), [true, false])
+  assert.ok(store.bytesOf(digest) > before - 5_000, String(store.bytesOf(digest)))
+})
+
+test('an error of the disk is over once a chunk could be kept again', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'chunks')
+  const store = await newStore(t, { directory })
+  await rm(directory, { recursive: true })
+  await writeFile(directory, 'not a directory')
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  assert.equal(await store.save(digest, 0, Buffer.alloc(1000)), false)
+  await rm(directory)
+  await mkdir(directory)
+  // It is left alone for a while.
+  assert.equal(await store.save(digest, 0, Buffer.alloc(1000)), false)
+  assert.match(store.lastError ?? '', /cannot be written/)
+  t.mock.timers.tick(60_000)
+  assert.equal(await store.save(digest, 0, Buffer.alloc(1000)), true)
+  assert.equal(store.lastError, undefined)
 })
 
 test('files that an earlier process did not finish are deleted', async (t) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { type MemberFileStore, type MemberFileStoreOptions } from '../../../src/blob/member-file-store.js'
@@ -227,6 +227,21 @@ test('a member is not kept at the cost of the free-space reserve', async (t) => 
   const store = await newStore(t, { freeReserveBytes: Number.MAX_SAFE_INTEGER })
   assert.equal(await keep(store, placeOf(0)), false)
   assert.match(store.lastError ?? '', /reserve/)
+})
+
+test('an error of the disk is over once a member could be kept again', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'members')
+  const store = await newStore(t, { directory })
+  await rm(directory, { recursive: true })
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  assert.equal(await keep(store, placeOf(0)), false)
+  await mkdir(directory)
+  // It is left alone for a while.
+  assert.equal(await keep(store, placeOf(0)), false)
+  assert.match(store.lastError ?? '', /ENOENT/)
+  t.mock.timers.tick(120_000)
+  assert.equal(await keep(store, placeOf(0)), true)
+  assert.equal(store.lastError, undefined)
 })
 
 test("a directory that is another process's is read, and left as it is", async (t) => {

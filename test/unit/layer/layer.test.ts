@@ -280,3 +280,26 @@ test('a layer of no bytes is an empty tar', async (t) => {
   const layer = await (await layerFixture(t, Buffer.alloc(0), Buffer.alloc(0))).open()
   assert.equal((await layer.ready()).root.children?.size, 0)
 })
+
+test('a layer of no bytes is held against digest and diff ID as any other', async (t) => {
+  const none = Buffer.alloc(0)
+  const wrong = digestOf(Buffer.from('other'))
+  const fixture = await layerFixture(t, none, none)
+  for (const diffId of [wrong as string as DiffId, digestOf(tar, 'sha512') as string as DiffId]) {
+    const layer = await fixture.open({ diffId: async () => Promise.resolve(diffId) })
+    await assert.rejects(layer.ready(), {
+      code: 'DIGEST_MISMATCH',
+      message: /tar has diff ID .* config says/,
+    })
+    assert.equal(layer.isProven, false)
+  }
+  for (const diffId of [undefined, digestOf(none, 'sha512') as string as DiffId]) {
+    const layer = await fixture.open({ diffId: async () => Promise.resolve(diffId) })
+    assert.equal((await layer.ready()).root.children?.size, 0)
+  }
+  const other = await layerFixture(t, none, none, { digest: wrong })
+  await assert.rejects((await other.open()).ready(), {
+    code: 'DIGEST_MISMATCH',
+    message: /bytes have digest/,
+  })
+})

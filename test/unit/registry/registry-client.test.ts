@@ -203,6 +203,31 @@ test('a document whose body breaks off is asked for again', async (t) => {
   assert.equal(registry.requests.length, 3)
 })
 
+test('a document that was cut off, in an answer without its length, is asked for again', async (t) => {
+  const { registry, client, repository } = await setUp(t)
+  const fetch = async (bytes: Buffer): Promise<Buffer> => {
+    registry.forgetRequests()
+    const descriptor = { mediaType: 'x', digest: registry.addBlob(bytes), size: bytes.length, annotations: {} }
+    return client.fetchDocument(repository('a'), descriptor)
+  }
+  for (const missing of [3, 100]) {
+    registry.faults.shortBy = { bytes: missing, times: 2 }
+    const bytes = Buffer.from(`0123456789 ${String(missing)}`)
+    assert.deepEqual(await fetch(bytes), bytes)
+    assert.equal(registry.requests.length, 3)
+  }
+  registry.faults.shortBy = { bytes: 3, times: Infinity }
+  await assert.rejects(fetch(Buffer.from('never')), { code: 'DIGEST_MISMATCH' })
+  assert.equal(registry.requests.length, 3)
+})
+
+test('a manifest that was cut off, in an answer without its length, is asked for again', async (t) => {
+  const { registry, client, reference } = await setUp(t, { faults: { shortBy: { bytes: 20, times: 2 } } })
+  const { digest } = registry.addImage('a', '1', { layers: [layer] })
+  assert.equal((await client.fetchManifest(reference('a:1'))).digest, digest)
+  assert.equal(registry.requests.length, 3)
+})
+
 test('a document that a storage refuses is asked for at the registry once more', async (t) => {
   const { registry, client, repository } = await setUp(t, { faults: { redirect: 'cdn' } })
   const bytes = Buffer.from('{}')

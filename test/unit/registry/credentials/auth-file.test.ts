@@ -65,6 +65,42 @@ test('a password may hold a colon, NULs around it are docker padding, and an emp
   assert.equal(helpers.size, 0)
 })
 
+const notBase64 = 'is not base64'
+const noColon = 'has no colon between user and password'
+for (const [what, auth, reason] of [
+  ['is not base64', 'u:s3cret', notBase64],
+  ['is in the alphabet for URLs', Buffer.from('u:\xfb\xff\xfe?', 'latin1').toString('base64url'), notBase64],
+  ['has no padding', encoded('u:s3cret').replaceAll('=', ''), notBase64],
+  ['is cut off', encoded('u:s3cret').slice(0, 7), notBase64],
+  ['has padding in its middle', `${encoded('u:s')}=${encoded('ecret')}`, notBase64],
+  ['has no colon', encoded('s3cret'), noColon],
+  ['is a number', 7, 'is not a string'],
+] as const) {
+  test(`an auth that ${what} is no credential, and its key is told`, () => {
+    const auths = {
+      'https://a.example/v1/': { auth, username: 'n', password: 'w', identitytoken: 'i' },
+      'b.example': { auth: encoded('u:p') },
+    }
+    const { credentials, broken } = parseAuthFile(JSON.stringify({ auths }), false, '/x/auth.json')
+    assert.deepEqual([...credentials.keys()], ['b.example'])
+    const told = `/x/auth.json: the auth of "https://a.example/v1/" ${reason}`
+    assert.deepEqual([...broken], [['a.example', told]])
+  })
+}
+
+test('line breaks in an auth do not count, and null or nothing in it is no mistake', () => {
+  const text = encoded('user:a password')
+  const auths = {
+    'a.example': { auth: `${text.slice(0, 8)}\r\n${text.slice(8)}\n` },
+    'b.example': { auth: '' },
+    'c.example': { auth: null },
+    'd.example': null,
+  }
+  const { credentials, broken } = parseAuthFile(JSON.stringify({ auths }), false, 'x')
+  assert.equal(credentials.get('a.example')?.password, 'a password')
+  assert.deepEqual([credentials.size, broken.size], [1, 0])
+})
+
 test('helpers and the store are read, and ~/.dockercfg is the map alone', () => {
   const text = JSON.stringify({ credHelpers: { 'https://ecr.example/': 'ecr-login' }, credsStore: 'desktop' })
   const file = parseAuthFile(text, false, 'x')

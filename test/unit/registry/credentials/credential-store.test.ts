@@ -91,6 +91,31 @@ test('a file that is broken is a problem that names it, told once, and the next 
   assert.equal(await passwordOf(), 'good')
 })
 
+test('an auth that is broken is a problem that names file and key, told once, and other keys and files count', async (t) => {
+  const auth = Buffer.from('hunter2').toString('base64')
+  const { store, passwordOf, logged, path, write } = await setUp(
+    t,
+    { auths: { 'quay.io': { auth }, 'quay.io/other': { auth: 'hunter2' } } },
+    {},
+  )
+  const problem = `${path(0)}: the auth of "quay.io" has no colon between user and password`
+  assert.deepEqual(await store.find(fedora), { problem })
+  await store.find(fedora)
+  assert.equal(logged.length, 1)
+  const other = await store.find({ host: 'quay.io', path: 'other' })
+  assert.deepEqual(other, { problem: `${path(0)}: the auth of "quay.io/other" is not base64; ${problem}` })
+  assert.equal(logged.length, 2)
+  assert.deepEqual(await store.find({ host: 'other.example', path: 'a' }), {})
+  // Nothing of the value, plain or encoded.
+  assert.doesNotMatch(logged.join(''), /hun|aHV/)
+  await write(1, { auths: { 'quay.io': { auth: encoded('u:good') } } })
+  assert.equal(await passwordOf(), 'good')
+  const auths = { 'quay.io/containerdisks': { auth }, 'quay.io': { auth: encoded('u:host') } }
+  await write(0, { auths })
+  assert.equal(await passwordOf(), 'host')
+  assert.equal(logged.length, 3)
+})
+
 test('a file that the user names must be there', async (t) => {
   const directory = await temporaryDirectory(t)
   const path = join(directory, 'none.json')
