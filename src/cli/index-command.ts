@@ -86,7 +86,8 @@ async function indexImage(core: CommandCore, image: Image, signal: AbortSignal):
   const unkept = missingBytes(indexed.filter(({ digest }) => !before.has(digest)))
   if (unkept === 0) return
   const { cache } = await core.status()
-  const reason = cache.diskError ?? 'there was no room for them (--cache-size)'
+  const reason =
+    cache.diskError ?? 'there was no room for them (--cache-size), or the disk took none for a while'
   tell(`${name}: ${formatBytes(unkept)} of its chunks are not kept: ${reason}`)
 }
 
