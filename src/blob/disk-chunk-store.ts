@@ -66,12 +66,14 @@ export class DiskChunkStore {
   /** Set when the disk refused a write; a new try is made after a while. */
   #refusedUntil = 0
   #lastError: string | undefined
+  /** The largest that could not be written since `lastError`. */
+  #failedBytes = 0
 
   constructor(options: DiskChunkStoreOptions) {
     this.#options = options
   }
 
-  /** Undefined once a chunk was kept since. */
+  /** Undefined once a chunk was kept since that is as large as those that were not. */
   get lastError(): string | undefined {
     return this.#lastError
   }
@@ -171,7 +173,7 @@ export class DiskChunkStore {
       if (!writing.isWanted) return false
       this.#refusedUntil = Date.now() + 10_000
       this.#isFreeKnown = false
-      this.#complain('the chunk cache cannot be written, going on without it', error)
+      this.#complain('the chunk cache cannot be written, going on without it', error, bytes)
       return false
     } finally {
       this.#writing.delete(writing)
@@ -182,7 +184,10 @@ export class DiskChunkStore {
     }
     if (!this.#units.has(key)) this.#remember({ digest, index, bytes }, Date.now())
     this.#writtenSinceCheck += bytes
-    this.#lastError = undefined
+    if (bytes >= this.#failedBytes) {
+      this.#lastError = undefined
+      this.#failedBytes = 0
+    }
     return true
   }
 
@@ -235,6 +240,7 @@ export class DiskChunkStore {
         this.#complain(
           'no chunk can be cached',
           new Error('the disk has no more free space than the reserve'),
+          bytes,
         )
         this.#isFreeKnown = false
         return false
@@ -300,7 +306,8 @@ export class DiskChunkStore {
     utimes(path, now / 1000, now / 1000).catch(() => undefined)
   }
 
-  #complain(what: string, error: unknown): void {
+  #complain(what: string, error: unknown, bytes = 0): void {
+    this.#failedBytes = Math.max(this.#failedBytes, bytes)
     this.#lastError = `${what}: ${describeError(error)}`
     const now = Date.now()
     if (now - this.#complainedAt < complainEveryMs) return

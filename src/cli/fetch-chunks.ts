@@ -39,5 +39,5 @@ async function reasonOf(core: CommandCore, { bound }: Unkept): Promise<string> {
   if (bound === 'cap') return 'there is no room for more of them (--cache-size)'
   if (bound === 'reserve') return full
   const { cache } = await core.status()
-  return cache.diskError ?? full
+  return cache.diskError ?? 'the disk took none for a while'
 }

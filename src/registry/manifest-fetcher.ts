@@ -103,7 +103,12 @@ export class ManifestFetcher {
       verifyDigest(bytes, digest, request.what)
       return { bytes, digest, contentType: headerOf(document.response, 'content-type') }
     }
-    const { bytes, digest, contentType } = await this.#api.getDocument(request, manifestBytes, signal, verified)
+    const { bytes, digest, contentType } = await this.#api.getDocument(
+      request,
+      manifestBytes,
+      signal,
+      verified,
+    )
     const manifest = parseManifest(bytes, descriptor?.mediaType ?? contentType, request.what)
     try {
       await this.#documents.save(digest, bytes)

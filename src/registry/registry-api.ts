@@ -109,7 +109,8 @@ export class RegistryApi {
         return take({ bytes: await readBody(response, limitBytes, request.what), response })
       } catch (error) {
         response.body.discard()
-        const isCutOff = hasCode(error, 'DIGEST_MISMATCH') && headerOf(response, 'content-length') === undefined
+        const isCutOff =
+          hasCode(error, 'DIGEST_MISMATCH') && headerOf(response, 'content-length') === undefined
         if (signal.aborted || !(isTransient(error) || isCutOff) || attempt === bodyAttempts) throw error
       }
     }

@@ -207,7 +207,12 @@ test('a document that was cut off, in an answer without its length, is asked for
   const { registry, client, repository } = await setUp(t)
   const fetch = async (bytes: Buffer): Promise<Buffer> => {
     registry.forgetRequests()
-    const descriptor = { mediaType: 'x', digest: registry.addBlob(bytes), size: bytes.length, annotations: {} }
+    const descriptor = {
+      mediaType: 'x',
+      digest: registry.addBlob(bytes),
+      size: bytes.length,
+      annotations: {},
+    }
     return client.fetchDocument(repository('a'), descriptor)
   }
   for (const missing of [3, 100]) {
@@ -218,13 +223,6 @@ test('a document that was cut off, in an answer without its length, is asked for
   }
   registry.faults.shortBy = { bytes: 3, times: Infinity }
   await assert.rejects(fetch(Buffer.from('never')), { code: 'DIGEST_MISMATCH' })
-  assert.equal(registry.requests.length, 3)
-})
-
-test('a manifest that was cut off, in an answer without its length, is asked for again', async (t) => {
-  const { registry, client, reference } = await setUp(t, { faults: { shortBy: { bytes: 20, times: 2 } } })
-  const { digest } = registry.addImage('a', '1', { layers: [layer] })
-  assert.equal((await client.fetchManifest(reference('a:1'))).digest, digest)
   assert.equal(registry.requests.length, 3)
 })
 
