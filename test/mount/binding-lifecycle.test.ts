@@ -96,6 +96,22 @@ for (const { binding, flags } of bindings) {
     assert.equal(findMount(first.path), undefined)
   })
 
+  test(
+    `${binding}: a daemon that learns late that its mount is gone leaves the next one at its place alone`,
+    options,
+    async (t) => {
+      const first = await mountMemory(t, { args: flags })
+      first.signal('SIGSTOP')
+      await output('umount', '-l', first.path)
+      // The kernel gives it the number of the first.
+      const second = await mountMemory(t, { mountPoint: first.path, args: flags })
+      first.signal('SIGCONT')
+      assert.equal(await first.exited, 0)
+      assert.equal(await output('cat', `${second.path}/vm/hello`), 'hello\n')
+      assert.equal(await second.stop(), 0)
+    },
+  )
+
   test(`${binding}: a reader killed in the middle leaves the daemon well`, options, async (t) => {
     const mount = await mountMemory(t, { args: ['--short-deadline', ...flags] })
     const stuck = await reader(t, `${mount.path}/${image}/stuck`)
