@@ -28,18 +28,19 @@ export class KernelMount {
   }
 
   async unmount(options: { readonly lazy: boolean }): Promise<void> {
-    if (!this.#isMounted()) return
-    await unmountPath(this.mountPoint, options.lazy)
+    const place = this.#place()
+    if (place !== undefined) await unmountPath(place, options.lazy)
   }
 
   /** The connection has ended: why, and nothing of it is left. */
   async clear(): Promise<CloseReason> {
-    if (!this.#isMounted()) return 'unmounted'
+    const place = this.#place()
+    if (place === undefined) return 'unmounted'
     try {
-      await unmountPath(this.mountPoint, true)
+      await unmountPath(place, true)
     } catch (error) {
       // It may have been going away already.
-      if (this.#isMounted()) this.#log.warn({ mountPoint: this.mountPoint }, describeError(error))
+      if (this.#place() !== undefined) this.#log.warn({ mountPoint: place }, describeError(error))
     }
     return 'aborted'
   }
@@ -54,11 +55,15 @@ export class KernelMount {
     }
   }
 
-  #isMounted(): boolean {
-    const there = readMountInfo().find(
-      ({ id, mountPoint }) => id === this.#mount?.id && mountPoint === this.mountPoint,
-    )
-    return there?.type === mountType && there.device === this.#mount?.device && birthOf(there) === this.#birth
+  /** Where it is by now: a directory above it may have got another name. Undefined: it is gone. */
+  #place(): string | undefined {
+    const mount = this.#mount
+    const there = readMountInfo().find(({ id }) => id === mount?.id)
+    if (there?.type !== mountType || there.device !== mount?.device) return undefined
+    const birth = birthOf(there)
+    if (birth !== this.#birth) return undefined
+    // Where there is no sysfs the place has to tell.
+    return birth !== undefined || there.mountPoint === this.mountPoint ? there.mountPoint : undefined
   }
 }
 

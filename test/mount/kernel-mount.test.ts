@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { mkdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { KernelMount } from '../../src/fuse/kernel-mount.js'
 import { findMount, readMountInfo, type MountInfo } from '../../src/fuse/mountinfo.js'
 import { pino } from 'pino'
 import { mountMemory, run, type Mounted } from '../support/mounted.js'
+import { temporaryDirectory } from '../support/temporary-directory.js'
 
 const options = { timeout: 120_000 }
 
@@ -66,4 +69,17 @@ test('a mount whose daemon is gone is cleared away', options, async (t) => {
   assert.equal(findMount(mount.path), undefined)
   assert.deepEqual(complaints, [])
   assert.equal((await run('ls', [mount.path])).code, 0)
+})
+
+test('a mount is taken away from where it is, when a directory above it got another name', options, async (t) => {
+  const directory = await temporaryDirectory(t)
+  const before = join(directory, 'before', 'mount')
+  await mkdir(before, { recursive: true })
+  const after = join(directory, 'after', 'mount')
+  t.after(async () => run('umount', ['-l', after]))
+  const mount = await mountMemory(t, { mountPoint: before })
+  await rename(join(directory, 'before'), join(directory, 'after'))
+  assert.ok(findMount(after))
+  assert.equal(await mount.stop(), 0)
+  assert.equal(findMount(after), undefined)
 })
