@@ -66,7 +66,6 @@ export async function fetchMissing(
     const range = ranges.next()
     if (range.done === true) return false
     const bytes = await fetchRange(range.value, signal)
-    await cache.settle()
     run.doneBytes += bytes
     onProgress?.(run.doneBytes, before.bytes)
     // The disk takes no more, or somebody else fills it, and what was there makes room for what comes.
@@ -90,14 +89,21 @@ export async function fetchMissing(
   return bytes === 0 ? undefined : { bytes, bound: run.isRefused ? 'refused' : (room.bound ?? 'refused') }
 }
 
-/** Resolves to how many bytes it has. */
+/** Resolves to how many bytes it has, once the disk has taken them or not. */
 async function fetchRange({ of, first, end }: Range, signal: AbortSignal | undefined): Promise<number> {
   const { digest, blob, cache, sealOf } = of
   const offset = first * chunkBytes
-  const bytes = Math.min(blob.size, end * chunkBytes) - offset
   // One for each: where there is no reader there is nothing to read ahead for.
-  await new CachedSource(digest, blob, cache, sealOf).read(offset, bytes, { signal })
-  return bytes
+  const source = new CachedSource(digest, blob, cache, sealOf)
+  const bytes = await source.read(offset, Math.min(blob.size, end * chunkBytes) - offset, { signal })
+  await cache.settle()
+  // What the disk did not take when it came may be in memory: then nobody else writes it.
+  for (let index = first; index < end; index++) {
+    const start = (index - first) * chunkBytes
+    if (!cache.disk.has(digest, index))
+      await cache.disk.save(digest, index, bytes.subarray(start, start + chunkLength(blob.size, index)))
+  }
+  return bytes.length
 }
 
 function missingOf(

@@ -157,3 +157,19 @@ test('who gives up the fetch is not kept waiting by what is under way', async (t
   assert.ok(first.blob.ranges.length <= 5)
   letGo()
 })
+
+test('a chunk that the disk did not take when it came, and that is in memory, is written without being fetched', async (t) => {
+  const { disk, first } = await setUp(t)
+  const { save } = DiskChunkStore.prototype
+  disk.save = async () => Promise.resolve(false)
+  for (const index of [1, 6])
+    await first.cache.saveLent(
+      first.digest,
+      index,
+      one.subarray(index * chunkBytes, (index + 1) * chunkBytes),
+    )
+  disk.save = save
+  assert.equal(await fetchMissing([first], { kept: nothing }), undefined)
+  assert.equal(first.blob.fetchedBytes, one.length - 2 * chunkBytes)
+  await checkKept(disk, first, one)
+})
