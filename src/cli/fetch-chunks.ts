@@ -9,14 +9,16 @@ import { tell } from './tell.js'
 
 /**
  * Fetches what the disk lacks of an image that was read, and says on stderr where not all of it can be kept. `kept`: what
- * the same command has fetched before; this image's layers are added.
+ * the same command has fetched before; this image's layers are added. Resolves to how many bytes are not kept; of no more
+ * than `toldBytes` nothing is said.
  */
 export async function fetchChunks(
   core: CommandCore,
   image: Image,
   kept: Set<Digest>,
   signal: AbortSignal,
-): Promise<void> {
+  toldBytes = 0,
+): Promise<number> {
   const name = formatReference(image.reference)
   for (const { digest } of image.manifest.layers) kept.add(digest)
   const progress = await startProgress(name)
@@ -29,9 +31,10 @@ export async function fetchChunks(
   } finally {
     progress.stop()
   }
-  if (unkept === undefined) return
+  if (unkept === undefined || unkept.bytes <= toldBytes) return unkept?.bytes ?? 0
   const reason = await reasonOf(core, unkept)
   tell(`${name}: ${formatBytes(unkept.bytes)} of its chunks are not kept: ${reason}`)
+  return unkept.bytes
 }
 
 async function reasonOf(core: CommandCore, { bound }: Unkept): Promise<string> {

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { Image, LayerStatus } from '../image/image.js'
-import { formatReference } from '../registry/reference.js'
+import { formatReference, type Reference } from '../registry/reference.js'
 import type { Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import { formatBytes } from '../util/range.js'
@@ -29,28 +29,40 @@ Example:
         throw new RegistryFsError('HOST', `an index has nowhere to go: ${core.readOnlyReason}`)
       }
       let status: typeof process.exitCode
-      const kept = new Set<Digest>()
-      for (const reference of references.map((text) => core.parseReference(text))) {
+      const goOn = async (reference: Reference, work: () => Promise<void>): Promise<void> => {
         try {
-          await indexImage(core, await core.openImage(reference, { signal }), kept, signal)
+          await work()
         } catch (error) {
           if (signal.aborted) throw error
           reportFailure(error, formatReference(reference))
           status ??= process.exitCode
         }
       }
+      const kept = new Set<Digest>()
+      const indexed: { readonly image: Image; readonly unkeptBytes: number }[] = []
+      for (const reference of references.map((text) => core.parseReference(text)))
+        await goOn(reference, async () => {
+          const image = await core.openImage(reference, { signal })
+          indexed.push({ image, unkeptBytes: await indexImage(core, image, kept, signal) })
+        })
+      // The first pass of one image may have pushed out chunks of those before.
+      for (const { image, unkeptBytes } of indexed.slice(0, -1))
+        await goOn(
+          image.reference,
+          async () => void (await fetchChunks(core, image, kept, signal, unkeptBytes)),
+        )
       if (status !== undefined) process.exitCode = status
     }),
   )
 }
 
-/** HOST when an index could not be kept. `kept`: as of fetchChunks. */
+/** HOST when an index could not be kept. Resolves as fetchChunks does, and `kept` is its own. */
 async function indexImage(
   core: CommandCore,
   image: Image,
   kept: Set<Digest>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const name = formatReference(image.reference)
   const progress = await startProgress(name)
   const timer = setInterval(() => {
@@ -76,7 +88,7 @@ async function indexImage(
     if (indexError === undefined) continue
     throw new RegistryFsError('HOST', `the index is not kept: ${indexError}`, { layer, image: name })
   }
-  await fetchChunks(core, image, kept, signal)
+  const unkeptBytes = await fetchChunks(core, image, kept, signal)
   const indexBytes = layers.reduce((sum, layer) => sum + layer.indexBytes, 0)
   const tarBytes = layers.reduce((sum, layer) => sum + layer.frontierUncompressed, 0)
   const seconds = (performance.now() - started) / 1000
@@ -84,6 +96,7 @@ async function indexImage(
     `${name}: ${String(layers.length)} ${layers.length === 1 ? 'layer' : 'layers'}, ${formatBytes(total(image))} of blobs, ` +
       `${formatBytes(tarBytes)} of tar, index ${formatBytes(indexBytes)}, ${seconds.toFixed(2)} s\n`,
   )
+  return unkeptBytes
 }
 
 function total(image: Image): number {

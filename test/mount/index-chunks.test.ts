@@ -159,6 +159,20 @@ test('what one index has fetched of an image is not thrown out for the next imag
   assert.equal(blobBytesSent(registry), 0)
 })
 
+test('chunks of an image that the first pass of the next one pushes out are told of', options, async (t) => {
+  const { registry, cache, reference } = await setUp(t, [layers[0]])
+  registry.addImage('other', 'v1', { layers: [layers[1]] })
+  const other = `${registry.host}/other:v1`
+  const { code, stderr } = await registryfs({ cache }, 'index', reference, other, '--cache-size', '8M')
+  assert.equal(code, 0)
+  const lines = stderr.split('\n')
+  assert.match(lines[0] ?? '', /other:v1: [0-9.]+ MiB of its chunks are not kept: .*--cache-size/)
+  assert.match(lines[1] ?? '', /disk:v1: [0-9.]+ MiB of its chunks are not kept: .*--cache-size/)
+  assert.equal(lines.length, 3)
+  // No chunk was fetched twice for that; the ends of the blobs are, for there may be tables of contents.
+  assert.ok(blobBytesSent(registry) < blobBytes + 10_000, String(blobBytesSent(registry)))
+})
+
 test('index that cannot fetch the chunks fails with what is away', options, async (t) => {
   const setup = await setUp(t)
   await index(setup)
