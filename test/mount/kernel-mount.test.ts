@@ -71,15 +71,19 @@ test('a mount whose daemon is gone is cleared away', options, async (t) => {
   assert.equal((await run('ls', [mount.path])).code, 0)
 })
 
-test('a mount is taken away from where it is, when a directory above it got another name', options, async (t) => {
-  const directory = await temporaryDirectory(t)
-  const before = join(directory, 'before', 'mount')
-  await mkdir(before, { recursive: true })
-  const after = join(directory, 'after', 'mount')
-  t.after(async () => run('umount', ['-l', after]))
-  const mount = await mountMemory(t, { mountPoint: before })
-  await rename(join(directory, 'before'), join(directory, 'after'))
-  assert.ok(findMount(after))
-  assert.equal(await mount.stop(), 0)
-  assert.equal(findMount(after), undefined)
-})
+test(
+  'a mount is taken away from where it is, when a directory above it got another name',
+  options,
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const before = join(directory, 'before', 'mount')
+    await mkdir(before, { recursive: true })
+    const after = join(directory, 'after', 'mount')
+    t.after(async () => run('umount', ['-l', after]))
+    const mount = await mountMemory(t, { mountPoint: before })
+    await rename(join(directory, 'before'), join(directory, 'after'))
+    assert.ok(findMount(after))
+    assert.equal(await mount.stop(), 0)
+    assert.equal(findMount(after), undefined)
+  },
+)
