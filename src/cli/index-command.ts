@@ -47,10 +47,9 @@ Example:
         })
       // The first pass of one image may have pushed out chunks of those before.
       for (const { image, unkeptBytes } of indexed.slice(0, -1))
-        await goOn(
-          image.reference,
-          async () => void (await fetchChunks(core, image, kept, signal, unkeptBytes)),
-        )
+        await goOn(image.reference, async () => {
+          await fetchChunks(core, image, kept, signal, unkeptBytes)
+        })
       if (status !== undefined) process.exitCode = status
     }),
   )

@@ -160,7 +160,7 @@ test('who gives up the fetch is not kept waiting by what is under way', async (t
 
 test('a chunk that the disk did not take when it came, and that is in memory, is written without being fetched', async (t) => {
   const { disk, first } = await setUp(t)
-  const { save } = DiskChunkStore.prototype
+  const save = disk.save.bind(disk)
   disk.save = async () => Promise.resolve(false)
   for (const index of [1, 6])
     await first.cache.saveLent(
