@@ -180,6 +180,9 @@ export async function openRegistry(
   })
 }
 
+/** The status is wanted most while a registry is silent: what only the configs of images say can be left out. */
+const configWaitMs = 1000
+
 async function statusOf(
   images: ImageStore,
   registry: Registry,
@@ -187,12 +190,13 @@ async function statusOf(
   disk: DiskChunkStore,
   readOnlyReason: string | undefined,
 ) {
+  const signal = AbortSignal.timeout(configWaitMs)
   const shown = await Promise.all(
     images.opened().map(async (image) => ({
       reference: formatReference(image.reference),
       digest: image.manifest.digest,
       platform: image.platform,
-      layers: await image.layerStatus(),
+      layers: await image.layerStatus({ signal }),
     })),
   )
   return {

@@ -112,7 +112,8 @@ export interface Image {
   readonly isProven: boolean
   /** Files of this machine that it was read from have changed: a new lookup leads to a new image. */
   readonly isGone: boolean
-  layerStatus(): Promise<readonly LayerStatus[]>
+  /** Aborting leaves out what only the config says, if that has not come. */
+  layerStatus(options?: ReadOptions): Promise<readonly LayerStatus[]>
   /** Changes while first passes that are under way get on, or those that they wait for; undefined when none is. */
   readonly progress: number | undefined
   /** Somebody waits for something of it or has it open, until what it returns is called: its layers are needed. */

@@ -5,7 +5,7 @@ import type { ImageConfig } from '../registry/image-config.js'
 import { formatPlatform } from '../registry/platform.js'
 import type { Reference } from '../registry/reference.js'
 import type { ImageManifest } from '../registry/registry.js'
-import type { ReadOptions } from '../util/abort.js'
+import { abortable, type ReadOptions } from '../util/abort.js'
 import type { Lazy } from '../util/lazy.js'
 import type { Image, ImageNode } from './image.js'
 import { MergedView } from './merged-view.js'
@@ -53,10 +53,10 @@ export class MergedImage implements Image {
     return this.#layers.every((layer) => layer.isProven)
   }
 
-  async layerStatus(): Promise<readonly LayerStatus[]> {
-    const config = await this.#config.get().catch(() => undefined)
+  async layerStatus({ signal }: ReadOptions = {}): Promise<readonly LayerStatus[]> {
+    const config = await abortable(this.#config.get(), signal).catch(() => undefined)
     if (config?.platform !== undefined) this.#platform = formatPlatform(config.platform)
-    return Promise.all(this.#layers.map(async (layer) => layer.status()))
+    return Promise.all(this.#layers.map(async (layer) => layer.status({ signal })))
   }
 
   get progress(): number | undefined {

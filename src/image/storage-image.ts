@@ -4,6 +4,7 @@ import type { ImageConfig } from '../registry/image-config.js'
 import { formatPlatform } from '../registry/platform.js'
 import type { Reference } from '../registry/reference.js'
 import type { ImageManifest } from '../registry/registry.js'
+import { abortable, type ReadOptions } from '../util/abort.js'
 import type { Lazy } from '../util/lazy.js'
 import type { DiffId } from '../util/digest.js'
 import type { Image, ImageNode } from './image.js'
@@ -43,8 +44,8 @@ export class StorageImage implements Image {
     return this.#platform
   }
 
-  async layerStatus(): Promise<readonly LayerStatus[]> {
-    const config = await this.#config.get().catch(() => undefined)
+  async layerStatus({ signal }: ReadOptions = {}): Promise<readonly LayerStatus[]> {
+    const config = await abortable(this.#config.get(), signal).catch(() => undefined)
     if (config?.platform !== undefined) this.#platform = formatPlatform(config.platform)
     return this.#layers.map(({ digest, diffId, size }) => ({
       digest,

@@ -147,11 +147,11 @@ export class Layer implements ByteSource {
     return seek() ?? (await this.#reader.until(seek, options)) ?? end
   }
 
-  /** What can be said without reading the layer; looks for an index file. */
-  async status(): Promise<LayerStatus> {
+  /** What can be said without reading the layer; looks for an index file. Aborting leaves out a diff ID that has not come. */
+  async status({ signal }: ReadOptions = {}): Promise<LayerStatus> {
     await this.#opener.findIndex()
     const { bytes, keeper } = this.#opener
-    const diffId = await this.#options.diffId().catch(() => undefined)
+    const diffId = await abortable(this.#options.diffId(), signal).catch(() => undefined)
     const { state, contents, pass, failure } = this.#known
     return layerStatusOf(bytes, { state, diffId, contents, progress: pass?.progress, index: keeper, failure })
   }
