@@ -81,6 +81,13 @@ export class CachedSource implements ByteSource {
     return this.#cache.findNow(this.#digest, index)?.subarray(at, at + length)
   }
 
+  /** Fills `target` from `offset` with what was checked: no part of a file is left to be read. */
+  async fillChecked(offset: number, target: Buffer): Promise<readonly FilePart[]> {
+    const bytes = await this.read(offset, target.length)
+    bytes.copy(target)
+    return []
+  }
+
   /**
    * Fills `target` from `offset`, but for what lies on disk: that comes back as parts of files, unread and so unchecked.
    * For who checks what comes of it, and then discards.

@@ -7,9 +7,8 @@ import type { Lease } from '../blob/buffer-pool.js'
 import type { CachedSource } from '../blob/cached-source.js'
 import type { MemoryCache } from '../blob/memory-cache.js'
 import type { ResidentSpace } from '../blob/resident-spans.js'
-import type { ByteSource } from '../blob/source.js'
 import { zeros } from '../blob/zeros.js'
-import { inflateSpan, type FilePart } from '../native.js'
+import { inflateSpan } from '../native.js'
 import { throwIfAborted, type ReadOptions } from '../util/abort.js'
 import { hasCode, RegistryFsError } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
@@ -248,7 +247,7 @@ export class SpanSource implements TarSource {
       const files =
         checked === undefined
           ? await compressed.fillUnchecked(offset, input)
-          : await fillFrom(compressed, offset, input)
+          : await compressed.fillChecked(offset, input)
       throwIfAborted(signal)
       const known = checked ?? this.#windowOf(index, span)
       const window = Buffer.isBuffer(known) ? known : Buffer.allocUnsafe(known.length)
@@ -274,10 +273,4 @@ export class SpanSource implements TarSource {
 function compressedRange(span: Span): { offset: number; length: number } {
   const offset = Math.floor(span.compressedBitOffset / 8)
   return { offset, length: Math.ceil(span.compressedBitEnd / 8) - offset }
-}
-
-async function fillFrom(source: ByteSource, offset: number, target: Buffer): Promise<readonly FilePart[]> {
-  const bytes = await source.read(offset, target.length)
-  bytes.copy(target)
-  return []
 }

@@ -90,8 +90,9 @@ export class ZstdSpans {
   async #fillFromFrame(span: Span, lease: Lease, isCareful: boolean): Promise<void> {
     const offset = span.compressedBitOffset / 8
     await this.#memory.pool.lend(span.compressedBitEnd / 8 - offset, async (input) => {
-      const files = isCareful ? [] : await this.#compressed.fillUnchecked(offset, input)
-      if (isCareful) (await this.#compressed.read(offset, input.length)).copy(input)
+      const files = isCareful
+        ? await this.#compressed.fillChecked(offset, input)
+        : await this.#compressed.fillUnchecked(offset, input)
       await decodeZstdSpan({ input, files, skipBytes: 0, crc32: span.crc32 }, lease.bytes)
     })
   }
