@@ -212,7 +212,7 @@ export class DiskChunkStore {
     const { maximumBytes, freeReserveBytes, readOnly } = this.#options
     if (readOnly || Date.now() < this.#refusedUntil) return { bytes: 0, bound: 'refused' }
     try {
-      await this.#lookForSpace(true)
+      await this.#lookForSpace()
     } catch (error) {
       this.#complain('the chunk cache cannot be looked at', error)
       return { bytes: 0, bound: 'refused' }
@@ -233,7 +233,7 @@ export class DiskChunkStore {
   /** False when the unit does not fit: larger than the cap, or the reserve cannot be kept. */
   async #makeRoom(bytes: number): Promise<boolean> {
     if (bytes > this.#options.maximumBytes) return false
-    await this.#lookForSpace(!this.#isFreeKnown || this.#writtenSinceCheck >= freeCheckBytes)
+    if (!this.#isFreeKnown || this.#writtenSinceCheck >= freeCheckBytes) await this.#lookForSpace()
     while (this.#missingFor(bytes) > 0) {
       const oldest = this.#units.values().next().value
       if (oldest === undefined) {
@@ -250,8 +250,7 @@ export class DiskChunkStore {
     return true
   }
 
-  async #lookForSpace(isDue: boolean): Promise<void> {
-    if (!isDue) return
+  async #lookForSpace(): Promise<void> {
     const status = await statfs(this.#options.directory)
     this.#freeBytes = status.bavail * status.bsize
     this.#writtenSinceCheck = 0
