@@ -16,7 +16,7 @@ import { chunkCount } from '../blob/chunk-cache.js'
 import { parseDiffId, type Digest } from '../util/digest.js'
 import { RegistryFsError } from '../util/errors.js'
 import { fileStamp } from '../util/file-stamp.js'
-import { isShortage, unreadable } from '../util/unreadable.js'
+import { throwShortage } from '../util/unreadable.js'
 import { codecs } from './codec.js'
 import type { LayerIndex } from './layer-index.js'
 import { MemberTable } from './member-table.js'
@@ -98,7 +98,7 @@ export async function loadIndex(
   readOnly: boolean,
 ): Promise<{ readonly index: LayerIndex; readonly fileBytes: number } | undefined> {
   const front = await readFront(path).catch((error: unknown) => {
-    if (isShortage(error)) throw unreadable(error, `the index file ${path}`)
+    throwShortage(error, `the index file ${path}`)
     if (error instanceof RegistryFsError) throw error
     // What the disk does not give is replaced by what the next pass finds.
     return undefined

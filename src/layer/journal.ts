@@ -13,7 +13,7 @@ import type { Digest } from '../util/digest.js'
 import { describeError, RegistryFsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { makeDirectories } from '../util/make-directories.js'
-import { isShortage, unreadable } from '../util/unreadable.js'
+import { throwShortage } from '../util/unreadable.js'
 import { codecs, type Codec } from './codec.js'
 import { decodeMembers } from './member-codec.js'
 import { decodeScannerState, encodeScannerState } from './scanner-state-codec.js'
@@ -125,7 +125,7 @@ export async function loadJournal(
   identity: { readonly digest: Digest; readonly blobBytes: number },
 ): Promise<LoadedJournal | undefined> {
   const bytes = await readFile(path).catch((error: unknown) => {
-    if (isShortage(error)) throw unreadable(error, `the journal ${path}`)
+    throwShortage(error, `the journal ${path}`)
     return undefined
   })
   if (bytes === undefined) return undefined

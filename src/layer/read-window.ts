@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { RegistryFsError } from '../util/errors.js'
-import { isShortage, unreadable } from '../util/unreadable.js'
+import { throwShortage } from '../util/unreadable.js'
 import type { Span } from './seek-table.js'
 import type { FileRange } from './windows.js'
 
@@ -15,7 +15,7 @@ export async function readWindow(
 ): Promise<Buffer> {
   const window = Buffer.allocUnsafeSlow(length)
   const bytes = await readPart(path, offset, window).catch((error: unknown) => {
-    if (isShortage(error)) throw unreadable(error, `the index file ${path}`)
+    throwShortage(error, `the index file ${path}`)
     return 0
   })
   if (bytes === length && crc32(window) === expected) return window

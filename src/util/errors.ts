@@ -17,7 +17,7 @@ export const errorCodes = [
   /** What a handle or inode named is no longer there. */
   'GONE',
   'READ_ONLY',
-  /** A file of our own cannot be read at the moment, for want of descriptors or memory or for the disk fails. */
+  /** A file of our own cannot be read at the moment, for want of descriptors or memory. */
   'UNREADABLE',
   /** A deliberate limit of ours (size, count, depth) was exceeded. */
   'LIMIT',

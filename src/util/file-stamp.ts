@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { isShortage, unreadable } from './unreadable.js'
+import { throwShortage } from './unreadable.js'
 
 /** Another text whenever a file or the names in a directory may have changed; empty where there is nothing. Throws UNREADABLE. */
 export function fileStamp(path: string): string {
@@ -7,7 +7,7 @@ export function fileStamp(path: string): string {
     const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true })
     return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
   } catch (error) {
-    if (isShortage(error)) throw unreadable(error, path)
+    throwShortage(error, path)
     return ''
   }
 }

@@ -15,12 +15,15 @@ export function isShortage(error: unknown): boolean {
 /** UNREADABLE: `what` may be well, but cannot be read at the moment. */
 export function unreadable(error: unknown, what: string): RegistryFsError {
   const code = codeOf(error)
-  const reason = shortages[code]
-  return new RegistryFsError(
-    'UNREADABLE',
-    `${what} cannot be read now: ${reason === undefined ? describeError(error) : `${reason} (${code})`}`,
-    { cause: error },
-  )
+  const reason = shortages[code] ?? describeError(error)
+  return new RegistryFsError('UNREADABLE', `${what} cannot be read now: ${reason} (${code})`, {
+    cause: error,
+  })
+}
+
+/** Throws UNREADABLE if that is what `error` says; else it says something about `what`. */
+export function throwShortage(error: unknown, what: string): void {
+  if (isShortage(error)) throw unreadable(error, what)
 }
 
 /** Of the system, as Node has it; empty where there is none. */
