@@ -50,6 +50,13 @@ async function index({ cache, reference }: Setup, ...flags: string[]): Promise<v
   assert.match(stdout, /disk:v1: \d layers?, /)
 }
 
+/** Indexed once; then its chunks are gone, and what was asked for until then is forgotten. */
+async function indexedWithoutChunks(setup: Setup): Promise<void> {
+  await index(setup)
+  await rm(join(setup.cache, 'chunks'), { recursive: true })
+  setup.registry.forgetRequests()
+}
+
 /** Of all layers, chunks whose number `isLost`. */
 async function removeChunks(cache: string, isLost: (index: number) => boolean): Promise<void> {
   const chunks = join(cache, 'chunks/sha256')
@@ -126,8 +133,7 @@ test(
   async (t) => {
     const setup = await setUp(t)
     const { registry, cache, reference } = setup
-    await index(setup)
-    await rm(join(cache, 'chunks'), { recursive: true })
+    await indexedWithoutChunks(setup)
     for (const sent of [5 << 20, 0]) {
       registry.forgetRequests()
       const { code, stderr, stdout } = await registryfs({ cache }, 'index', reference, '--cache-size', '6M')
@@ -192,9 +198,7 @@ test(
   async (t) => {
     const setup = await setUp(t)
     const { registry, cache, reference } = setup
-    await index(setup)
-    await rm(join(cache, 'chunks'), { recursive: true })
-    registry.forgetRequests()
+    await indexedWithoutChunks(setup)
     registry.faults = { bytesPerSecond: 2_000_000 }
     const child = spawn(process.execPath, [program, 'index', reference, '--cache-dir', cache], {
       stdio: ['ignore', 'pipe', 'pipe'],
